@@ -1,0 +1,46 @@
+"""Counting attempts by minute."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Count, Max, Q, Sum
+from django.db.models.functions import TruncMinute
+
+from analytics.models import Rollup
+from outgoing.models import Attempt
+
+
+@transaction.atomic
+def rebuild_rollups(*, since: datetime, until: datetime) -> int:
+    """Count the minutes in `[since, until)` anew from the attempts. Returns the rows written.
+
+    Both ends are whole minutes. What was counted before for these minutes is replaced, so doing it
+    twice gives the same.
+    """
+    Rollup.objects.filter(minute__gte=since, minute__lt=until).delete()
+    rows = (
+        Attempt.objects.filter(started_at__gte=since, started_at__lt=until)
+        .annotate(minute=TruncMinute("started_at"))
+        .values("delivery__account_id", "delivery__subscription_id", "minute", "cause")
+        .annotate(
+            attempts=Count("pk"),
+            first_attempts=Count("pk", filter=Q(number=1)),
+            duration_ms_sum=Sum("duration_ms"),
+            duration_ms_max=Max("duration_ms"),
+        )
+        .order_by()
+    )
+    made = Rollup.objects.bulk_create(
+        [
+            Rollup(
+                account_id=row.pop("delivery__account_id"),
+                subscription_id=row.pop("delivery__subscription_id"),
+                **row,
+            )
+            for row in rows
+        ],
+        batch_size=400,
+    )
+    return len(made)

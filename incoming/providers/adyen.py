@@ -1,0 +1,102 @@
+"""Adyen, standard webhooks (a signature in each item) and platform webhooks (one in a header).
+
+The key is hex. The values of an item are joined as they are: Adyen escapes nothing, whatever its
+older documentation says. Source: adyen-python-api-library, `util.py`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
+from incoming.providers.declaration import Declaration, usable
+from incoming.providers.encoding import as_bytes, decode_bytes, key_bytes
+from incoming.providers.locator import dig
+from incoming.providers.recipe import MAX_SIGNATURE_LENGTH, Recipe
+
+MAX_ITEMS: Final = 100  # Adyen sends six at most
+_SIGNED_VALUES: Final = (
+    "pspReference",
+    "originalReference",
+    "merchantAccountCode",
+    "merchantReference",
+    "amount.value",
+    "amount.currency",
+    "eventCode",
+    "success",
+)
+_ITEM: Final = "json:notificationItems.*.NotificationRequestItem"
+_PLATFORM: Final = Recipe(signature_headers=("hmacsignature",), encoding="base64", key="hex")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adyen(Declaration):
+    def verify(
+        self,
+        call: Call,
+        secrets: Sequence[Secret],
+        *,
+        tolerance_seconds: int | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Verified | Refused:
+        if _PLATFORM.applies(call):
+            return _PLATFORM.verify(call, secrets)
+        items = _items(call)
+        if not items:
+            return Refused(Cause.SIGNATURE_MISSING)
+        signed = []
+        for item in items:
+            text = dig(item, "additionalData.hmacSignature")
+            if not isinstance(text, str) or not text:
+                return Refused(Cause.SIGNATURE_MISSING)
+            given = decode_bytes(text, "base64") if len(text) <= MAX_SIGNATURE_LENGTH else None
+            if not given:
+                return Refused(Cause.SIGNATURE_MALFORMED)
+            signed.append((_signed_text(item), given))
+        if not usable(secrets):
+            return Refused(Cause.SECRET_MISSING)
+        for secret in usable(secrets):
+            key = key_bytes(secret.value, "hex")
+            # All or nothing: the items are stored and acknowledged together.
+            if key and all(_fits(key, message, given) for message, given in signed):
+                return Verified(secret_id=secret.id)
+        return Refused(Cause.SIGNATURE_MISMATCH)
+
+
+def _items(call: Call) -> list[Any]:
+    entries = call.json.get("notificationItems") if isinstance(call.json, dict) else None
+    if not isinstance(entries, list) or len(entries) > MAX_ITEMS:
+        return []
+    return [dig(entry, "NotificationRequestItem") for entry in entries]
+
+
+def _signed_text(item: Any) -> bytes:
+    return as_bytes(":".join(_text(dig(item, path)) for path in _SIGNED_VALUES))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _fits(key: bytes, message: bytes, given: bytes) -> bool:
+    return hmac.compare_digest(hmac.digest(key, message, "sha256"), given)
+
+
+provider = Adyen(
+    name="adyen",
+    label="Adyen",
+    docs="https://docs.adyen.com/development-resources/webhooks/verify-hmac-signatures/",
+    signing="`additionalData.hmacSignature` of each item: HMAC-SHA256 in base64 over "
+    + ":".join(_SIGNED_VALUES)
+    + ", all of which must fit; or the header `hmacsignature`, over the body",
+    id=(f"{{{_ITEM}.pspReference}}:{{{_ITEM}.eventCode}}:{{{_ITEM}.success}}",),
+    type=(f"{_ITEM}.eventCode", "json:type"),
+    acknowledgement=Answer(body=b"[accepted]"),
+    setup="In the Customer Area: Developers, Webhooks, Create, with this URL; under Security "
+    "generate the HMAC key, which is the secret, in hex.",
+)

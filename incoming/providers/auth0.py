@@ -1,0 +1,14 @@
+"""Auth0, custom log streams."""
+
+from incoming.providers.shared_token import SharedToken
+
+provider = SharedToken(
+    name="auth0",
+    label="Auth0",
+    docs="https://auth0.com/docs/customize/log-streams/custom-log-streams",
+    token_at=("header:authorization",),
+    id=("json:*.log_id", "json:logs.*.log_id"),
+    type=("json:*.data.type", "json:logs.*.data.type"),
+    setup="In the dashboard: Monitoring, Streams, Custom Webhook. The secret of this source goes "
+    "into Authorization Token.",
+)

@@ -1,0 +1,14 @@
+"""BigCommerce. The key is the text of the app's client secret, which its docs have encoded in
+base64 only because their library decodes it again."""
+
+from incoming.providers.standard_webhooks import StandardWebhooks
+
+provider = StandardWebhooks(
+    name="bigcommerce",
+    label="BigCommerce",
+    docs="https://docs.bigcommerce.com/developer/docs/integrations/webhooks/https",
+    key="text",
+    type=("json:scope",),
+    setup="Create the hook through the API, with this URL as destination (port 443 only). The "
+    "secret is the app's client secret as it is. The payload holds an id only: fetch the rest.",
+)

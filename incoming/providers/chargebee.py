@@ -1,0 +1,13 @@
+"""Chargebee."""
+
+from incoming.providers.shared_token import BasicAuth
+
+provider = BasicAuth(
+    name="chargebee",
+    label="Chargebee",
+    docs="https://www.chargebee.com/docs/2.0/webhook_settings.html",
+    id=("json:id",),
+    type=("json:event_type",),
+    setup="In the settings: Configure Chargebee, Webhooks, Add, Protect webhook URL with basic "
+    "authentication. The secret is user:password.",
+)

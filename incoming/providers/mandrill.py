@@ -1,0 +1,72 @@
+"""Mandrill (Mailchimp Transactional): Twilio's way, but a field that comes twice counts twice."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
+from incoming.providers.declaration import Declaration, usable
+from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.form import sorted_form
+from incoming.providers.handshake import ok_to
+from incoming.providers.locator import first
+from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mandrill(Declaration):
+    def verify(
+        self,
+        call: Call,
+        secrets: Sequence[Secret],
+        *,
+        tolerance_seconds: int | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Verified | Refused:
+        header = call.headers.get("x-mandrill-signature")
+        if not header:
+            return Refused(Cause.SIGNATURE_MISSING)
+        given = decode_bytes(header, "base64") if len(header) <= MAX_SIGNATURE_LENGTH else None
+        if not given:
+            return Refused(Cause.SIGNATURE_MALFORMED)
+        known = usable(secrets)
+        if not known:
+            return Refused(Cause.SECRET_MISSING)
+        pairs = call.form_pairs
+        if pairs is None or (call.body and not pairs):
+            return Refused(Cause.SIGNATURE_MISMATCH, "the body is no form")
+        message = as_bytes(call.url + sorted_form(pairs, unique=False))
+        for secret in known:
+            expected = hmac.digest(as_bytes(secret.value), message, "sha1")
+            if hmac.compare_digest(expected, given):
+                return Verified(secret_id=secret.id)
+        return Refused(Cause.SIGNATURE_MISMATCH)
+
+    def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
+        """The events are JSON in a form field; one call holds up to a thousand."""
+        events = Call(call.method, call.url, {}, as_bytes(_events(call)), call.received_at)
+        return Identity(
+            external_id=first(events, ("{json:*._id}:{json:*.event}:{json:*.ts}",)),
+            type=first(events, ("json:*.event", "json:*.type")),
+        )
+
+
+def _events(call: Call) -> str:
+    return call.form.get("mandrill_events", "")
+
+
+provider = Mandrill(
+    name="mandrill",
+    label="Mandrill",
+    docs="https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/",
+    signing="`X-Mandrill-Signature`: HMAC-SHA1 in base64 over the source's URL and the form's "
+    "names and values, sorted",
+    methods=frozenset({"POST", "HEAD", "GET"}),
+    on_handshake=ok_to("HEAD", "GET"),
+    handshake_text="HEAD: 200",
+    setup="In the settings: Webhooks, Add, with exactly the URL that this source shows. The secret "
+    "is the webhook's key. The test call before it is saved is signed with `test-webhook` and "
+    "refused here: HEAD is enough for Mandrill.",
+)

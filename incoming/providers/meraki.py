@@ -1,0 +1,14 @@
+"""Cisco Meraki: the secret itself in the body."""
+
+from incoming.providers.shared_token import SharedToken
+
+provider = SharedToken(
+    name="meraki",
+    label="Cisco Meraki",
+    docs="https://developer.cisco.com/meraki/webhooks/introduction/",
+    token_at=("json:sharedSecret",),
+    id=("json:alertId",),
+    type=("json:alertTypeId",),
+    setup="In the dashboard: Network-wide, Alerts, Webhooks, HTTPS servers, with the secret of "
+    "this source as shared secret. Keep the included payload template.",
+)

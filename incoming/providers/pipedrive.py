@@ -1,0 +1,13 @@
+"""Pipedrive, which gives up on a URL quickly."""
+
+from incoming.providers.shared_token import BasicAuth
+
+provider = BasicAuth(
+    name="pipedrive",
+    label="Pipedrive",
+    docs="https://pipedrive.readme.io/docs/guide-for-webhooks-v2",
+    id=("json:meta.id",),
+    type=("{json:meta.action}.{json:meta.entity}", "json:event"),
+    setup="In the tools: Webhooks, Create, with HTTP auth username and password. The secret is "
+    "user:password. Ten first attempts that fail suspend the webhook for half an hour.",
+)

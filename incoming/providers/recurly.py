@@ -1,0 +1,13 @@
+"""Recurly. XML by default: the event is the name of the root element."""
+
+from incoming.providers.shared_token import BasicAuth
+
+provider = BasicAuth(
+    name="recurly",
+    label="Recurly",
+    docs="https://docs.recurly.com/docs/webhooks",
+    id=("json:id",),
+    type=("json:event_type", "json:object_type", "xml:"),
+    setup="In the app: Integrations, Webhooks, Configure, with an HTTP auth user and password. The "
+    "secret is user:password.",
+)

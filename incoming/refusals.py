@@ -1,0 +1,50 @@
+"""Keeping refused calls: each is counted, and enough of them kept to see what is wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from incoming.models import Receipt, RefusalCount
+from incoming.providers import Refused
+from webhooks_project.lib.sql import update_returning
+
+KEPT_PER_HOUR: Final = 100  # of a source and a cause; an attack fills the counter, not the disk
+KEPT_BODY_BYTES: Final = 64 * 1024
+
+
+@transaction.atomic
+def record_refusal(
+    *,
+    source_id: UUID,
+    account_id: UUID,
+    refused: Refused,
+    receipt: Receipt | None,
+    now: datetime,
+) -> int:
+    """Count a refusal, and keep its receipt while the hour has room. Returns the hour's count.
+
+    `receipt` is None where the call was not read.
+    """
+    key = {
+        "source_id": source_id,
+        "hour": now.replace(minute=0, second=0, microsecond=0),
+        "cause": refused.cause,
+    }
+    RefusalCount.objects.bulk_create(
+        [RefusalCount(account_id=account_id, **key)], ignore_conflicts=True
+    )
+    rows = update_returning(
+        RefusalCount.objects.filter(**key), {"count": F("count") + 1}, ("count",)
+    )
+    count = int(rows[0][0])
+    if receipt is not None and count <= KEPT_PER_HOUR:
+        receipt.cause = refused.cause
+        receipt.detail = refused.detail[:500]
+        receipt.body = bytes(receipt.body)[:KEPT_BODY_BYTES]
+        receipt.save(force_insert=True)
+    return count

@@ -1,0 +1,184 @@
+"""What is done with sources and receipts. Each function is one transaction and is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from incoming.errors import SourceNotAcceptable, StateNotAllowed
+from incoming.models import Receipt, Route, Source, SourceSecret
+from incoming.sources import forget_sources
+from incoming.tokens import new_token
+from monitoring import journal
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
+from webhooks_project.lib.signing import new_secret
+from webhooks_project.queues import wake
+
+ROTATION_GRACE: Final = timedelta(hours=24)
+
+CHANGEABLE: Final = (
+    "name",
+    "options",
+    "public_url",
+    "tolerance_seconds",
+    "allowed_networks",
+    "max_body_bytes",
+    "rate_per_minute",
+    "rate_per_minute_per_address",
+)
+
+
+@dataclass(frozen=True)
+class NewSource:
+    """A source just made, and its secret, shown once."""
+
+    source: Source
+    secret: str = field(repr=False)
+
+
+@transaction.atomic
+def create_source(
+    *,
+    account: Account,
+    name: str,
+    provider: str,
+    secret: str | None = None,
+    routes: Sequence[Mapping[str, Any]] = ({},),
+    **settings: Any,
+) -> NewSource:
+    """Make a source with a fresh ingest URL, a secret (its own or the one given) and its routes.
+
+    By default one route publishes every receipt as `{provider}.{type}`. Raises
+    SourceNotAcceptable, naming the fields.
+    """
+    source = Source(account=account, name=name, provider=provider, **settings)
+    _check(source)
+    source.save(force_insert=True)
+    text = secret or new_secret()
+    SourceSecret.objects.create(source=source, secret=text)
+    for position, route in enumerate(routes):
+        Route.objects.create(source=source, position=position, **route)
+    journal.record_change(
+        account_id=account.pk, action="source.created", subject=source, after=_shown(source)
+    )
+    return NewSource(source, text)
+
+
+@transaction.atomic
+def change_source(*, source: Source, **changes: Any) -> Source:
+    """Change the named fields (those of CHANGEABLE). Raises SourceNotAcceptable."""
+    before = _shown(source)
+    for name, value in changes.items():
+        setattr(source, name, value)
+    _check(source)
+    source.save(update_fields=list(changes) or None)
+    journal.record_change(
+        account_id=source.account_id,
+        action="source.changed",
+        subject=source,
+        before=before,
+        after=_shown(source),
+    )
+    transaction.on_commit(forget_sources)
+    return source
+
+
+@transaction.atomic
+def set_source_enabled(*, source: Source, enabled: bool) -> Source:
+    """Take calls, or refuse them all with `source_disabled`."""
+    source.disabled_at = None if enabled else clock.now()
+    source.save(update_fields=["disabled_at"])
+    journal.record_change(
+        account_id=source.account_id,
+        action="source.enabled" if enabled else "source.disabled",
+        subject=source,
+    )
+    transaction.on_commit(forget_sources)
+    return source
+
+
+@transaction.atomic
+def rotate_source_secret(
+    *, source: Source, secret: str | None = None, grace: timedelta = ROTATION_GRACE
+) -> NewSource:
+    """Take calls signed with a new secret, and with the old ones too for the grace."""
+    now = clock.now()
+    source.secrets.filter(expires_at=None).update(expires_at=now + grace)
+    text = secret or new_secret()
+    SourceSecret.objects.create(source=source, secret=text)
+    journal.record_change(
+        account_id=source.account_id,
+        action="source.secret_rotated",
+        subject=source,
+        after={"grace_seconds": grace.total_seconds()},
+    )
+    transaction.on_commit(forget_sources)
+    return NewSource(source, text)
+
+
+@transaction.atomic
+def rotate_token(*, source: Source) -> Source:
+    """Give the source another ingest URL; the old one is unknown from now on."""
+    source.token = new_token()
+    source.save(update_fields=["token"])
+    journal.record_change(
+        account_id=source.account_id, action="source.token_rotated", subject=source
+    )
+    transaction.on_commit(forget_sources)
+    return source
+
+
+@transaction.atomic
+def learn_secret(*, source_id: UUID, secret: str) -> None:
+    """Keep the secret that a provider told in its handshake, where the source has none."""
+    source = Source.objects.select_for_update().get(pk=source_id)
+    if source.secrets.exists():
+        return
+    SourceSecret.objects.create(source=source, secret=secret)
+    journal.record_change(
+        account_id=source.account_id, action="source.secret_learned", subject=source
+    )
+    transaction.on_commit(forget_sources)
+
+
+@transaction.atomic
+def reprocess_receipt(*, receipt: Receipt) -> Receipt:
+    """Process a failed or dead receipt again, by the verdict it got on arrival.
+
+    Raises StateNotAllowed for a receipt that is not failed or dead.
+    """
+    again = [Receipt.Status.FAILED, Receipt.Status.DEAD]
+    if not Receipt.objects.filter(pk=receipt.pk, status__in=again).update(
+        status=Receipt.Status.ACCEPTED, attempt_count=0, next_attempt_at=clock.now(), detail=""
+    ):
+        raise StateNotAllowed("only a failed or dead receipt can be processed again")
+    journal.record_change(
+        account_id=receipt.account_id, action="receipt.reprocessed", subject=receipt
+    )
+    transaction.on_commit(lambda: wake("processing"))
+    receipt.refresh_from_db()
+    return receipt
+
+
+def _check(source: Source) -> None:
+    try:
+        source.full_clean(exclude=["account"])
+    except ValidationError as error:
+        raise SourceNotAcceptable(
+            "the source is not acceptable", fields=error.message_dict
+        ) from error
+
+
+def _shown(source: Source) -> dict[str, Any]:
+    return {
+        "provider": source.provider,
+        "disabled_at": source.disabled_at,
+        **{name: getattr(source, name) for name in CHANGEABLE},
+    }

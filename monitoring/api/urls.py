@@ -1,0 +1,9 @@
+from django.urls import re_path
+
+from monitoring.api.views import ActivityViewSet, AuditEntryViewSet, QueuesView
+from webhooks_project.api.routing import Router
+
+router = Router()
+router.register("activities", ActivityViewSet, basename="activity")
+router.register("audit", AuditEntryViewSet, basename="audit")
+urlpatterns = [*router.urls, re_path("^queues/?$", QueuesView.as_view(), name="queues")]

@@ -1,0 +1,6 @@
+from outgoing.api.views import RetryViewSet
+from webhooks_project.api.routing import Router
+
+router = Router()
+router.register("retry", RetryViewSet, basename="retry")
+urlpatterns = router.urls

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from outgoing.models import Attempt, Delivery, Event, Replay, Retry
+from subscriptions.models import Subscription
+from webhooks_project.api.scoping import AccountField, scoped
+
+
+class EventSerializer(serializers.ModelSerializer[Event]):
+    """One immutable fact. `data` is what it was published with."""
+
+    data = serializers.SerializerMethodField()
+    webhook_id = serializers.CharField(read_only=True)
+
+    class Meta:
+        model = Event
+        fields = (
+            "id", "webhook_id", "account", "type", "data", "occurred_at", "created_at",
+            "idempotency_key", "correlation_id", "causation_id", "not_matched",
+        )  # fmt: skip
+
+    def get_data(self, event: Event) -> Any:
+        return event.payload
+
+
+class EventInListSerializer(EventSerializer):
+    """An event in a list: without its data."""
+
+    data = None  # type: ignore[assignment]
+
+    class Meta(EventSerializer.Meta):
+        fields = tuple(name for name in EventSerializer.Meta.fields if name != "data")
+
+
+class PublishSerializer(serializers.Serializer[Any]):
+    """What to publish. The `Idempotency-Key` header is the same as `idempotency_key`."""
+
+    account = AccountField()
+    type = serializers.CharField(max_length=128)
+    data = serializers.JSONField()
+    idempotency_key = serializers.CharField(max_length=255, required=False)
+    occurred_at = serializers.DateTimeField(required=False)
+
+
+class PublishedSerializer(EventSerializer):
+    """The event, the deliveries that were made for it, and whether it was new."""
+
+    is_new = serializers.BooleanField(read_only=True)
+    deliveries = serializers.ListField(child=serializers.UUIDField(), read_only=True)
+
+    class Meta(EventSerializer.Meta):
+        fields = (*EventSerializer.Meta.fields, "is_new", "deliveries")
+
+
+class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+    """One HTTP try. Durations are milliseconds since the attempt's start."""
+
+    response_body = serializers.SerializerMethodField(
+        help_text="The first 16 KiB, as text; bytes that are no UTF-8 are replaced."
+    )
+
+    class Meta:
+        model = Attempt
+        fields = (
+            "id", "delivery", "number", "trigger", "outcome", "cause", "detail", "status_code",
+            "started_at", "queue_wait_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms",
+            "duration_ms", "request_headers", "request_bytes", "response_headers",
+            "response_body", "response_bytes", "address", "protocol", "worker",
+        )  # fmt: skip
+
+    def get_response_body(self, attempt: Attempt) -> str:
+        return bytes(attempt.response_body).decode("utf-8", "replace")
+
+
+class RetrySerializer(serializers.ModelSerializer[Retry]):
+    """A delivery's place in the retry queue."""
+
+    subscription = serializers.UUIDField(source="delivery.subscription_id", read_only=True)
+    event = serializers.UUIDField(source="delivery.event_id", read_only=True)
+
+    class Meta:
+        model = Retry
+        fields = ("delivery", "subscription", "event", "due_at", "number", "cause", "created_at")
+
+
+class RetryPlaceSerializer(serializers.ModelSerializer[Retry]):
+    class Meta:
+        model = Retry
+        fields = ("due_at", "number", "cause")
+
+
+class DeliverySerializer(serializers.ModelSerializer[Delivery]):
+    """The duty to bring one event to one subscription."""
+
+    retry = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Delivery
+        fields = (
+            "id", "account", "event", "subscription", "status", "trigger", "attempt_count",
+            "last_cause", "last_status_code", "retry", "replay", "created_at", "delivered_at",
+        )  # fmt: skip
+
+    def get_retry(self, delivery: Delivery) -> dict[str, Any] | None:
+        retry = getattr(delivery, "retry", None)
+        return RetryPlaceSerializer(retry).data if retry else None
+
+
+class DeliveryWithAttemptsSerializer(DeliverySerializer):
+    attempts = AttemptSerializer(many=True, read_only=True)
+
+    class Meta(DeliverySerializer.Meta):
+        fields = (*DeliverySerializer.Meta.fields, "attempts")
+
+
+class ReplaySerializer(serializers.ModelSerializer[Replay]):
+    """A job that carries past events again."""
+
+    account = AccountField()
+    subscription = serializers.PrimaryKeyRelatedField(
+        queryset=Subscription.objects.all(), required=False, allow_null=True
+    )
+
+    class Meta:
+        model = Replay
+        fields = (
+            "id", "account", "since", "until", "event_type", "subscription", "status",
+            "planned_count", "redelivered_count", "error", "created_at", "finished_at",
+        )  # fmt: skip
+        read_only_fields = (
+            "status", "planned_count", "redelivered_count", "error", "created_at", "finished_at",
+        )  # fmt: skip
+
+    def validate_subscription(self, subscription: Subscription | None) -> Subscription | None:
+        allowed = scoped(Subscription.objects.all(), self.context["request"], "account_id")
+        if subscription is not None and not allowed.filter(pk=subscription.pk).exists():
+            raise serializers.ValidationError("there is no such subscription", "does_not_exist")
+        return subscription
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["since"] >= attrs["until"]:
+            raise serializers.ValidationError({"until": ["it must be after since"]})
+        return attrs

@@ -1,0 +1,277 @@
+"""The delivery engine: claims due deliveries, sends them side by side, records what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django import db
+from django.db.models import Case, F, When
+from django.db.models.functions import Length
+
+from outgoing import conf
+from outgoing.endpoints import Endpoint, Endpoints
+from outgoing.judge import next_step
+from outgoing.lines import Lines, Message, Work
+from outgoing.models import Delivery, Event
+from outgoing.payload import signed_headers, webhook_id_of
+from outgoing.querysets import LEASE_SECONDS, Claim
+from outgoing.record import Result, record_results
+from subscriptions.conf import address_policy
+from subscriptions.models import Subscription
+from webhooks_project import __version__
+from webhooks_project.lib import clock
+from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
+from webhooks_project.pumps import POLL_SECONDS, Place
+
+log = structlog.get_logger(__name__)
+
+CLAIM_ROWS: Final = 400
+RECORD_ROWS: Final = 200  # written together at most
+RECORD_SECONDS: Final = 0.05  # and this late at most
+SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
+RENEW_SECONDS: Final = LEASE_SECONDS / 4
+SMALL_DATA_BYTES: Final = 32 * 1024  # read with the claim; larger ones when their turn comes
+DATABASE_PAUSE_SECONDS: Final = 0.5  # between tries while the database is away
+
+
+class DeliveryPump:
+    """One pump's work: `run` drains the queue until the place's turn is over."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._outbound = Outbound(
+            policy=address_policy(),
+            max_in_flight=conf.in_flight(),
+            user_agent=f"webhooks-hub/{__version__}",
+        )
+        self._endpoints = Endpoints()
+        self._lines = Lines(
+            capacity=conf.in_flight(), cap=lambda key: self._endpoints.get(key).max_in_flight
+        )
+        self._results: list[Result] = []
+        self._result_since = 0.0
+        self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
+        self._claim_after = 0.0
+        self._sweep_after = 0.0
+        self._renew_after = 0.0
+        self._recorded = 0
+
+    def run(self) -> int:
+        """Work until the turn is over; then leave the place, finish what is under way, and end.
+
+        While the database is away, what is under way goes on and its results are kept. Returns
+        how many attempts were recorded.
+        """
+        going_on = True
+        while going_on:
+            try:
+                going_on = self._place.goes_on()
+                self._sweep()
+                self._claim()
+                self._turn()
+            except (db.OperationalError, db.InterfaceError) as error:
+                self._wait_for_database(error)
+        self._hand_over()
+        self._outbound.close()
+        return self._recorded
+
+    def _turn(self) -> None:
+        """Start what may start, take in what has ended, write it down when that is due."""
+        self._start()
+        if self._outbound.in_flight:
+            for work, response in self._outbound.wait(POLL_SECONDS):
+                self._end(work, response)
+        elif not self._results and not self._lines.ready:
+            time.sleep(POLL_SECONDS)
+        late = time.monotonic() - self._result_since >= RECORD_SECONDS
+        if self._results and (
+            late or len(self._results) >= RECORD_ROWS or not self._outbound.in_flight
+        ):
+            self._record()
+
+    def _hand_over(self) -> None:
+        """Free the place for the next pump, give back what was not started, finish the rest."""
+        left = False
+        while not left or self._outbound.in_flight or self._results:
+            try:
+                if not left:
+                    self._place.leave()
+                    self._give_back(self._lines.drain())
+                    left = True
+                self._sweep()
+                self._turn()
+            except (db.OperationalError, db.InterfaceError) as error:
+                self._wait_for_database(error)
+
+    def _wait_for_database(self, error: Exception) -> None:
+        log.warning("the database is away", error=str(error)[:200])
+        db.close_old_connections()
+        for work, response in self._outbound.wait(DATABASE_PAUSE_SECONDS):
+            self._end(work, response)
+        if not self._outbound.in_flight:
+            time.sleep(DATABASE_PAUSE_SECONDS)
+
+    # --- claims -----------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Renew our own claims; take up what others lost, and what was held and is no longer."""
+        now = time.monotonic()
+        if not self._open:
+            self._renew_after = now + RENEW_SECONDS
+        elif now >= self._renew_after:
+            self._renew_after = now + RENEW_SECONDS
+            Delivery.objects.renew_leases(list(self._open), clock.now())
+        if now >= self._sweep_after:
+            self._sweep_after = now + SWEEP_SECONDS
+            released = Delivery.objects.release_expired(clock.now())
+            if released:
+                log.warning("claims of a lost worker released", count=released)
+            if Delivery.objects.filter(status=Delivery.Status.HELD).exists():
+                Delivery.objects.restore_held(clock.now(), CLAIM_ROWS)
+                Delivery.objects.cancel_archived(CLAIM_ROWS)
+
+    def _claim(self) -> None:
+        if time.monotonic() < self._claim_after or self._lines.startable >= conf.in_flight():
+            return
+        now = clock.now()
+        full = self._lines.full()
+        found = False
+        for lane in Delivery.objects.lanes_due(now):
+            claims = Delivery.objects.claim(
+                now=now, lane=lane, limit=CLAIM_ROWS, except_subscriptions=full
+            )
+            if claims:
+                found = True
+                self._open[claims[0].token] = len(claims)
+                self._queue(claims, lane)
+        self._claim_after = time.monotonic() + (0 if found else POLL_SECONDS)
+
+    def _queue(self, claims: Collection[Claim], lane: int) -> None:
+        self._endpoints.load({claim.subscription_id for claim in claims})
+        messages = _read_messages({claim.event_id for claim in claims})
+        unsendable: list[Work] = []
+        for claim in claims:
+            work = Work(claim=claim, lane=lane, message=messages[claim.event_id])
+            if self._endpoints.get(claim.subscription_id).status == Subscription.Status.ACTIVE:
+                self._lines.add(work)
+            else:
+                unsendable.append(work)
+        self._put_aside(unsendable)
+
+    def _put_aside(self, works: Sequence[Work]) -> None:
+        """What was claimed for a subscription that is not active: held, or cancelled for good."""
+        groups: dict[tuple[UUID, str], list[UUID]] = {}
+        for work in works:
+            status = self._endpoints.get(work.claim.subscription_id).status
+            archived = status == Subscription.Status.ARCHIVED
+            ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
+            groups.setdefault((work.claim.token, ending), []).append(work.claim.delivery_id)
+        for (token, ending), ids in groups.items():
+            Delivery.objects.all().finish(ids, token, {"status": ending})
+            self._close_claim(token, len(ids))
+
+    def _give_back(self, works: Sequence[Work]) -> None:
+        by_claim: dict[tuple[UUID, int], list[UUID]] = {}
+        for work in works:
+            by_claim.setdefault((work.claim.token, work.lane), []).append(work.claim.delivery_id)
+        for (token, lane), ids in by_claim.items():
+            Delivery.objects.release(ids, token, lane)
+            self._close_claim(token, len(ids))
+
+    def _close_claim(self, token: UUID, count: int = 1) -> None:
+        self._open[token] -= count
+        if not self._open[token]:
+            del self._open[token]
+
+    # --- attempts ---------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        while (work := self._lines.take()) is not None:
+            endpoint = self._endpoints.get(work.claim.subscription_id)
+            work.started_at = clock.now()
+            work.timestamp = int(time.time())
+            if work.message.data is None:
+                work.message.data = bytes(
+                    Event.objects.values_list("data", flat=True).get(pk=work.claim.event_id)
+                )
+            failed = (
+                self._outbound.start(_request(work, endpoint), work)
+                if endpoint.keys
+                else Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
+            )
+            if failed is not None:
+                self._end(work, failed)
+
+    def _end(self, work: Work, response: Response) -> None:
+        self._lines.ended(work)
+        claim = work.claim
+        assert work.started_at is not None  # noqa: S101 - it was started
+        if not self._results:
+            self._result_since = time.monotonic()
+        self._results.append(
+            Result(
+                claim=claim,
+                account_id=self._endpoints.get(claim.subscription_id).account_id,
+                correlation_id=work.message.correlation_id,
+                response=response,
+                step=next_step(
+                    response,
+                    number=claim.attempt_count - claim.attempts_before + 1,
+                    now=clock.now(),
+                ),
+                started_at=work.started_at,
+                timestamp=work.timestamp,
+                request_bytes=len(work.message.body),
+            )
+        )
+
+    def _record(self) -> None:
+        results = self._results[:RECORD_ROWS]
+        stored = record_results(results, worker=self._place.name)
+        del self._results[: len(results)]
+        for result in results:
+            self._close_claim(result.claim.token)
+        self._recorded += stored
+        if stored < len(results):
+            log.warning("results of lost claims dropped", count=len(results) - stored)
+
+
+def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
+    rows = (
+        Event.objects.filter(pk__in=event_ids)
+        .annotate(
+            small_data=Case(
+                When(Length("data").lte(SMALL_DATA_BYTES), then=F("data")), default=None
+            )
+        )
+        .values_list("pk", "type", "occurred_at", "correlation_id", "small_data")
+    )
+    return {
+        key: Message(
+            type=type_,
+            occurred_at=occurred_at,
+            correlation_id=correlation_id,
+            data=None if data is None else bytes(data),
+        )
+        for key, type_, occurred_at, correlation_id, data in rows
+    }
+
+
+def _request(work: Work, endpoint: Endpoint) -> Request:
+    body = work.message.body
+    return Request(
+        url=endpoint.url,
+        headers=signed_headers(
+            message_id=webhook_id_of(work.claim.event_id),
+            timestamp=work.timestamp,
+            body=body,
+            keys=endpoint.keys,
+            replay_id=work.claim.replay_id,
+        ),
+        body=body,
+        timeout_seconds=endpoint.timeout_seconds,
+    )

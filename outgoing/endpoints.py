@@ -1,0 +1,72 @@
+"""What the delivery engine needs to know of a subscription, kept in memory for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from subscriptions.models import SigningSecret, Subscription
+from webhooks_project.lib import clock, signing
+from webhooks_project.lib.keyring import CannotDecrypt
+
+log = structlog.get_logger(__name__)
+
+FRESH_SECONDS: Final = 1.0  # how late the engine may notice that a subscription was changed
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to deliver. `keys` is empty where no secret could be opened."""
+
+    subscription_id: UUID
+    account_id: UUID
+    url: str
+    status: str
+    timeout_seconds: int
+    max_in_flight: int
+    keys: tuple[bytes, ...]
+    loaded_at: float
+
+
+class Endpoints:
+    """The endpoints by subscription, loaded together and again when they are a second old."""
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, Endpoint] = {}
+
+    def load(self, subscription_ids: Iterable[UUID]) -> None:
+        """Make sure of fresh facts for these, in two queries at most."""
+        now = time.monotonic()
+        stale = {
+            key
+            for key in subscription_ids
+            if key not in self._known or now - self._known[key].loaded_at > FRESH_SECONDS
+        }
+        if not stale:
+            return
+        keys: dict[UUID, list[bytes]] = {}
+        for row in SigningSecret.objects.filter(subscription__in=stale).valid(clock.now()):
+            try:
+                keys.setdefault(row.subscription_id, []).append(signing.key_of(row.secret))
+            except (CannotDecrypt, ValueError) as error:
+                log.error("signing secret unreadable", secret=str(row.pk), error=str(error))
+        for subscription in Subscription.objects.filter(pk__in=stale):
+            self._known[subscription.pk] = Endpoint(
+                subscription_id=subscription.pk,
+                account_id=subscription.account_id,
+                url=subscription.url,
+                status=subscription.status,
+                timeout_seconds=subscription.timeout_seconds,
+                max_in_flight=subscription.max_in_flight,
+                keys=tuple(keys.get(subscription.pk, ())),
+                loaded_at=now,
+            )
+
+    def get(self, subscription_id: UUID) -> Endpoint:
+        """The facts loaded last."""
+        return self._known[subscription_id]

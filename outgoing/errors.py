@@ -1,0 +1,50 @@
+"""What can go wrong when publishing or redelivering; each docstring is the default message."""
+
+from __future__ import annotations
+
+from webhooks_project.lib.errors import DomainError
+
+
+class OutgoingError(DomainError):
+    """The request cannot be carried out."""
+
+    code = "outgoing_error"
+
+
+class EventTypeMalformed(OutgoingError):
+    """An event type is a dotted name such as invoice.paid."""
+
+    code = "event_type_malformed"
+
+
+class PayloadNotJson(OutgoingError):
+    """The data is not JSON."""
+
+    code = "payload_not_json"
+
+
+class PayloadTooLarge(OutgoingError):
+    """The data is larger than an event may be."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class SchemaMismatch(OutgoingError):
+    """The data does not fit the event type's schema."""
+
+    code = "schema_mismatch"
+
+
+class IdempotencyConflict(OutgoingError):
+    """The idempotency key was used before, with another type or other data."""
+
+    code = "idempotency_conflict"
+    status = 409
+
+
+class StateNotAllowed(OutgoingError):
+    """The delivery's present status does not allow that."""
+
+    code = "state_not_allowed"
+    status = 409

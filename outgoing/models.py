@@ -1,0 +1,308 @@
+"""What happened, and carrying it to those who subscribed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import orjson
+from django.db import models
+from django.db.models import Q
+
+from outgoing.querysets import AttemptQuerySet, DeliveryQuerySet, EventQuerySet, RetryQuerySet
+from subscriptions.models import Subscription
+from webhooks_project.accounts.models import Account, User
+from webhooks_project.lib.ids import new_id
+
+
+class Event(models.Model):
+    """One immutable fact.
+
+    `data` is JSON text as bytes, kept exactly: a database's own JSON type refuses some of what
+    JSON allows. `correlation_id` is the request id it came with; `causation_id` names what caused
+    it, such as `receipt:<id>`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(
+        Account, models.CASCADE, related_name="events", db_index=False
+    )
+    type = models.CharField(max_length=128)
+    data = models.BinaryField()
+    occurred_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - unique where present
+    correlation_id = models.CharField(max_length=64, blank=True)
+    causation_id = models.CharField(max_length=128, blank=True)
+    # [{"subscription": id, "reason": …}] for those that hear the type and yet got no delivery.
+    not_matched = models.JSONField(default=list)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        db_table = "events.log"
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            # The same call again finds the first answer.
+            models.UniqueConstraint(
+                fields=["account", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="event_unique_idempotency_key",
+            )
+        ]
+        indexes: ClassVar = [
+            # The account's list, newest first, and replays by time.
+            models.Index(fields=["account", "-created_at"], name="event_by_account"),
+            # The console's list over all accounts.
+            models.Index(fields=["-created_at"], name="event_by_time"),
+            # Replays by type.
+            models.Index(fields=["account", "type", "-created_at"], name="event_by_type"),
+            # What became of a receipt.
+            models.Index(
+                fields=["causation_id"], condition=~Q(causation_id=""), name="event_by_causation"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.webhook_id}"
+
+    @property
+    def webhook_id(self) -> str:
+        """The `webhook-id` of every attempt of every delivery of this event."""
+        return f"evt_{self.id.hex}"
+
+    @property
+    def payload(self) -> Any:
+        """`data`, parsed."""
+        return orjson.loads(bytes(self.data))
+
+
+class Delivery(models.Model):
+    """The duty to bring one event to one subscription; the row with the mutable state."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        DELIVERING = "delivering"
+        DELIVERED = "delivered"
+        EXHAUSTED = "exhausted"
+        HELD = "held"
+        CANCELLED = "cancelled"
+
+    class Lane(models.IntegerChoices):
+        """First attempts have their own, so that no backlog of retries stands before them."""
+
+        FIRST = 0
+        AGAIN = 1
+
+    class Trigger(models.TextChoices):
+        FIRST = "first"
+        RETRY = "retry"
+        REDELIVER = "redeliver"
+        REPLAY = "replay"
+        RESUME = "resume"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    event = models.ForeignKey(Event, models.CASCADE, related_name="deliveries", db_index=False)
+    subscription = models.ForeignKey(
+        Subscription, models.CASCADE, related_name="deliveries", db_index=False
+    )
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    # The line it stands in until it is claimed; null while it stands in none: claimed, held, ended,
+    # or waiting for its Retry.
+    lane = models.PositiveSmallIntegerField(choices=Lane.choices, null=True, default=Lane.FIRST)
+    trigger = models.CharField(max_length=16, choices=Trigger.choices, default=Trigger.FIRST)
+    attempt_count = models.PositiveIntegerField(default=0)
+    # Attempts before this one was last asked for again; the retry schedule counts from here.
+    attempts_before = models.PositiveIntegerField(default=0)
+    # When the next attempt is, or the last one was, due.
+    next_attempt_at = models.DateTimeField()
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    leased_until = models.DateTimeField(null=True, blank=True, editable=False)
+    last_cause = models.CharField(max_length=32, blank=True)
+    last_status_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    replay = models.ForeignKey(
+        "Replay", models.SET_NULL, null=True, blank=True, related_name="deliveries"
+    )
+    created_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        db_table = "webhooks.outgoing"
+        verbose_name_plural = "deliveries"
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            # Exactly one delivery for an event and a subscription; also an event's deliveries.
+            models.UniqueConstraint(
+                fields=["event", "subscription"], name="delivery_unique_per_subscription"
+            ),
+        ]
+        indexes: ClassVar = [
+            # The claim of due deliveries; holds only what waits, whatever the history's size.
+            models.Index(
+                fields=["lane", "next_attempt_at"],
+                condition=Q(lane__isnull=False),
+                name="delivery_due",
+            ),
+            # The sweep of leases that ran out.
+            models.Index(
+                fields=["leased_until"],
+                condition=Q(leased_until__isnull=False),
+                name="delivery_leased",
+            ),
+            # The sweep of what is held for subscriptions that are active again.
+            models.Index(
+                fields=["subscription"], condition=Q(status="held"), name="delivery_held"
+            ),
+            # A subscription's deliveries by state, newest first: the console's filter.
+            models.Index(
+                fields=["subscription", "status", "-created_at"], name="delivery_by_subscription"
+            ),
+            # The account's list by state, newest first; dead letters.
+            models.Index(
+                fields=["account", "status", "-created_at"], name="delivery_by_account"
+            ),
+            # The console's list over all accounts.
+            models.Index(fields=["-created_at"], name="delivery_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.id}"
+
+
+class Attempt(models.Model):
+    """One HTTP try of a delivery; append-only. Durations are milliseconds since the start."""
+
+    class Outcome(models.TextChoices):
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+
+    class Cause(models.TextChoices):
+        """Why it failed; empty where it succeeded."""
+
+        DNS = "dns"
+        REFUSED = "refused"
+        RESET = "reset"
+        TLS = "tls"
+        TIMEOUT_CONNECT = "timeout_connect"
+        TIMEOUT_TLS = "timeout_tls"
+        TIMEOUT_RESPONSE = "timeout_response"
+        FORBIDDEN_ADDRESS = "forbidden_address"
+        TOO_LARGE = "too_large"
+        BAD_RESPONSE = "bad_response"
+        INVALID_URL = "invalid_url"
+        CANCELLED = "cancelled"
+        UNSIGNABLE = "unsignable"
+        STATUS_1XX = "status_1xx"
+        STATUS_3XX = "status_3xx"
+        STATUS_4XX = "status_4xx"
+        STATUS_5XX = "status_5xx"
+        STATUS_OTHER = "status_other"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    delivery = models.ForeignKey(
+        Delivery, models.CASCADE, related_name="attempts", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    trigger = models.CharField(max_length=16, choices=Delivery.Trigger.choices)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    cause = models.CharField(max_length=32, choices=Cause.choices, blank=True)
+    detail = models.CharField(max_length=300, blank=True)
+    status_code = models.PositiveSmallIntegerField(null=True)
+    started_at = models.DateTimeField()
+    queue_wait_ms = models.FloatField()
+    dns_ms = models.FloatField(null=True)
+    connect_ms = models.FloatField(null=True)
+    tls_ms = models.FloatField(null=True)
+    first_byte_ms = models.FloatField(null=True)
+    duration_ms = models.FloatField()
+    request_headers = models.JSONField(default=dict)
+    request_bytes = models.PositiveIntegerField()
+    response_headers = models.JSONField(default=dict)
+    response_body = models.BinaryField(default=b"")
+    response_bytes = models.PositiveBigIntegerField()
+    address = models.CharField(max_length=45, blank=True)
+    protocol = models.CharField(max_length=16, blank=True)
+    worker = models.CharField(max_length=64, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        constraints: ClassVar = [
+            # A delivery's attempts in order; two workers cannot both record the same one.
+            models.UniqueConstraint(
+                fields=["delivery", "number"], name="attempt_unique_number"
+            ),
+        ]
+        indexes: ClassVar = [
+            # The console's list, newest first.
+            models.Index(fields=["-started_at"], name="attempt_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.delivery_id}"
+
+
+class Retry(models.Model):
+    """A delivery's place in the retry queue: when, which number, why."""
+
+    delivery = models.OneToOneField(
+        Delivery, models.CASCADE, primary_key=True, related_name="retry"
+    )
+    due_at = models.DateTimeField()
+    number = models.PositiveIntegerField()
+    cause = models.CharField(max_length=32, choices=Attempt.Cause.choices)
+    created_at = models.DateTimeField()
+
+    objects = RetryQuerySet.as_manager()
+
+    class Meta:
+        db_table = "webhooks.retry"
+        verbose_name_plural = "retries"
+        ordering: ClassVar = ["due_at"]
+        indexes: ClassVar = [
+            # The release of due retries, and when the next one is.
+            models.Index(fields=["due_at"], name="retry_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"retry {self.number} of {self.delivery_id}"
+
+
+class Replay(models.Model):
+    """A job that carries past events again: planned, run, its progress, its end."""
+
+    class Status(models.TextChoices):
+        PLANNED = "planned"
+        RUNNING = "running"
+        FINISHED = "finished"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(
+        Account, models.CASCADE, null=True, blank=True, related_name="replays"
+    )
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    event_type = models.CharField(max_length=128, blank=True)
+    subscription = models.ForeignKey(
+        Subscription, models.CASCADE, null=True, blank=True, related_name="replays"
+    )
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PLANNED)
+    planned_count = models.PositiveIntegerField(default=0)
+    redelivered_count = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"replay {self.id}"

@@ -1,0 +1,185 @@
+"""Writing down what became of attempts, many at a time and only where the claim is still ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from monitoring import journal
+from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
+from outgoing.models import Attempt, Delivery, Retry
+from outgoing.payload import shown_headers, webhook_id_of
+from outgoing.querysets import Claim
+from subscriptions.models import Subscription
+from subscriptions.services import set_status
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.outbound import Response
+from webhooks_project.lib.redaction import redact_headers
+from webhooks_project.lib.sql import insert_rows
+
+log = structlog.get_logger(__name__)
+
+_ATTEMPT_COLUMNS = (
+    "id", "delivery", "number", "trigger", "outcome", "cause", "detail", "status_code",
+    "started_at", "queue_wait_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms",
+    "duration_ms", "request_headers", "request_bytes", "response_headers", "response_body",
+    "response_bytes", "address", "protocol", "worker",
+)  # fmt: skip
+_RETRY_COLUMNS = ("delivery", "due_at", "number", "cause", "created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One attempt that has ended, not yet written down."""
+
+    claim: Claim
+    account_id: UUID
+    correlation_id: str
+    response: Response
+    step: Step
+    started_at: datetime
+    timestamp: int
+    request_bytes: int
+
+    @property
+    def number(self) -> int:
+        return self.claim.attempt_count + 1
+
+
+def record_results(results: Sequence[Result], *, worker: str) -> int:
+    """Store attempts, states and retries in one transaction; disable endpoints that are gone.
+
+    Results whose lease another worker has taken meanwhile are dropped: that worker's attempt is
+    the one that counts. Returns how many were stored.
+    """
+    now = clock.now()
+    with transaction.atomic():
+        stored = _finish_deliveries(results, now)
+        Attempt.objects.insert_many(
+            _ATTEMPT_COLUMNS, (_attempt_row(result, worker) for result in stored)
+        )
+        retries = [
+            (result.claim.delivery_id, result.step.due_at, result.number + 1,
+             result.step.cause.value, now)
+            for result in stored
+            if isinstance(result.step, RetryAt)
+        ]  # fmt: skip
+        if retries:
+            insert_rows(Retry, _RETRY_COLUMNS, retries)
+        for result in stored:
+            if isinstance(result.step, GiveUp):
+                _note_exhausted(result)
+    for subscription_id in {
+        result.claim.subscription_id for result in stored if isinstance(result.step, Disable)
+    }:
+        set_status(
+            subscription=Subscription.objects.get(pk=subscription_id),
+            status=Subscription.Status.DISABLED,
+            reason="the endpoint answered 410 Gone",
+        )
+    _log(stored, worker)
+    return len(stored)
+
+
+def _finish_deliveries(results: Iterable[Result], now: datetime) -> list[Result]:
+    groups: dict[tuple[UUID, type[Step], str, int | None], list[Result]] = {}
+    for result in results:
+        cause = "" if isinstance(result.step, Delivered) else result.step.cause.value
+        key = (result.claim.token, type(result.step), cause, result.response.status)
+        groups.setdefault(key, []).append(result)
+    stored: list[Result] = []
+    for (token, step, cause, status_code), group in groups.items():
+        ours = Delivery.objects.all().finish(
+            [result.claim.delivery_id for result in group],
+            token,
+            {
+                "attempt_count": F("attempt_count") + 1,
+                "last_cause": cause,
+                "last_status_code": status_code,
+                **_state_after(step, now),
+            },
+        )
+        stored.extend(result for result in group if result.claim.delivery_id in ours)
+    return stored
+
+
+def _state_after(step: type[Step], now: datetime) -> dict[str, Any]:
+    if step is Delivered:
+        return {"status": Delivery.Status.DELIVERED, "delivered_at": now}
+    if step is RetryAt:
+        # It stands in no line until its Retry is due.
+        return {"status": Delivery.Status.PENDING, "trigger": Delivery.Trigger.RETRY}
+    if step is Disable:
+        return {"status": Delivery.Status.HELD, "trigger": Delivery.Trigger.RETRY}
+    return {"status": Delivery.Status.EXHAUSTED}
+
+
+def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
+    response = result.response
+    claim = result.claim
+    succeeded = isinstance(result.step, Delivered)
+    wait = (result.started_at - claim.due_at).total_seconds() * 1000
+    return (
+        new_id(),
+        claim.delivery_id,
+        result.number,
+        claim.trigger,
+        "succeeded" if succeeded else "failed",
+        "" if isinstance(result.step, Delivered) else result.step.cause.value,
+        response.detail[:300],
+        response.status,
+        result.started_at,
+        max(0.0, wait),
+        response.dns_ms,
+        response.connect_ms,
+        response.tls_ms,
+        response.first_byte_ms,
+        response.total_ms,
+        shown_headers(
+            message_id=webhook_id_of(claim.event_id),
+            timestamp=result.timestamp,
+            replay_id=claim.replay_id,
+        ),
+        result.request_bytes,
+        redact_headers(response.headers),
+        response.body,
+        response.body_bytes,
+        response.address,
+        response.protocol,
+        worker,
+    )
+
+
+def _note_exhausted(result: Result) -> None:
+    journal.record_activity(
+        account_id=result.account_id,
+        kind="delivery.exhausted",
+        text=f"Delivery {result.claim.delivery_id} was given up after {result.number} attempts.",
+        subject=Delivery(pk=result.claim.delivery_id),
+    )
+
+
+def _log(stored: Iterable[Result], worker: str) -> None:
+    """Failures at info, successes at debug: a busy hub has ten thousand of those a second."""
+    for result in stored:
+        succeeded = isinstance(result.step, Delivered)
+        (log.debug if succeeded else log.info)(
+            "attempt " + ("succeeded" if succeeded else "failed"),
+            request_id=result.correlation_id,
+            event=str(result.claim.event_id),
+            delivery=str(result.claim.delivery_id),
+            subscription=str(result.claim.subscription_id),
+            number=result.number,
+            cause="" if isinstance(result.step, Delivered) else result.step.cause.value,
+            status_code=result.response.status,
+            duration_ms=round(result.response.total_ms, 1),
+            worker=worker,
+        )

@@ -1,0 +1,68 @@
+"""The retry scheduler: puts deliveries back in line when their Retry is due."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Final
+
+import structlog
+from django import db
+from django.db import transaction
+from django.db.models import Min, OuterRef, Subquery
+
+from outgoing.models import Delivery, Retry
+from webhooks_project.lib import clock
+from webhooks_project.pumps import Place
+from webhooks_project.queues import wake
+
+log = structlog.get_logger(__name__)
+
+RELEASE_ROWS: Final = 400
+LOOK_SECONDS: Final = 0.25  # the longest sleep: a sooner retry may have come in meanwhile
+
+
+@transaction.atomic
+def release_due_retries(now: datetime) -> int:
+    """Move due retries, the longest overdue first, back in line. Returns how many.
+
+    Whether the subscription still takes them is seen when they are claimed.
+    """
+    ids = list(
+        Retry.objects.due(now)
+        .select_for_update(skip_locked=True)
+        .values_list("pk", flat=True)[:RELEASE_ROWS]
+    )
+    if not ids:
+        return 0
+    Delivery.objects.filter(pk__in=ids, status=Delivery.Status.PENDING).update(
+        lane=Delivery.Lane.AGAIN,
+        next_attempt_at=Subquery(Retry.objects.filter(pk=OuterRef("pk")).values("due_at")),
+    )
+    Retry.objects.filter(pk__in=ids).delete()
+    transaction.on_commit(lambda: wake("delivery"))
+    return len(ids)
+
+
+def run_retry_pump(place: Place) -> int:
+    """Release retries at their time until the place's turn is over. Returns how many."""
+    released = 0
+    while True:
+        try:
+            if not place.goes_on():
+                return released
+            count = release_due_retries(clock.now())
+            released += count
+            if not count:
+                time.sleep(_seconds_to_next())
+        except (db.OperationalError, db.InterfaceError) as error:
+            log.warning("the database is away", error=str(error)[:200])
+            db.close_old_connections()
+            time.sleep(LOOK_SECONDS)
+
+
+def _seconds_to_next() -> float:
+    due_at = Retry.objects.aggregate(next=Min("due_at"))["next"]
+    if due_at is None:
+        return LOOK_SECONDS
+    return float(min(max((due_at - clock.now()).total_seconds(), 0.0), LOOK_SECONDS))

@@ -1,0 +1,292 @@
+"""Publishing events, and what people do with deliveries afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+
+from monitoring import journal
+from outgoing.conf import MAX_EVENT_BYTES
+from outgoing.errors import (
+    EventTypeMalformed,
+    IdempotencyConflict,
+    PayloadNotJson,
+    PayloadTooLarge,
+    SchemaMismatch,
+    StateNotAllowed,
+)
+from outgoing.models import Delivery, Event, Retry
+from subscriptions.matching import Match, is_event_type, match_types
+from subscriptions.models import Subscription
+from subscriptions.schemas import check_payload, schemas_in_force
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+from webhooks_project.queues import wake
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """What is to be published. `data` is any JSON value, or JSON text as bytes, kept exactly."""
+
+    account_id: UUID
+    type: str
+    data: Any
+    idempotency_key: str | None = None
+    occurred_at: datetime | None = None
+    correlation_id: str = ""
+    causation_id: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """An event in the database. `is_new` is False where the idempotency key was met again."""
+
+    event: Event
+    is_new: bool = True
+    delivery_ids: Sequence[UUID] = field(default_factory=tuple)
+
+
+def publish(
+    *,
+    account: Account | UUID,
+    type: str,
+    data: Any,
+    idempotency_key: str | None = None,
+    occurred_at: datetime | None = None,
+    correlation_id: str = "",
+    causation_id: str = "",
+) -> Published:
+    """Store an event and one delivery for each subscription that matches it.
+
+    Joins the caller's transaction: a rollback publishes nothing, a commit wakes the delivery
+    queue. With an idempotency key (unique in the account) the same call again gives the first
+    event back. Raises EventTypeMalformed, PayloadNotJson, PayloadTooLarge, SchemaMismatch and
+    IdempotencyConflict; nothing is stored then.
+    """
+    new = NewEvent(
+        account_id=account if isinstance(account, UUID) else account.pk,
+        type=type,
+        data=data,
+        idempotency_key=idempotency_key,
+        occurred_at=occurred_at,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+    )
+    return publish_many([new])[0]
+
+
+@transaction.atomic
+def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
+    """`publish` for many at once, in the same order: all of them, or none and the first error."""
+    now = clock.now()
+    texts = [_json_text(new) for new in new_events]
+    types: dict[UUID, set[str]] = {}
+    for new in new_events:
+        types.setdefault(new.account_id, set()).add(new.type)
+    _check_schemas(new_events, texts, types)
+    events = [_event(new, text, now) for new, text in zip(new_events, texts, strict=True)]
+    known = _store(events)
+    matches = match_types(types)
+    deliveries: dict[UUID, list[Delivery]] = {}
+    for event in events:
+        if event.pk not in known:
+            deliveries[event.pk] = [
+                _delivery(event, match)
+                for match in matches[event.account_id, event.type]
+                if not match.reason
+            ]
+    _note_not_matched([event for event in events if event.pk not in known], matches)
+    rows = [row for group in deliveries.values() for row in group]
+    Delivery.objects.bulk_create(rows, batch_size=400)
+    if any(row.lane is not None for row in rows):
+        transaction.on_commit(_wake_delivery)
+    return [
+        Published(known[event.pk], is_new=False)
+        if event.pk in known
+        else Published(event, delivery_ids=tuple(row.pk for row in deliveries[event.pk]))
+        for event in events
+    ]
+
+
+def _wake_delivery() -> None:
+    wake("delivery")
+
+
+def _json_text(new: NewEvent) -> bytes:
+    if not is_event_type(new.type):
+        raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
+    try:
+        if isinstance(new.data, bytes):
+            orjson.loads(new.data)
+            text = new.data
+        else:
+            text = orjson.dumps(new.data)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+        raise PayloadNotJson(f"the data is not JSON: {error}") from error
+    if len(text) > MAX_EVENT_BYTES:
+        raise PayloadTooLarge(f"the data has {len(text)} bytes; {MAX_EVENT_BYTES} are allowed")
+    return text
+
+
+def _check_schemas(
+    new_events: Sequence[NewEvent], texts: Sequence[bytes], types: dict[UUID, set[str]]
+) -> None:
+    schemas = schemas_in_force(types)
+    for new, text in zip(new_events, texts, strict=True):
+        schema = schemas.get((new.account_id, new.type))
+        if schema is None:
+            continue
+        errors = check_payload(schema.schema, orjson.loads(text))
+        if errors:
+            raise SchemaMismatch(
+                f"the data does not fit {new.type} v{schema.version}",
+                errors=[{"path": error.path, "message": error.message} for error in errors],
+            )
+
+
+def _event(new: NewEvent, text: bytes, now: datetime) -> Event:
+    return Event(
+        account_id=new.account_id,
+        type=new.type,
+        data=text,
+        occurred_at=new.occurred_at or now,
+        created_at=now,
+        idempotency_key=new.idempotency_key or None,
+        correlation_id=new.correlation_id,
+        causation_id=new.causation_id,
+    )
+
+
+def _store(events: Sequence[Event]) -> dict[UUID, Event]:
+    """Insert the events; of those whose key is known, the event that was there before.
+
+    The database decides who is first, so that two callers at the same moment cannot both be. The
+    key of the mapping is the id that was made for the repeated one.
+    """
+    plain = [event for event in events if event.idempotency_key is None]
+    Event.objects.bulk_create(plain, batch_size=400)
+    keyed = [event for event in events if event.idempotency_key is not None]
+    if not keyed:
+        return {}
+    # A batch may repeat a key within itself: the first of them is the one that counts.
+    Event.objects.bulk_create(keyed, batch_size=400, ignore_conflicts=True)
+    stored = {
+        (event.account_id, event.idempotency_key): event
+        for event in Event.objects.filter(
+            account_id__in={event.account_id for event in keyed},
+            idempotency_key__in=[event.idempotency_key for event in keyed],
+        )
+    }
+    known: dict[UUID, Event] = {}
+    for event in keyed:
+        first = stored[event.account_id, event.idempotency_key]
+        if first.pk == event.pk:
+            continue
+        if first.type != event.type or bytes(first.data) != bytes(event.data):
+            raise IdempotencyConflict(
+                "the idempotency key was used before, with another type or other data",
+                event=str(first.pk),
+            )
+        known[event.pk] = first
+    return known
+
+
+def _delivery(event: Event, match: Match) -> Delivery:
+    return Delivery(
+        account_id=event.account_id,
+        event_id=event.pk,
+        subscription_id=match.subscription_id,
+        status=Delivery.Status.HELD if match.held else Delivery.Status.PENDING,
+        lane=None if match.held else Delivery.Lane.FIRST,
+        next_attempt_at=event.created_at,
+        created_at=event.created_at,
+    )
+
+
+def _note_not_matched(
+    events: Iterable[Event], matches: dict[tuple[UUID, str], list[Match]]
+) -> None:
+    for event in events:
+        reasons = [
+            {"subscription": str(match.subscription_id), "reason": match.reason}
+            for match in matches[event.account_id, event.type]
+            if match.reason
+        ]
+        if reasons:
+            event.not_matched = reasons
+            event.save(update_fields=["not_matched"])
+
+
+@transaction.atomic
+def redeliver(
+    *, deliveries: Iterable[UUID], trigger: Delivery.Trigger = Delivery.Trigger.REDELIVER,
+    replay_id: UUID | None = None,
+) -> list[UUID]:
+    """Carry deliveries again from the start of the retry schedule, with the same `webhook-id`.
+
+    Delivered, exhausted, cancelled and waiting ones are taken; those being delivered at this
+    moment are left alone, and those of a subscription that is paused or disabled become held.
+    Returns the ids of those taken.
+    """
+    now = clock.now()
+    rows = list(
+        Delivery.objects.select_for_update(of=("self",))
+        .filter(pk__in=list(deliveries))
+        .exclude(status=Delivery.Status.DELIVERING)
+        .exclude(subscription__status=Subscription.Status.ARCHIVED)
+        .select_related("subscription")
+    )
+    Retry.objects.filter(delivery__in=[row.pk for row in rows]).delete()
+    for row in rows:
+        held = row.subscription.status in Subscription.HOLDING
+        row.status = Delivery.Status.HELD if held else Delivery.Status.PENDING
+        row.lane = None if held else Delivery.Lane.AGAIN
+        row.trigger = trigger
+        row.attempts_before = row.attempt_count
+        row.next_attempt_at = now
+        row.replay_id = replay_id or row.replay_id
+    Delivery.objects.bulk_update(
+        rows,
+        ["status", "lane", "trigger", "attempts_before", "next_attempt_at", "replay"],
+        batch_size=200,
+    )
+    if any(row.lane is not None for row in rows):
+        transaction.on_commit(_wake_delivery)
+    return [row.pk for row in rows]
+
+
+@transaction.atomic
+def redeliver_one(*, delivery: Delivery) -> Delivery:
+    """Redeliver one, on a person's word. Raises StateNotAllowed where that cannot be."""
+    if not redeliver(deliveries=[delivery.pk]):
+        raise StateNotAllowed(
+            "it is being delivered at this moment, or its subscription is archived"
+        )
+    journal.record_change(
+        account_id=delivery.account_id, action="delivery.redelivered", subject=delivery
+    )
+    delivery.refresh_from_db()
+    return delivery
+
+
+@transaction.atomic
+def cancel_delivery(*, delivery: Delivery) -> Delivery:
+    """Give a waiting or held delivery up. Raises StateNotAllowed for any other."""
+    waiting = [Delivery.Status.PENDING, Delivery.Status.HELD]
+    if not Delivery.objects.filter(pk=delivery.pk, status__in=waiting).update(
+        status=Delivery.Status.CANCELLED, lane=None
+    ):
+        raise StateNotAllowed("only a pending or held delivery can be cancelled")
+    Retry.objects.filter(delivery=delivery.pk).delete()
+    journal.record_change(
+        account_id=delivery.account_id, action="delivery.cancelled", subject=delivery
+    )
+    delivery.refresh_from_db()
+    return delivery

@@ -1,0 +1,19 @@
+"""The long tasks of the delivery and retry queues. Each holds a place; a second one leaves."""
+
+from __future__ import annotations
+
+from outgoing.deliver import DeliveryPump
+from outgoing.retries import run_retry_pump
+from webhooks_project.pumps import take_place
+
+
+def deliver() -> int:
+    """Drain the deliveries for one turn. Returns how many attempts were recorded."""
+    with take_place("delivery") as place:
+        return DeliveryPump(place).run() if place else 0
+
+
+def release_retries() -> int:
+    """Release retries for one turn. Returns how many."""
+    with take_place("retry") as place:
+        return run_retry_pump(place) if place else 0

@@ -1,0 +1,7 @@
+from subscriptions.api.views import EventTypeViewSet, SubscriptionViewSet
+from webhooks_project.api.routing import Router
+
+router = Router()
+router.register("subscriptions/event-types", EventTypeViewSet, basename="event-type")
+router.register("subscriptions", SubscriptionViewSet, basename="subscription")
+urlpatterns = router.urls

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from subscriptions import services
+from subscriptions.api.serializers import (
+    EventSchemaSerializer,
+    EventTypeSerializer,
+    NewSubscriptionSerializer,
+    RotatedSecretSerializer,
+    SubscriptionSerializer,
+)
+from subscriptions.models import EventType, Subscription
+from webhooks_project.accounts.models import Role
+from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
+
+
+class SubscriptionFilter(filters.FilterSet):
+    event_type = filters.CharFilter(
+        field_name="patterns__pattern", help_text="A name or wildcard exactly as it is subscribed."
+    )
+
+    class Meta:
+        model = Subscription
+        fields = ("account", "status", "event_type")
+
+
+class SubscriptionViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet
+):
+    """Where accounts want which events."""
+
+    queryset = Subscription.objects.prefetch_related("patterns", "secrets")
+    serializer_class = SubscriptionSerializer
+    filterset_class = SubscriptionFilter
+    lookup_value_regex = "[0-9a-f-]{36}"
+    roles = {
+        "pause": Role.OPERATOR,
+        "resume": Role.OPERATOR,
+        "disable": Role.OPERATOR,
+    }
+
+    @extend_schema(request=SubscriptionSerializer, responses={201: NewSubscriptionSerializer})
+    def create(self, request: Request) -> Response:
+        """Make a subscription. Its signing secret is in this answer and never again."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        fields = dict(serializer.validated_data)
+        account = account_for_create(self, fields.pop("account", None))
+        made = services.create_subscription(account=account, **fields)
+        body = self.get_serializer(made.subscription).data | {"secret": made.secret}
+        return Response(body, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=SubscriptionSerializer(partial=True), responses=SubscriptionSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change the given fields."""
+        subscription = self.get_object()
+        serializer = self.get_serializer(subscription, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        fields = dict(serializer.validated_data)
+        if fields.pop("account", subscription.account) != subscription.account:
+            raise serializers.ValidationError({"account": ["a subscription stays in its account"]})
+        services.change_subscription(subscription=subscription, **fields)
+        return self._current()
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Archive: it hears nothing more; what still waits for it is cancelled."""
+        services.set_status(
+            subscription=self.get_object(), status=Subscription.Status.ARCHIVED
+        )
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Hold its deliveries; nothing is lost."""
+        return self._set_status(Subscription.Status.PAUSED)
+
+    @extend_schema(request=None, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Request, pk: str) -> Response:
+        """Hold its deliveries until somebody resumes it."""
+        return self._set_status(Subscription.Status.DISABLED)
+
+    @extend_schema(request=None, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Make it active; what was held goes out, the oldest first."""
+        return self._set_status(Subscription.Status.ACTIVE)
+
+    @extend_schema(request=None, responses=RotatedSecretSerializer)
+    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    def rotate_secret(self, request: Request, pk: str) -> Response:
+        """Sign with a new secret, shown here once; the old one signs too for 24 hours."""
+        made = services.rotate_secret(subscription=self.get_object())
+        return Response({"secret": made.secret})
+
+    def _set_status(self, new: Subscription.Status) -> Response:
+        services.set_status(subscription=self.get_object(), status=new)
+        return self._current()
+
+    def _current(self) -> Response:
+        return Response(self.get_serializer(self.get_object()).data)
+
+
+class EventTypeViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.CreateModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    AccountScopedViewSet,
+):
+    """The catalogue: what may be heard, and what it looks like."""
+
+    queryset = EventType.objects.prefetch_related("schemas")
+    serializer_class = EventTypeSerializer
+    filterset_fields = ("account", "name")
+    ordering = "name"
+    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+
+    def perform_create(self, serializer: Any) -> None:
+        fields = dict(serializer.validated_data)
+        account = account_for_create(self, fields.pop("account", None))
+        serializer.instance = services.create_event_type(account=account, **fields)
+
+    def perform_update(self, serializer: Any) -> None:
+        fields = dict(serializer.validated_data)
+        if fields.pop("account", serializer.instance.account) != serializer.instance.account:
+            raise serializers.ValidationError({"account": ["an event type stays in its account"]})
+        services.change_event_type(event_type=serializer.instance, **fields)
+
+    def perform_destroy(self, instance: EventType) -> None:
+        services.delete_event_type(event_type=instance)
+
+    @extend_schema(request=EventSchemaSerializer, responses={201: EventSchemaSerializer})
+    @action(detail=True, methods=["post"])
+    def schemas(self, request: Request, pk: str) -> Response:
+        """Add the next version of the type's schema; it is in force from now on."""
+        event_type = self.get_object()
+        serializer = EventSchemaSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        schema = services.add_schema(event_type=event_type, **serializer.validated_data)
+        return Response(EventSchemaSerializer(schema).data, status=status.HTTP_201_CREATED)

@@ -1,0 +1,255 @@
+"""What is done with subscriptions. Each function is one transaction and is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import transaction
+
+from monitoring import journal
+from subscriptions.conf import address_policy
+from subscriptions.errors import (
+    EndpointNotAcceptable,
+    EventTypeExists,
+    EventTypeMalformed,
+    StateNotAllowed,
+)
+from subscriptions.matching import is_event_type, is_pattern
+from subscriptions.models import (
+    EventSchema,
+    EventType,
+    SigningSecret,
+    SubscribedType,
+    Subscription,
+)
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock, signing
+from webhooks_project.lib.ssrf import check_endpoint
+
+ROTATION_GRACE: Final = timedelta(hours=24)  # how long the old secret signs beside the new one
+
+CHANGEABLE: Final = ("name", "url", "description", "timeout_seconds", "max_in_flight")
+
+
+@dataclass(frozen=True)
+class NewSubscription:
+    """A subscription just made. `secret` is shown once."""
+
+    subscription: Subscription
+    secret: str = field(repr=False)
+
+
+@transaction.atomic
+def create_subscription(
+    *,
+    account: Account,
+    name: str,
+    url: str,
+    event_types: Collection[str],
+    description: str = "",
+    timeout_seconds: int = 15,
+    max_in_flight: int = 16,
+    secret: str | None = None,
+) -> NewSubscription:
+    """Make an active subscription with a signing secret, its own or the one given.
+
+    Raises EndpointNotAcceptable (looks the URL's name up) and EventTypeMalformed.
+    """
+    _check(url=url, event_types=event_types)
+    text = secret or signing.new_secret()
+    signing.key_of(text)
+    subscription = Subscription.objects.create(
+        account=account,
+        name=name,
+        url=url,
+        description=description,
+        timeout_seconds=timeout_seconds,
+        max_in_flight=max_in_flight,
+    )
+    _set_event_types(subscription, event_types)
+    SigningSecret.objects.create(subscription=subscription, secret=text)
+    journal.record_change(
+        account_id=account.pk,
+        action="subscription.created",
+        subject=subscription,
+        after=_shown(subscription),
+    )
+    return NewSubscription(subscription, text)
+
+
+@transaction.atomic
+def change_subscription(
+    *, subscription: Subscription, event_types: Collection[str] | None = None, **changes: Any
+) -> Subscription:
+    """Change the named fields (those of CHANGEABLE) and, where given, what it hears.
+
+    Raises EndpointNotAcceptable and EventTypeMalformed.
+    """
+    unknown = set(changes) - set(CHANGEABLE)
+    if unknown:
+        raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
+    _check(url=changes.get("url"), event_types=event_types)
+    before = _shown(subscription)
+    for name, value in changes.items():
+        setattr(subscription, name, value)
+    subscription.save(update_fields=list(changes) or None)
+    if event_types is not None:
+        _set_event_types(subscription, event_types)
+    journal.record_change(
+        account_id=subscription.account_id,
+        action="subscription.changed",
+        subject=subscription,
+        before=before,
+        after=_shown(subscription),
+    )
+    return subscription
+
+
+@transaction.atomic
+def rotate_secret(
+    *, subscription: Subscription, grace: timedelta = ROTATION_GRACE
+) -> NewSubscription:
+    """Sign with a new secret from now on, and with the old ones too for the grace."""
+    now = clock.now()
+    SigningSecret.objects.filter(subscription=subscription).valid(now).filter(
+        expires_at=None
+    ).update(expires_at=now + grace)
+    text = signing.new_secret()
+    SigningSecret.objects.create(subscription=subscription, secret=text)
+    journal.record_change(
+        account_id=subscription.account_id,
+        action="subscription.secret_rotated",
+        subject=subscription,
+        after={"grace_seconds": grace.total_seconds()},
+    )
+    return NewSubscription(subscription, text)
+
+
+@transaction.atomic
+def set_status(
+    *, subscription: Subscription, status: Subscription.Status, reason: str = ""
+) -> Subscription:
+    """Change the status and note when and why.
+
+    Deliveries follow it by themselves: while it is paused or disabled they are held, when it is
+    active again they go out, when it is archived they are cancelled. Raises StateNotAllowed for
+    an archived subscription.
+    """
+    subscription = Subscription.objects.select_for_update().get(pk=subscription.pk)
+    if subscription.status == Subscription.Status.ARCHIVED != status:
+        raise StateNotAllowed("an archived subscription stays archived")
+    before = _shown(subscription)
+    now = clock.now()
+    subscription.status = status
+    subscription.status_reason = reason[:200]
+    subscription.paused_at = now if status == Subscription.Status.PAUSED else None
+    subscription.disabled_at = now if status == Subscription.Status.DISABLED else None
+    subscription.save(update_fields=["status", "status_reason", "paused_at", "disabled_at"])
+    journal.record_change(
+        account_id=subscription.account_id,
+        action=f"subscription.{status}",
+        subject=subscription,
+        before=before,
+        after=_shown(subscription),
+    )
+    return subscription
+
+
+@transaction.atomic
+def create_event_type(*, account: Account, name: str, **fields: Any) -> EventType:
+    """Add a type to the account's catalogue. Raises EventTypeMalformed, EventTypeExists."""
+    if not is_event_type(name):
+        raise EventTypeMalformed(f"{name!r} is no event type; such are dotted names")
+    if EventType.objects.filter(account=account, name=name).exists():
+        raise EventTypeExists(f"{name} is in the catalogue already")
+    event_type = EventType.objects.create(account=account, name=name, **fields)
+    journal.record_change(
+        account_id=account.pk,
+        action="event_type.created",
+        subject=event_type,
+        after={"name": name, **fields},
+    )
+    return event_type
+
+
+@transaction.atomic
+def change_event_type(*, event_type: EventType, **changes: Any) -> EventType:
+    """Change description or schema mode; a type's name stays."""
+    if changes.pop("name", event_type.name) != event_type.name:
+        raise StateNotAllowed("a type's name stays: events and subscriptions go by it")
+    before = {name: getattr(event_type, name) for name in changes}
+    for name, value in changes.items():
+        setattr(event_type, name, value)
+    event_type.save(update_fields=list(changes) or None)
+    journal.record_change(
+        account_id=event_type.account_id,
+        action="event_type.changed",
+        subject=event_type,
+        before=before,
+        after=changes,
+    )
+    return event_type
+
+
+@transaction.atomic
+def delete_event_type(*, event_type: EventType) -> None:
+    """Take the type out of the catalogue. Events of its name are no longer checked."""
+    journal.record_change(
+        account_id=event_type.account_id,
+        action="event_type.deleted",
+        subject=event_type,
+        before={"name": event_type.name},
+    )
+    event_type.delete()
+
+
+@transaction.atomic
+def add_schema(*, event_type: EventType, schema: Any, examples: Any = ()) -> EventSchema:
+    """Add the next version of a type's schema; the latest is the one in force."""
+    event_type = EventType.objects.select_for_update().get(pk=event_type.pk)
+    latest = event_type.schemas.first()
+    made = EventSchema.objects.create(
+        event_type=event_type,
+        version=latest.version + 1 if latest else 1,
+        schema=schema,
+        examples=list(examples),
+    )
+    journal.record_change(
+        account_id=event_type.account_id,
+        action="event_type.schema_added",
+        subject=event_type,
+        after={"version": made.version, "schema": schema},
+    )
+    return made
+
+
+def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:
+    for pattern in event_types or ():
+        if not is_pattern(pattern):
+            raise EventTypeMalformed(f"{pattern!r} is no event type; such are invoice.paid, invoice.* and *")
+    if url is not None:
+        problem = check_endpoint(url, address_policy())
+        if problem is not None:
+            raise EndpointNotAcceptable(f"the URL is refused: {problem}", problem=str(problem))
+
+
+def _set_event_types(subscription: Subscription, event_types: Iterable[str]) -> None:
+    wanted = set(event_types)
+    present = set(subscription.patterns.values_list("pattern", flat=True))
+    subscription.patterns.filter(pattern__in=present - wanted).delete()
+    SubscribedType.objects.bulk_create(
+        SubscribedType(subscription=subscription, account_id=subscription.account_id, pattern=name)
+        for name in sorted(wanted - present)
+    )
+
+
+def _shown(subscription: Subscription) -> dict[str, Any]:
+    return {
+        **{name: getattr(subscription, name) for name in CHANGEABLE},
+        "status": subscription.status,
+        "status_reason": subscription.status_reason,
+        "event_types": subscription.event_types,
+    }

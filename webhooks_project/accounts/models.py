@@ -1,0 +1,100 @@
+"""Tenants, the people and the keys that act for them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from webhooks_project.lib.ids import new_id
+
+
+class Role(models.TextChoices):
+    """What one may do in an account; each role includes those before it. API key scopes too."""
+
+    VIEWER = "viewer"  # reads
+    DEVELOPER = "developer"  # manages subscriptions and sources, publishes, tests
+    OPERATOR = "operator"  # redelivers, replays, pauses
+    ADMIN = "admin"  # manages keys, members, limits; reads the audit
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class User(AbstractUser):
+    """Django's user, in the platform's own table."""
+
+    class Meta:
+        db_table = "_users"
+
+
+class Account(models.Model):
+    """A tenant, with its webhook limits and settings."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=80, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
+        User, through="Membership", related_name="accounts"
+    )
+
+    class Meta:
+        db_table = "_accounts"
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A user's role in an account."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["account", "user"], name="membership_unique_per_account"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.account} as {self.role}"
+
+
+class ApiKey(models.Model):
+    """A key for programs: `whk_<prefix>_<secret>`. Only the SHA-256 of the secret is kept.
+
+    256 random bits need no slow hash (OWASP ASVS 5.0, 6.5.2), so a key is checked on each call.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=200)
+    # The lookup by a caller's key.
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    secret_sha256 = models.BinaryField(max_length=32, editable=False)
+    scopes = models.JSONField(default=list, help_text="Roles: viewer, developer, operator, admin.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} (whk_{self.prefix}_…)"
+
+    @property
+    def role(self) -> Role:
+        """The highest role among the key's scopes."""
+        known = [Role(scope) for scope in self.scopes if scope in Role.values]
+        return max(known, key=lambda role: role.rank, default=Role.VIEWER)

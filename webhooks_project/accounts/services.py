@@ -1,0 +1,103 @@
+"""What is done with accounts and keys. Each function is one transaction."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Q
+
+from monitoring import journal
+from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
+from webhooks_project.lib import clock
+
+KEY_PREFIX: Final = "whk"
+SECRET_BYTES: Final = 32
+LAST_USED_STEP: Final = timedelta(minutes=1)  # how exact `last_used_at` is: a write for each step
+
+
+@dataclass(frozen=True)
+class NewApiKey:
+    """A key just made. `text` is shown once and kept nowhere."""
+
+    api_key: ApiKey
+    text: str = field(repr=False)
+
+
+@transaction.atomic
+def create_api_key(
+    *,
+    account: Account,
+    name: str,
+    scopes: Sequence[str] = (Role.DEVELOPER,),
+    expires_at: datetime | None = None,
+) -> NewApiKey:
+    """Make a key with 32 random bytes. Its whole text is in the result and never again."""
+    prefix = secrets.token_hex(6)
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=")
+    api_key = ApiKey.objects.create(
+        account=account,
+        name=name,
+        prefix=prefix,
+        secret_sha256=hashlib.sha256(secret.encode()).digest(),
+        scopes=[Role(scope).value for scope in scopes],
+        expires_at=expires_at,
+    )
+    journal.record_change(
+        account_id=account.pk,
+        action="api_key.created",
+        subject=api_key,
+        after={"name": name, "scopes": api_key.scopes, "expires_at": expires_at},
+    )
+    return NewApiKey(api_key, f"{KEY_PREFIX}_{prefix}_{secret}")
+
+
+@transaction.atomic
+def revoke_api_key(*, api_key: ApiKey) -> ApiKey:
+    """Refuse the key from now on; its row and history stay."""
+    if api_key.revoked_at is None:
+        api_key.revoked_at = clock.now()
+        api_key.save(update_fields=["revoked_at"])
+        journal.record_change(
+            account_id=api_key.account_id, action="api_key.revoked", subject=api_key
+        )
+    return api_key
+
+
+def authenticate_api_key(text: str) -> ApiKey | None:
+    """The key that this text is, if it is one and still valid. Notes when it was used."""
+    scheme, _, rest = text.partition("_")
+    prefix, _, secret = rest.partition("_")
+    if scheme != KEY_PREFIX or not prefix or not secret or len(text) > 128:
+        return None
+    api_key = ApiKey.objects.select_related("account").filter(prefix=prefix).first()
+    given = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    if api_key is None or not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
+        return None
+    now = clock.now()
+    if api_key.revoked_at or (api_key.expires_at and api_key.expires_at <= now):
+        return None
+    if api_key.last_used_at is None or now - api_key.last_used_at >= LAST_USED_STEP:
+        ApiKey.objects.filter(
+            Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP), pk=api_key.pk
+        ).update(last_used_at=now)
+    return api_key
+
+
+@transaction.atomic
+def create_account(*, name: str, slug: str, admin: User | None = None) -> Account:
+    """Make an account, with its first administrator where one is given."""
+    account = Account.objects.create(name=name, slug=slug)
+    if admin is not None:
+        Membership.objects.create(account=account, user=admin, role=Role.ADMIN)
+    journal.record_change(
+        account_id=account.pk, action="account.created", subject=account, after={"name": name}
+    )
+    return account

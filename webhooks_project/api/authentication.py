@@ -1,0 +1,103 @@
+"""Who calls the API: a program by its key, or a person by the console's session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from webhooks_project.accounts.models import ApiKey, Membership, Role, User
+from webhooks_project.accounts.services import authenticate_api_key
+from webhooks_project.lib.actor import Actor, current_actor
+
+
+class KeyUser:
+    """What `request.user` is for a call by key: somebody, but no user."""
+
+    is_authenticated = True
+    is_active = True
+    is_staff = False
+    is_superuser = False
+    pk = None
+
+    def __init__(self, api_key: ApiKey) -> None:
+        self.api_key = api_key
+
+    def __str__(self) -> str:
+        return str(self.api_key)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Which accounts a caller may see, and as what. `everything` is platform staff."""
+
+    roles: dict[UUID, Role]
+    everything: bool = False
+
+    def role_in(self, account_id: UUID) -> Role | None:
+        return Role.ADMIN if self.everything else self.roles.get(account_id)
+
+    @property
+    def highest(self) -> Role | None:
+        if self.everything:
+            return Role.ADMIN
+        return max(self.roles.values(), key=lambda role: role.rank, default=None)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer whk_…`."""
+
+    def authenticate(self, request: Request) -> tuple[KeyUser, ApiKey] | None:
+        parts = get_authorization_header(request).split()
+        if not parts or parts[0].lower() != b"bearer":
+            return None
+        if len(parts) != 2:
+            raise AuthenticationFailed("write: Authorization: Bearer whk_…")
+        api_key = authenticate_api_key(parts[1].decode("latin-1"))
+        if api_key is None:
+            raise AuthenticationFailed("the API key is unknown, expired or revoked")
+        return KeyUser(api_key), api_key
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="webhooks"'
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The key as OpenAPI describes it."""
+
+    target_class = ApiKeyAuthentication
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "whk_…"}
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller's accounts and roles, read once a request; also names the actor for the audit."""
+    known: Caller | None = getattr(request, "_caller", None)
+    if known is not None:
+        return known
+    address = request.META.get("REMOTE_ADDR", "")
+    if isinstance(request.auth, ApiKey):
+        key = request.auth
+        caller = Caller({key.account_id: key.role})
+        current_actor.set(Actor("key", str(key.pk), key.name, address))
+    elif isinstance(request.user, User):
+        user = request.user
+        caller = Caller(
+            {
+                row.account_id: Role(row.role)
+                for row in Membership.objects.filter(user=user)
+            },
+            everything=user.is_superuser,
+        )
+        current_actor.set(Actor("user", str(user.pk), user.get_username(), address))
+    else:
+        caller = Caller({})
+    request._caller = caller  # type: ignore[attr-defined]
+    return caller

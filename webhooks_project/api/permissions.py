@@ -1,0 +1,48 @@
+"""Which role an action needs. Enforced here for every view of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from webhooks_project.accounts.models import Role
+from webhooks_project.api.authentication import caller_of
+
+
+def role_needed(view: Any, method: str) -> Role:
+    """The view's `roles` by action name; else viewer to read and developer to write."""
+    roles: dict[str, Role] = getattr(view, "roles", {})
+    default = Role.VIEWER if method in SAFE_METHODS else Role.DEVELOPER
+    return roles.get(getattr(view, "action", None) or "", default)
+
+
+def account_of(instance: Any) -> UUID | None:
+    """The account that a row belongs to, directly or through what it is part of."""
+    for path in (("account_id",), ("delivery", "account_id"), ("event_type", "account_id"),
+                 ("source", "account_id")):  # fmt: skip
+        value = instance
+        for name in path:
+            value = getattr(value, name, None)
+        if value is not None:
+            return value  # type: ignore[no-any-return]
+    return None
+
+
+class HasRole(BasePermission):
+    """The caller has the role that the action needs: in some account, and in the row's own."""
+
+    message = "your role in this account does not allow that"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user or not request.user.is_authenticated:
+            return False
+        highest = caller_of(request).highest
+        return highest is not None and highest.rank >= role_needed(view, request.method or "").rank
+
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
+        account_id = account_of(obj)
+        role = None if account_id is None else caller_of(request).role_in(account_id)
+        return role is not None and role.rank >= role_needed(view, request.method or "").rank

@@ -1,0 +1,64 @@
+"""The one place where the API's querysets are cut down to the caller's accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.viewsets import GenericViewSet
+
+from webhooks_project.accounts.models import Account
+from webhooks_project.api.authentication import caller_of
+from webhooks_project.api.permissions import role_needed
+
+
+class AccountScopedViewSet(GenericViewSet[Any]):
+    """Base of every viewset over rows. `account_path` leads from the row to its account's id."""
+
+    account_path = "account_id"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        queryset = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return queryset.none()
+        return scoped(queryset, self.request, self.account_path)
+
+
+def scoped(queryset: QuerySet[Any], request: Request, account_path: str) -> QuerySet[Any]:
+    """The rows of the caller's accounts."""
+    caller = caller_of(request)
+    if caller.everything:
+        return queryset
+    return queryset.filter(**{f"{account_path}__in": list(caller.roles)})
+
+
+if TYPE_CHECKING:
+    _AccountRelatedField = serializers.PrimaryKeyRelatedField[Account]
+else:
+    _AccountRelatedField = serializers.PrimaryKeyRelatedField
+
+
+class AccountField(_AccountRelatedField):
+    """The account of a new row: one of the caller's, and by default its only one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"required": False, **kwargs})
+
+    def get_queryset(self) -> QuerySet[Account]:
+        return scoped(Account.objects.all(), self.context["request"], "pk")
+
+
+def account_for_create(view: Any, account: Account | None) -> Account:
+    """The account to create in. Raises ValidationError and PermissionDenied."""
+    caller = caller_of(view.request)
+    if account is None:
+        if len(caller.roles) != 1:
+            raise serializers.ValidationError({"account": ["name the account"]})
+        account = Account.objects.get(pk=next(iter(caller.roles)))
+    role = caller.role_in(account.pk)
+    if role is None or role.rank < role_needed(view, view.request.method).rank:
+        raise PermissionDenied("your role in this account does not allow that")
+    return account

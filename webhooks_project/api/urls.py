@@ -1,0 +1,17 @@
+"""Everything under /api/."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+urlpatterns = [
+    path("v1/webhooks/incoming/", include("incoming.api.urls")),
+    path("v1/webhooks/outgoing/", include("outgoing.api.urls")),
+    path("v1/webhooks/", include("subscriptions.api.urls")),
+    path("v1/webhooks/validation/", include("incoming.api.validation_urls")),
+    path("v1/webhooks/", include("outgoing.api.retry_urls")),
+    path("v1/webhooks/monitoring/", include("monitoring.api.urls")),
+    path("v1/webhooks/analytics/", include("analytics.api.urls")),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+]

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class HubConfig(AppConfig):
+    name = "webhooks_project"
+    label = "hub"
+    verbose_name = "Hub"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from webhooks_project import checks  # noqa: F401 - registers the system checks

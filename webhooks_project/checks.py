@@ -1,0 +1,52 @@
+"""Wrong combinations of settings, found before they hurt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register(Tags.security)
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """`webhooks.E001` and following, `webhooks.W001` and following; see docs/operating.md."""
+    found: list[CheckMessage] = []
+    if settings.PRODUCTION and not settings.PUBLIC_URL:
+        found.append(
+            Error(
+                "PUBLIC_URL is not set.",
+                hint="Signatures over the URL are checked against it; set the address by which "
+                "third parties reach the hub.",
+                id="webhooks.E001",
+            )
+        )
+    if settings.PRODUCTION and any(
+        network.is_loopback for network in settings.WEBHOOKS_ALLOWED_NETWORKS
+    ):
+        found.append(
+            Error(
+                "WEBHOOKS_ALLOWED_NETWORKS lets deliveries reach this machine itself.",
+                hint="Take loopback out of it.",
+                id="webhooks.E002",
+            )
+        )
+    if not settings.REDIS_URL and settings.WEB_PROCESSES > 1:
+        found.append(
+            Warning(
+                f"Rate limits are counted in each of {settings.WEB_PROCESSES} web processes by "
+                "itself.",
+                hint="The limits are divided by WEB_PROCESSES, which is exact only while calls "
+                "spread evenly. Set REDIS_URL for one shared count.",
+                id="webhooks.W001",
+            )
+        )
+    if not any(settings.QM_WEBHOOKS.values()):
+        found.append(
+            Warning(
+                "Every QM_WEBHOOKS_… flag is off on this node.",
+                hint="Something else has to run the clusters.",
+                id="webhooks.W002",
+            )
+        )
+    return found

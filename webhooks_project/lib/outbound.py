@@ -1,0 +1,325 @@
+"""HTTP to addresses that others choose: the only way out, for deliveries, tests and probes.
+
+One thread drives many transfers through libcurl's multi interface. What a receiver can do to us is
+bounded here: one deadline over everything from the name lookup to the last byte, no redirects, no
+proxy from the environment, no decompression, 64 KiB of header and 64 KiB of body read at most, and
+each socket address judged before it is connected.
+
+A response counts only once the blank line that ends its headers was seen: libcurl, like most
+clients, reports an answer that was cut inside its header block by its status all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import pycurl
+from requests.certs import where as bundled_ca_file
+
+from webhooks_project.lib.ssrf import Policy, is_forbidden
+
+MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024  # read at most; the connection is then closed
+KEPT_BODY_BYTES: Final = 16 * 1024  # of what was read, kept for people to see
+CONNECT_TIMEOUT_SECONDS: Final = 10  # part of the whole deadline, never beyond it
+
+
+class Failure(StrEnum):
+    """Why there is no complete response head."""
+
+    DNS = "dns"
+    REFUSED = "refused"
+    RESET = "reset"
+    TLS = "tls"
+    TIMEOUT_CONNECT = "timeout_connect"
+    TIMEOUT_TLS = "timeout_tls"
+    TIMEOUT_RESPONSE = "timeout_response"
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    TOO_LARGE = "too_large"
+    BAD_RESPONSE = "bad_response"
+    INVALID_URL = "invalid_url"
+    CANCELLED = "cancelled"
+    UNSIGNABLE = "unsignable"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One POST. `headers` are whole lines, `name: value`."""
+
+    url: str
+    headers: list[str]
+    body: bytes
+    timeout_seconds: float
+
+
+@dataclass(slots=True)
+class Response:
+    """What came of a request. `status` is None unless the response head was complete.
+
+    `failure` is None exactly when `status` is not. Durations are milliseconds since the start;
+    None where that phase was not reached. `body` is the first 16 KiB.
+    """
+
+    status: int | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    body_bytes: int = 0
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    first_byte_ms: float | None = None
+    total_ms: float = 0.0
+    address: str = ""
+    protocol: str = ""
+
+
+_TLS_ERRORS = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_PEER_FAILED_VERIFICATION,
+        pycurl.E_SSL_CERTPROBLEM,
+        pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_ISSUER_ERROR,
+        pycurl.E_SSL_INVALIDCERTSTATUS,
+    }
+)
+_FAILURES = {
+    pycurl.E_COULDNT_RESOLVE_HOST: Failure.DNS,
+    pycurl.E_COULDNT_CONNECT: Failure.REFUSED,
+    pycurl.E_RECV_ERROR: Failure.RESET,
+    pycurl.E_SEND_ERROR: Failure.RESET,
+    pycurl.E_GOT_NOTHING: Failure.RESET,
+    pycurl.E_UNSUPPORTED_PROTOCOL: Failure.INVALID_URL,
+    pycurl.E_URL_MALFORMAT: Failure.INVALID_URL,
+}
+_PROTOCOLS = {
+    pycurl.CURL_HTTP_VERSION_1_0: "HTTP/1.0",
+    pycurl.CURL_HTTP_VERSION_1_1: "HTTP/1.1",
+    pycurl.CURL_HTTP_VERSION_2_0: "HTTP/2",
+}
+
+
+class _Transfer:
+    """One reusable libcurl handle and what it has received so far."""
+
+    def __init__(self, policy: Policy, user_agent: str) -> None:
+        self._policy = policy
+        self.token: Any = None
+        self.request: Request | None = None
+        self.handle = handle = pycurl.Curl()
+        handle.setopt(pycurl.POST, 1)
+        handle.setopt(pycurl.NOSIGNAL, 1)
+        handle.setopt(pycurl.FOLLOWLOCATION, 0)
+        handle.setopt(pycurl.PROTOCOLS_STR, "http,https")
+        handle.setopt(pycurl.PROXY, "")  # libcurl would take one from the environment
+        handle.setopt(pycurl.USERAGENT, user_agent)
+        handle.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or bundled_ca_file())
+        handle.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        handle.setopt(pycurl.HEADERFUNCTION, self._on_header)
+        handle.setopt(pycurl.WRITEFUNCTION, self._on_body)
+
+    def begin(self, request: Request, token: Any) -> pycurl.Curl:
+        self.token = token
+        self.request = request
+        self._lines: list[bytes] = []
+        self._header_bytes = 0
+        self._head_complete = False
+        self._chunks: list[bytes] = []
+        self._kept_bytes = 0
+        self._body_bytes = 0
+        self._too_large = False
+        self._forbidden = ""
+        handle = self.handle
+        timeout_ms = int(request.timeout_seconds * 1000)
+        handle.setopt(pycurl.URL, request.url)
+        handle.setopt(pycurl.HTTPHEADER, request.headers)
+        handle.setopt(pycurl.POSTFIELDS, request.body)
+        handle.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+        handle.setopt(
+            pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000)
+        )
+        return handle
+
+    def _open_socket(self, _purpose: int, address: Any) -> Any:
+        family, kind, protocol, target = address
+        if family not in (socket.AF_INET, socket.AF_INET6) or is_forbidden(
+            str(target[0]), allowed_networks=self._policy.allowed_networks
+        ):
+            self._forbidden = str(target[0]) if isinstance(target, tuple) else "not an IP address"
+            return pycurl.SOCKET_BAD
+        return socket.socket(family, kind, protocol)
+
+    def _on_header(self, line: bytes) -> int | None:
+        self._header_bytes += len(line)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._too_large = True
+            return -1
+        if line.startswith(b"HTTP/"):  # also after a 1xx block
+            self._lines = [line]
+            self._head_complete = False
+        elif self._head_complete:
+            pass  # a trailer
+        elif line in (b"\r\n", b"\n"):
+            self._head_complete = True
+        else:
+            self._lines.append(line)
+        return None
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        self._body_bytes += len(chunk)
+        if self._kept_bytes < KEPT_BODY_BYTES:
+            kept = chunk[: KEPT_BODY_BYTES - self._kept_bytes]
+            self._kept_bytes += len(kept)
+            self._chunks.append(kept)
+        return None if self._body_bytes <= MAX_BODY_BYTES else -1
+
+    def finish(self, errno: int, message: str) -> Response:
+        """The outcome, read off the handle; `errno` is 0 where libcurl saw no error."""
+        handle = self.handle
+        getinfo = handle.getinfo
+        response = Response(
+            body=b"".join(self._chunks),
+            body_bytes=self._body_bytes,
+            dns_ms=_ms(getinfo(pycurl.NAMELOOKUP_TIME)),
+            connect_ms=_ms(getinfo(pycurl.CONNECT_TIME)),
+            tls_ms=_ms(getinfo(pycurl.APPCONNECT_TIME)),
+            first_byte_ms=_ms(getinfo(pycurl.STARTTRANSFER_TIME)),
+            total_ms=getinfo(pycurl.TOTAL_TIME) * 1000,
+            address=getinfo(pycurl.PRIMARY_IP) or "",
+            protocol=_PROTOCOLS.get(getinfo(pycurl.INFO_HTTP_VERSION), ""),
+        )
+        status = getinfo(pycurl.RESPONSE_CODE)
+        if self._head_complete and status >= 200 and not self._too_large:
+            response.status = status
+            response.headers = _parse_headers(self._lines)
+            return response
+        response.failure = self._failure(errno, response)
+        response.detail = self._forbidden or message or "the response head was cut short"
+        return response
+
+    def _failure(self, errno: int, response: Response) -> Failure:
+        if self._forbidden and response.connect_ms is None:
+            return Failure.FORBIDDEN_ADDRESS
+        if self._too_large:
+            return Failure.TOO_LARGE
+        if errno in _TLS_ERRORS:
+            return Failure.TLS
+        if errno == pycurl.E_OPERATION_TIMEDOUT:
+            if response.connect_ms is None:
+                return Failure.TIMEOUT_CONNECT
+            secure = self.request is not None and self.request.url.startswith("https:")
+            if secure and response.tls_ms is None:
+                return Failure.TIMEOUT_TLS
+            return Failure.TIMEOUT_RESPONSE
+        return _FAILURES.get(errno, Failure.BAD_RESPONSE)
+
+
+class Outbound:
+    """Many requests in flight from one thread.
+
+    `start` begins a request under a token of the caller's; `wait` drives all transfers and gives
+    back those that ended. Not safe for use by several threads.
+    """
+
+    def __init__(self, *, policy: Policy, max_in_flight: int = 64, user_agent: str) -> None:
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight * 2)
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, max_in_flight * 2)
+        self._idle = [_Transfer(policy, user_agent) for _ in range(max_in_flight)]
+        self._busy: dict[pycurl.Curl, _Transfer] = {}
+
+    @property
+    def free(self) -> int:
+        """How many more requests can be started now."""
+        return len(self._idle)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._busy)
+
+    def start(self, request: Request, token: Any) -> Response | None:
+        """Begin a request. Returns a Response at once only where it cannot even be begun."""
+        transfer = self._idle.pop()
+        try:
+            self._multi.add_handle(transfer.begin(request, token))
+        except (pycurl.error, UnicodeError) as error:
+            self._idle.append(transfer)
+            return Response(failure=Failure.INVALID_URL, detail=str(error)[:200])
+        self._busy[transfer.handle] = transfer
+        return None
+
+    def wait(self, seconds: float) -> list[tuple[Any, Response]]:
+        """Drive all transfers for up to `seconds`, returning as soon as any has ended."""
+        multi = self._multi
+        multi.perform()
+        ended = self._collect()
+        if not ended and self._busy and seconds > 0:
+            multi.select(seconds)
+            multi.perform()
+            ended = self._collect()
+        return ended
+
+    def cancel_all(self) -> list[tuple[Any, Response]]:
+        """Give up on everything in flight; each comes back as cancelled."""
+        ended = []
+        for handle, transfer in list(self._busy.items()):
+            self._multi.remove_handle(handle)
+            ended.append((transfer.token, Response(failure=Failure.CANCELLED)))
+            self._release(transfer)
+        return ended
+
+    def close(self) -> None:
+        """Drop every connection. In-flight requests are abandoned."""
+        self.cancel_all()
+        for transfer in self._idle:
+            transfer.handle.close()
+        self._multi.close()
+
+    def _collect(self) -> list[tuple[Any, Response]]:
+        ended: list[tuple[Any, Response]] = []
+        while True:
+            left, succeeded, failed = self._multi.info_read()
+            for handle in succeeded:
+                ended.append(self._end(handle, 0, ""))
+            for handle, errno, message in failed:
+                ended.append(self._end(handle, errno, message))
+            if not left:
+                return ended
+
+    def _end(self, handle: pycurl.Curl, errno: int, message: str) -> tuple[Any, Response]:
+        transfer = self._busy[handle]
+        response = transfer.finish(errno, message)
+        token = transfer.token
+        self._multi.remove_handle(handle)
+        self._release(transfer)
+        return token, response
+
+    def _release(self, transfer: _Transfer) -> None:
+        del self._busy[transfer.handle]
+        transfer.token = transfer.request = None
+        self._idle.append(transfer)
+
+
+def _ms(seconds: float) -> float | None:
+    return seconds * 1000 if seconds else None
+
+
+def _parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
+    """Header lines as a mapping with lower-case names; a repeated name is joined by a comma."""
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        name, separator, value = line.decode("latin-1").partition(":")
+        if not separator:
+            continue
+        key = name.strip().lower()
+        text = value.strip()
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers

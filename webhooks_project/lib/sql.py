@@ -1,0 +1,118 @@
+"""Two statements that Django's ORM does not write, for SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+from django.db import connections, models, router
+from django.db.models.sql.subqueries import UpdateQuery
+
+
+def update_returning(
+    queryset: models.QuerySet[Any], values: dict[str, Any], columns: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """UPDATE the queryset's rows and give back `columns` of each, in one statement.
+
+    Column values come back as Python values, as the ORM would give them. The queryset must not be
+    sliced or joined; a subquery in a filter is fine. Both databases know RETURNING (SQLite since
+    3.35).
+    """
+    using = router.db_for_write(queryset.model)
+    connection = connections[using]
+    query = queryset.query.chain(UpdateQuery)
+    query.add_update_values(values)
+    query.clear_ordering(force=True)
+    sql, params = query.get_compiler(using).as_sql()
+    fields = [queryset.model._meta.get_field(name) for name in columns]
+    quoted = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} RETURNING {quoted}", params)
+        rows = cursor.fetchall()
+    if connection.vendor == "postgresql":
+        return [tuple(row) for row in rows]
+    converters = [_converter(field, connection) for field in fields]
+    return [
+        tuple(
+            convert(value) if convert and value is not None else value
+            for convert, value in zip(converters, row, strict=True)
+        )
+        for row in rows
+    ]
+
+
+def _converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
+    """What turns SQLite's value of this field into Python's; None where they are the same."""
+    target = field.target_field if field.is_relation else field
+    column = target.get_col(target.model._meta.db_table)
+    found = connection.ops.get_db_converters(column)
+    if not found:
+        return None
+    return lambda value: functools.reduce(
+        lambda result, convert: convert(result, column, connection), found, value
+    )
+
+
+def insert_rows(
+    model: type[models.Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """INSERT many rows: executemany on SQLite, COPY on PostgreSQL.
+
+    `bulk_create` spends 70 µs a row on the model instances and the compiler; this does not. Values
+    are plain Python values in the order of `columns`; defaults of the model are not applied.
+    """
+    using = router.db_for_write(model)
+    connection = connections[using]
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
+    table = connection.ops.quote_name(model._meta.db_table)
+    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    adapters = [_adapter(field, connection.vendor) for field in fields]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(
+                        [
+                            adapt(value) if adapt else value
+                            for adapt, value in zip(adapters, row, strict=True)
+                        ]
+                    )
+            return
+        marks = ", ".join("%s" for _ in fields)
+        cursor.executemany(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})",
+            [
+                [
+                    adapt(value) if adapt and value is not None else value
+                    for adapt, value in zip(adapters, row, strict=True)
+                ]
+                for row in rows
+            ],
+        )
+
+
+def _adapter(field: Any, vendor: str) -> Any:
+    target = field.target_field if field.is_relation else field
+    if isinstance(target, models.JSONField):
+        return _as_json
+    if vendor == "sqlite":
+        if isinstance(target, models.UUIDField):
+            return _as_hex
+        if isinstance(target, models.DateTimeField):
+            return _as_naive_text
+    return None
+
+
+def _as_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _as_hex(value: Any) -> str:
+    return str(value.hex)
+
+
+def _as_naive_text(value: Any) -> str:
+    # Django keeps UTC without its offset in SQLite.
+    return value.isoformat(sep=" ")[:26] if value.microsecond else value.isoformat(sep=" ")[:19]

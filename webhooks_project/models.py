@@ -1,0 +1,36 @@
+"""What the clusters say of themselves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class Heartbeat(models.Model):
+    """One place for one pump on one cluster; the pump that holds it renews `beat_at`.
+
+    The supervisor restarts a cluster whose places have gone silent; `/readyz` reads them too.
+    """
+
+    host = models.CharField(max_length=255)
+    cluster = models.CharField(max_length=64)
+    family = models.CharField(max_length=32)
+    slot = models.PositiveSmallIntegerField(default=0)
+    token = models.UUIDField(null=True)
+    pid = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True)
+    beat_at = models.DateTimeField(null=True)
+    # Set by the supervisor when the node stops: the pump leaves its place and finishes.
+    stop_requested_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["host", "cluster", "family", "slot"], name="heartbeat_unique_place"
+            )
+        ]
+        ordering: ClassVar = ["host", "cluster", "family", "slot"]
+
+    def __str__(self) -> str:
+        return f"{self.family}/{self.slot} of {self.cluster} on {self.host}"

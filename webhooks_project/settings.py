@@ -1,0 +1,344 @@
+"""Every setting comes from the environment; a secret `X` may also be given as a file, `X_FILE`.
+
+`HUB_ENV` is `production` (the default), `local` (what `make run` uses: plain HTTP on this machine)
+or `test`. Production refuses to start without SECRET_KEY and WEBHOOKS_ENCRYPTION_KEYS.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+from webhooks_project.lib.keyring import Keyring, KeyringError
+from webhooks_project.lib.ssrf import parse_networks
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.FileAwareEnv()
+
+HUB_ENV = env.str("HUB_ENV", default="production")
+if HUB_ENV not in ("production", "local", "test"):
+    raise ImproperlyConfigured("HUB_ENV is production, local or test")
+PRODUCTION = HUB_ENV == "production"
+HUB_NODE = env.str("HUB_NODE", default=socket.gethostname())  # this node's name to the others
+VAR_DIR = Path(env.str("HUB_VAR_DIR", default=str(BASE_DIR / "var")))
+if HUB_ENV == "local":
+    environ.Env.read_env(VAR_DIR / "local.env")
+
+
+def _secret(name: str, *, why: str) -> str:
+    value = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"set {name} or {name}_FILE: {why}")
+    return str(value)
+
+
+SECRET_KEY = _secret("SECRET_KEY", why="it signs sessions and queued tasks")
+try:
+    ENCRYPTION_KEYRING = Keyring.parse(
+        _secret("WEBHOOKS_ENCRYPTION_KEYS", why="it seals the secrets in the database")
+    )
+except KeyringError as error:
+    raise ImproperlyConfigured(f"WEBHOOKS_ENCRYPTION_KEYS: {error}") from None
+
+DEBUG = False
+PUBLIC_URL = env.str("PUBLIC_URL", default="" if PRODUCTION else "http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost"])
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "webhooks_project",
+    "webhooks_project.accounts",
+    "subscriptions",
+    "outgoing",
+    "incoming",
+    "monitoring",
+    "analytics",
+]
+
+MIDDLEWARE = [
+    "webhooks_project.middleware.request_id",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "webhooks_project.urls"
+WSGI_APPLICATION = "webhooks_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database -------------------------------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    database: dict[str, Any] = env.db_url(
+        "DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'hub.sqlite3'}"
+    )
+    # A connection made anew for each request or task costs more than the work itself.
+    database["CONN_MAX_AGE"] = None
+    if database["ENGINE"].endswith("sqlite3"):
+        # FULL: a 2xx means committed, also through a power cut. IMMEDIATE: a transaction that will
+        # write waits for its turn at the start instead of failing in the middle.
+        synchronous = env.str("SQLITE_SYNCHRONOUS", default="FULL").upper()
+        if synchronous not in ("FULL", "NORMAL", "EXTRA"):
+            raise ImproperlyConfigured("SQLITE_SYNCHRONOUS is FULL, NORMAL or EXTRA")
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
+            " PRAGMA temp_store=MEMORY; PRAGMA mmap_size=134217728;",
+        }
+    else:
+        database["CONN_HEALTH_CHECKS"] = True
+    return database
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": env.str("REDIS_PREFIX", default="hub"),
+    }
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
+# --- background work ------------------------------------------------------------------------------
+
+FAMILIES = ("processing", "delivery", "retry", "monitoring", "analytics")
+QM_WEBHOOKS = {
+    family: env.bool(f"QM_WEBHOOKS_{family.upper()}", default=True) for family in FAMILIES
+}
+# A small node serves every family from one cluster; with false each has a cluster of its own.
+WEBHOOKS_SHARED_CLUSTER = env.bool("WEBHOOKS_SHARED_CLUSTER", default=True)
+WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
+WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=64)
+
+Q_CLUSTER: dict[str, Any] = {
+    "name": "webhooks-hub",
+    # One long task for each pump and one worker to spare, so that a pump that hands over is
+    # followed at once.
+    "workers": sum(QM_WEBHOOKS.values()) + WEBHOOKS_DELIVERY_PUMPS,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 0.2,
+    "guard_cycle": 0.5,  # a power of two: django-q2 compares a float that is counted down by it
+    "timeout": 240,  # a pump's run (60 s) and the longest delivery (60 s) and then some
+    "retry": 300,  # more than the timeout and the wait in the queue, or tasks run twice
+    "save_limit": -1,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    "compress": False,
+    "label": "Task queue",
+}
+Q_CLUSTER |= (
+    {"redis": REDIS_URL, "broker_class": "webhooks_project.brokers.redis_broker"}
+    if REDIS_URL
+    else {"orm": "default", "broker_class": "webhooks_project.brokers.OrmBroker"}
+)
+Q_CLUSTER["ALT_CLUSTERS"] = {
+    "hub": {},
+    **{
+        family: {"workers": (WEBHOOKS_DELIVERY_PUMPS if family == "delivery" else 1) + 1}
+        for family in FAMILIES
+    },
+}
+
+# --- incoming and outgoing ------------------------------------------------------------------------
+
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
+WEB_THREADS = env.int("WEB_THREADS", default=4)
+TRUSTED_PROXIES = parse_networks(env.list("TRUSTED_PROXIES", default=[]))
+WEBHOOKS_ALLOWED_NETWORKS = parse_networks(env.list("WEBHOOKS_ALLOWED_NETWORKS", default=[]))
+WEBHOOKS_SCHEMES = frozenset(
+    env.list("WEBHOOKS_SCHEMES", default=["https"] if PRODUCTION else ["https", "http"])
+)
+# The receiving view has its own limit, source by source; Django's must not be below it.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
+RATELIMIT_USE_CACHE = "default"
+RATELIMIT_FAIL_OPEN = True  # with the cache down, webhooks are still received
+# What django-ratelimit's own checks say of a per-process cache, ours says with the consequence.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
+
+# --- API ------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "webhooks_project.api.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["webhooks_project.api.permissions.HasRole"],
+    "DEFAULT_RENDERER_CLASSES": ["webhooks_project.api.rendering.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["webhooks_project.api.rendering.OrjsonParser"],
+    "DEFAULT_PAGINATION_CLASS": "webhooks_project.api.pagination.CursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "webhooks_project.api.errors.problem_response",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Webhooks hub",
+    "DESCRIPTION": "Receives webhooks, publishes events and delivers them, signed, at least once.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1/webhooks",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "webhooks_project.api.schema.add_problem_responses",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "ReceiptStatus": "incoming.models.Receipt.Status",
+        "DeliveryStatus": "outgoing.models.Delivery.Status",
+        "SubscriptionStatus": "subscriptions.models.Subscription.Status",
+    },
+}
+
+# --- console --------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Webhooks hub",
+    "SITE_HEADER": "Webhooks hub",
+    "SITE_SYMBOL": "webhook",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": [
+            {
+                "title": "Incoming",
+                "items": [
+                    {"title": "Receipts", "icon": "move_to_inbox", "link": reverse_lazy("admin:incoming_receipt_changelist")},
+                    {"title": "Sources", "icon": "input", "link": reverse_lazy("admin:incoming_source_changelist")},
+                    {"title": "Refusals", "icon": "block", "link": reverse_lazy("admin:incoming_refusalcount_changelist")},
+                ],
+            },
+            {
+                "title": "Outgoing",
+                "items": [
+                    {"title": "Events", "icon": "bolt", "link": reverse_lazy("admin:outgoing_event_changelist")},
+                    {"title": "Deliveries", "icon": "local_shipping", "link": reverse_lazy("admin:outgoing_delivery_changelist")},
+                    {"title": "Attempts", "icon": "send", "link": reverse_lazy("admin:outgoing_attempt_changelist")},
+                    {"title": "Retries", "icon": "schedule", "link": reverse_lazy("admin:outgoing_retry_changelist")},
+                    {"title": "Replays", "icon": "replay", "link": reverse_lazy("admin:outgoing_replay_changelist")},
+                ],
+            },
+            {
+                "title": "Subscriptions",
+                "items": [
+                    {"title": "Subscriptions", "icon": "rss_feed", "link": reverse_lazy("admin:subscriptions_subscription_changelist")},
+                    {"title": "Event types", "icon": "category", "link": reverse_lazy("admin:subscriptions_eventtype_changelist")},
+                ],
+            },
+            {
+                "title": "Watch",
+                "items": [
+                    {"title": "Activity", "icon": "history", "link": reverse_lazy("admin:monitoring_activity_changelist")},
+                    {"title": "Audit", "icon": "verified_user", "link": reverse_lazy("admin:monitoring_auditentry_changelist")},
+                    {"title": "Heartbeats", "icon": "favorite", "link": reverse_lazy("admin:hub_heartbeat_changelist")},
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    {"title": "Accounts", "icon": "apartment", "link": reverse_lazy("admin:accounts_account_changelist")},
+                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:accounts_user_changelist")},
+                    {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:accounts_apikey_changelist")},
+                ],
+            },
+        ],
+    },
+}
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = not PRODUCTION
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- transport security ---------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = PRODUCTION
+CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked by the node itself, without TLS
+SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
+SECURE_HSTS_PRELOAD = PRODUCTION
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+
+# --- logs -----------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING_CONFIG = "webhooks_project.logs.configure"
+LOGGING = {"level": LOG_LEVEL}

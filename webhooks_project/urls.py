@@ -1,0 +1,13 @@
+"""The hub's addresses: ingest, API, console, health."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("in/", include("incoming.urls")),
+    path("api/", include("webhooks_project.api.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("monitoring.urls")),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+]
