@@ -62,7 +62,7 @@ def process_due_receipts(limit: int = CLAIM_ROWS) -> int:
     its own, so that one failure is not the others'.
     """
     now = clock.now()
-    if not Receipt.objects.due(now).exists():
+    if not Receipt.objects.all().any_due(now):
         return 0
     token, ids = Receipt.objects.all().claim(now=now, limit=limit)
     if not ids:
@@ -85,18 +85,16 @@ def _process_one(receipt_id: UUID, token: UUID) -> None:
     except db.OperationalError:
         raise
     except ClaimLost:
-        log.warning("a receipt's claim was lost", receipt=str(receipt_id))
+        log.warning("a receipt's claim was lost", receipt_id=str(receipt_id))
     except Exception as error:
         if not isinstance(error, OutgoingError):
-            log.exception("receipt failed", receipt=str(receipt_id))
+            log.exception("receipt failed", receipt_id=str(receipt_id))
         _fail(receipt_id, token, error)
 
 
 @transaction.atomic
 def _process(ids: Collection[UUID], token: UUID) -> None:
-    receipts = list(
-        Receipt.objects.held_by(token, ids).select_for_update().select_related(None)
-    )
+    receipts = list(Receipt.objects.held_by(token, ids).select_for_update().select_related(None))
     if len(receipts) < len(ids):
         raise ClaimLost
     sources = Source.objects.in_bulk({receipt.source_id for receipt in receipts})
@@ -116,7 +114,7 @@ def _process(ids: Collection[UUID], token: UUID) -> None:
     _note_received(receipts)
     for count, group in counts.items():
         for receipt in group:
-            log.debug("receipt processed", receipt=str(receipt.pk), events=count,
+            log.debug("receipt processed", receipt_id=str(receipt.pk), event_count=count,
                       request_id=receipt.request_id)  # fmt: skip
 
 
@@ -167,7 +165,7 @@ def _fail(receipt_id: UUID, token: UUID, error: Exception) -> None:
             text=f"Receipt {receipt.pk} was given up after {number} tries: {receipt.detail}",
             subject=receipt,
         )
-    log.info("receipt failed", receipt=str(receipt_id), number=number, error=receipt.detail,
+    log.info("receipt failed", receipt_id=str(receipt_id), number=number, error=receipt.detail,
              request_id=receipt.request_id)  # fmt: skip
 
 
@@ -213,7 +211,6 @@ def data_of(receipt: Receipt) -> bytes:
     body = bytes(receipt.body)
     media_type = orjson.loads(bytes(receipt.headers)).get("content-type", "")
     if "x-www-form-urlencoded" in media_type:
-
         form = Call(receipt.method, "", {}, body, 0).form
         if form:
             return orjson.dumps(form)

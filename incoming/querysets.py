@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import models, transaction
 
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.sql import update_returning
+from webhooks_project.lib.sql import is_due, update_returning
 
 if TYPE_CHECKING:
     from incoming.models import Receipt
@@ -24,6 +24,10 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
     def due(self, now: datetime) -> ReceiptQuerySet:
         """Those waiting to be processed, the longest waiting first."""
         return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
+
+    def any_due(self, now: datetime) -> bool:
+        """Whether there is something to claim; a read, so that an idle pump takes no write lock."""
+        return is_due(self.model, "next_attempt_at", now)
 
     def claim(self, *, now: datetime, limit: int) -> tuple[UUID, list[UUID]]:
         """Take up to `limit` due receipts under a lease, in one statement.

@@ -97,9 +97,7 @@ def _arrive(request: HttpRequest, source: KnownSource) -> Arrival | Refused:
         return Refused(Cause.METHOD_NOT_ALLOWED)
     body = _read_body(request, source.max_body_bytes)
     if body is None:
-        return Refused(
-            Cause.PAYLOAD_TOO_LARGE, f"at most {source.max_body_bytes} bytes are taken"
-        )
+        return Refused(Cause.PAYLOAD_TOO_LARGE, f"at most {source.max_body_bytes} bytes are taken")
     meta = request.META
     query = meta.get("QUERY_STRING", "")
     return Arrival(
@@ -153,9 +151,7 @@ def _remote_address(request: HttpRequest) -> str:
 
 def _judge(request: HttpRequest, arrival: Arrival) -> HttpResponse | Refused:
     source, call = arrival.source, arrival.call
-    if source.allowed_networks and not in_networks(
-        arrival.remote_address, source.allowed_networks
-    ):
+    if source.allowed_networks and not in_networks(arrival.remote_address, source.allowed_networks):
         return Refused(Cause.ADDRESS_NOT_ALLOWED)
     if limited := _over_rate(
         request, f"{source.id}:address", arrival.remote_address, source.rate_per_minute_per_address
@@ -200,9 +196,7 @@ def _over_rate(request: HttpRequest, group: str, value: str, per_minute: int) ->
     # A cache of each process's own sees only that process's share of the calls.
     own_cache = not settings.REDIS_URL
     limit = max(1, per_minute // settings.WEB_PROCESSES) if own_cache else per_minute
-    usage = get_usage(
-        request, group=group, key=lambda *_: value, rate=(limit, 60), increment=True
-    )
+    usage = get_usage(request, group=group, key=lambda *_: value, rate=(limit, 60), increment=True)
     if usage is None or not usage["should_limit"]:
         return None
     request.retry_after = max(1, usage["time_left"])  # type: ignore[attr-defined]
@@ -220,7 +214,7 @@ def _store(arrival: Arrival, verdict: Verified) -> HttpResponse:
     except IntegrityError:
         return _store_duplicate(receipt)
     wake("processing")
-    log.info("receipt accepted", receipt=str(receipt.pk), source=str(receipt.source_id),
+    log.info("receipt accepted", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
              type=receipt.type, body_bytes=len(arrival.call.body))  # fmt: skip
     return _answer(200, {"status": "accepted", "receipt": str(receipt.pk)})
 
@@ -240,8 +234,8 @@ def _store_duplicate(receipt: Receipt) -> HttpResponse:
     same_body = bytes(first[1]) == bytes(receipt.body_sha256)
     receipt.detail = f"repeats {first[0]}" + ("" if same_body else ", with another body")
     receipt.save(force_insert=True)
-    log.info("receipt is a duplicate", receipt=str(receipt.pk), source=str(receipt.source_id),
-             repeats=str(first[0]), same_body=same_body)  # fmt: skip
+    log.info("receipt is a duplicate", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
+             repeats_id=str(first[0]), same_body=same_body)  # fmt: skip
     return _answer(200, {"status": "duplicate", "receipt": str(receipt.pk)})
 
 
@@ -252,7 +246,7 @@ def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | R
         learn_secret(source_id=arrival.source.id, secret=answer.learned_secret)
     receipt = _receipt(arrival, Receipt.Status.HANDSHAKE, Identity())
     receipt.save(force_insert=True)
-    log.info("handshake answered", receipt=str(receipt.pk), source=str(receipt.source_id))
+    log.info("handshake answered", receipt_id=str(receipt.pk), source_id=str(receipt.source_id))
     return HttpResponse(
         answer.body,
         status=answer.status,
@@ -299,7 +293,7 @@ def _refuse(
         receipt=receipt,
         now=clock.now(),
     )
-    log.info("call refused", source=str(source.id), cause=refused.cause.value,
+    log.info("call refused", source_id=str(source.id), cause=refused.cause.value,
              remote_address=_remote_address(request))  # fmt: skip
     body = {"cause": refused.cause.value}
     if refused.detail:

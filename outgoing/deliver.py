@@ -11,6 +11,7 @@ import structlog
 from django import db
 from django.db.models import Case, F, When
 from django.db.models.functions import Length
+from django.db.models.lookups import LessThanOrEqual
 
 from outgoing import conf
 from outgoing.endpoints import Endpoint, Endpoints
@@ -245,7 +246,8 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
         Event.objects.filter(pk__in=event_ids)
         .annotate(
             small_data=Case(
-                When(Length("data").lte(SMALL_DATA_BYTES), then=F("data")), default=None
+                When(LessThanOrEqual(Length("data"), SMALL_DATA_BYTES), then=F("data")),
+                default=None,
             )
         )
         .values_list("pk", "type", "occurred_at", "correlation_id", "small_data")

@@ -13,7 +13,7 @@ from django.db.models import Case, Value, When
 from django.db.models.functions import Least
 
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.sql import insert_rows, update_returning
+from webhooks_project.lib.sql import insert_rows, is_due, update_returning
 
 if TYPE_CHECKING:
     from outgoing.models import Attempt, Delivery, Event, Retry
@@ -59,7 +59,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def lanes_due(self, now: datetime) -> list[int]:
         """The lanes with something to claim; a read, so that an idle pump takes no write lock."""
-        return [lane for lane in (0, 1) if self.due(now, lane).exists()]
+        return [lane for lane in (0, 1) if is_due(self.model, "next_attempt_at", now, lane=lane)]
 
     def claim(
         self, *, now: datetime, lane: int, limit: int, except_subscriptions: Collection[UUID] = ()
@@ -146,3 +146,7 @@ class RetryQuerySet(models.QuerySet["Retry"]):
     def due(self, now: datetime) -> RetryQuerySet:
         """Those whose time has come, the longest overdue first."""
         return self.filter(due_at__lte=now).order_by("due_at")
+
+    def any_due(self, now: datetime) -> bool:
+        """Whether there is something to release; a read, so that an idle pump takes no lock."""
+        return is_due(self.model, "due_at", now)

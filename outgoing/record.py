@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -169,14 +170,17 @@ def _note_exhausted(result: Result) -> None:
 
 def _log(stored: Iterable[Result], worker: str) -> None:
     """Failures at info, successes at debug: a busy hub has ten thousand of those a second."""
+    debug = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
     for result in stored:
         succeeded = isinstance(result.step, Delivered)
+        if succeeded and not debug:
+            continue
         (log.debug if succeeded else log.info)(
             "attempt " + ("succeeded" if succeeded else "failed"),
             request_id=result.correlation_id,
-            event=str(result.claim.event_id),
-            delivery=str(result.claim.delivery_id),
-            subscription=str(result.claim.subscription_id),
+            event_id=str(result.claim.event_id),
+            delivery_id=str(result.claim.delivery_id),
+            subscription_id=str(result.claim.subscription_id),
             number=result.number,
             cause="" if isinstance(result.step, Delivered) else result.step.cause.value,
             status_code=result.response.status,

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import Min, OuterRef, Subquery
+from django.db.models import OuterRef, Subquery
 
 from outgoing.models import Delivery, Retry
 from webhooks_project.lib import clock
@@ -19,7 +19,7 @@ from webhooks_project.queues import wake
 log = structlog.get_logger(__name__)
 
 RELEASE_ROWS: Final = 400
-LOOK_SECONDS: Final = 0.25  # the longest sleep: a sooner retry may have come in meanwhile
+LOOK_SECONDS: Final = 0.25  # how late a retry may be released
 
 
 @transaction.atomic
@@ -51,18 +51,12 @@ def run_retry_pump(place: Place) -> int:
         try:
             if not place.goes_on():
                 return released
-            count = release_due_retries(clock.now())
-            released += count
-            if not count:
-                time.sleep(_seconds_to_next())
+            now = clock.now()
+            if Retry.objects.any_due(now):
+                released += release_due_retries(now)
+            else:
+                time.sleep(LOOK_SECONDS)
         except (db.OperationalError, db.InterfaceError) as error:
             log.warning("the database is away", error=str(error)[:200])
             db.close_old_connections()
             time.sleep(LOOK_SECONDS)
-
-
-def _seconds_to_next() -> float:
-    due_at = Retry.objects.aggregate(next=Min("due_at"))["next"]
-    if due_at is None:
-        return LOOK_SECONDS
-    return float(min(max((due_at - clock.now()).total_seconds(), 0.0), LOOK_SECONDS))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from time import sleep
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
+from django_q.models import OrmQ
 
+from webhooks_project.lib.sql import is_due
 from webhooks_project.queues import SHARED_CLUSTER, enabled_families
 
 
@@ -21,6 +24,9 @@ class OrmBroker(ORM):
     """The queue in the database. Takes the oldest hint first, whichever family's it is."""
 
     def dequeue(self) -> list[tuple[Any, Any]] | None:
+        if not is_due(OrmQ, "lock", timezone.now()):
+            sleep(Conf.POLL)
+            return None
         tasks = list(
             self.get_connection()
             .filter(key__in=queues_served(self.list_key), lock__lt=timezone.now())
@@ -45,10 +51,11 @@ def redis_broker(list_key: str | None = None) -> Any:
 
     class RedisBroker(Redis):
         def dequeue(self) -> list[tuple[None, Any]] | None:
-            keys = [f"django_q:{name}:q" for name in queues_served(self.queue)]
             task = self.connection.blpop(keys, 1)
             return [(None, task[1])] if task else None
 
-    broker = RedisBroker(list_key=list_key)
-    broker.queue = list_key or Conf.CLUSTER_NAME
+    name = list_key or Conf.CLUSTER_NAME
+    keys = [f"{settings.REDIS_PREFIX}:{queue}:q" for queue in queues_served(name)]
+    broker = RedisBroker(list_key=name)
+    broker.list_key = f"{settings.REDIS_PREFIX}:{name}:q"
     return broker

@@ -1,4 +1,4 @@
-"""One JSON object a line on standard error, whoever logs it."""
+"""One JSON object a line, whoever logs it: on standard error, or in LOG_FILE."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _dumps(value: Any, **_: Any) -> str:
 
 
 def configure(config: dict[str, Any]) -> None:
-    """Django's LOGGING_CONFIG hook. `config` holds the level; other loggers follow it."""
+    """Django's LOGGING_CONFIG hook. `config` holds the level and the file."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -31,6 +31,11 @@ def configure(config: dict[str, Any]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
+    )
+    handler = (
+        {"class": "logging.handlers.WatchedFileHandler", "filename": config["file"]}
+        if config["file"]
+        else {"class": "logging.StreamHandler"}
     )
     logging.config.dictConfig(
         {
@@ -43,15 +48,16 @@ def configure(config: dict[str, Any]) -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         structlog.processors.format_exc_info,
+                        structlog.processors.EventRenamer("message"),
                         structlog.processors.JSONRenderer(serializer=_dumps),
                     ],
                 }
             },
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-            "root": {"handlers": ["stderr"], "level": config["level"]},
+            "handlers": {"lines": handler | {"formatter": "json"}},
+            "root": {"handlers": ["lines"], "level": config["level"]},
             "loggers": {
                 # A line for each hint and each task says nothing that the hub's own lines do not.
-                "django-q": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+                "django-q": {"level": "WARNING", "handlers": ["lines"], "propagate": False},
                 # A refused webhook is the hub's to report, with its cause.
                 "django.request": {"level": "ERROR"},
             },

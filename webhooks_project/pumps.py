@@ -42,7 +42,6 @@ class Place:
         self._ends_at = time.monotonic() + TURN_SECONDS
         self._beat_after = 0.0
         self._held = True
-        self.stopping = False
 
     @property
     def name(self) -> str:
@@ -63,14 +62,13 @@ class Place:
             )
         return self._held
 
-    def leave(self) -> None:
+    def leave(self, *, call_next: bool = True) -> None:
         """Free the place and call the next pump, unless this node is stopping. Idempotent."""
         row = Heartbeat.objects.filter(token=self._token).first()
         if row is None:
             return
         Heartbeat.objects.filter(token=self._token).update(token=None)
-        self.stopping = row.stop_requested_at is not None
-        if not self.stopping:
+        if call_next and row.stop_requested_at is None:
             send_hint(self.family)
 
 
@@ -84,9 +82,13 @@ def take_place(family: str) -> Iterator[Place | None]:
             break
     try:
         yield place
-    finally:
+    except BaseException:
+        # Whatever broke it would break the next at once: the supervisor's hint is soon enough.
         if place is not None:
-            place.leave()
+            place.leave(call_next=False)
+        raise
+    if place is not None:
+        place.leave()
 
 
 def _take(family: str, slot: int) -> Place | None:

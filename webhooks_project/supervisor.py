@@ -127,10 +127,13 @@ class Supervisor:
         """Signal handler: leave `watch` at its next look."""
         self._stop = True
 
-    def watch(self) -> None:
-        """Look after the services until asked to stop."""
+    def install_signal_handlers(self) -> None:
+        """Let SIGTERM and ctrl-C end `watch`, also where they come before it."""
         signal.signal(signal.SIGTERM, self.request_stop)
         signal.signal(signal.SIGINT, self.request_stop)
+
+    def watch(self) -> None:
+        """Look after the services until asked to stop."""
         while not self._stop:
             self.look()
             time.sleep(LOOK_SECONDS)

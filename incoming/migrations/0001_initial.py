@@ -10,114 +10,381 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Source',
+            name="Source",
             fields=[
-                ('id', models.UUIDField(default=webhooks_project.lib.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('provider', models.CharField(choices=incoming.models.provider_choices, max_length=64)),
-                ('token', models.CharField(default=incoming.tokens.new_token, editable=False, max_length=64, unique=True)),
-                ('options', models.JSONField(blank=True, default=dict, help_text='What this provider needs to know, by name.')),
-                ('public_url', models.CharField(blank=True, help_text="The URL as the provider calls it, where that is not the hub's own.", max_length=2048)),
-                ('tolerance_seconds', models.PositiveIntegerField(blank=True, help_text="How old a signed timestamp may be; empty for the provider's own rule.", null=True)),
-                ('allowed_networks', models.JSONField(blank=True, default=list, help_text='Networks that may call, in CIDR form; empty for all.')),
-                ('max_body_bytes', models.PositiveIntegerField(default=5242880, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(26214400)])),
-                ('rate_per_minute', models.PositiveIntegerField(default=6000, help_text='Calls of the whole source.', validators=[django.core.validators.MinValueValidator(1)])),
-                ('rate_per_minute_per_address', models.PositiveIntegerField(default=6000, help_text='Calls from one address.', validators=[django.core.validators.MinValueValidator(1)])),
-                ('disabled_at', models.DateTimeField(blank=True, null=True)),
-                ('last_received_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sources', to='accounts.account')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=webhooks_project.lib.ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "provider",
+                    models.CharField(choices=incoming.models.provider_choices, max_length=64),
+                ),
+                (
+                    "token",
+                    models.CharField(
+                        default=incoming.tokens.new_token,
+                        editable=False,
+                        max_length=64,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "options",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="What this provider needs to know, by name.",
+                    ),
+                ),
+                (
+                    "public_url",
+                    models.CharField(
+                        blank=True,
+                        help_text="The URL as the provider calls it, where that is not the hub's own.",
+                        max_length=2048,
+                    ),
+                ),
+                (
+                    "tolerance_seconds",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="How old a signed timestamp may be; empty for the provider's own rule.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "allowed_networks",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Networks that may call, in CIDR form; empty for all.",
+                    ),
+                ),
+                (
+                    "max_body_bytes",
+                    models.PositiveIntegerField(
+                        default=5242880,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(26214400),
+                        ],
+                    ),
+                ),
+                (
+                    "rate_per_minute",
+                    models.PositiveIntegerField(
+                        default=6000,
+                        help_text="Calls of the whole source.",
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "rate_per_minute_per_address",
+                    models.PositiveIntegerField(
+                        default=6000,
+                        help_text="Calls from one address.",
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                ("disabled_at", models.DateTimeField(blank=True, null=True)),
+                ("last_received_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sources",
+                        to="accounts.account",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'integrations',
-                'ordering': ['name'],
+                "db_table": "integrations",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.UUIDField(default=webhooks_project.lib.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('type_pattern', models.CharField(default='*', help_text="The provider's event types it takes: a name, a name ending in *, or *.", max_length=128)),
-                ('event_type', models.CharField(default='{provider}.{type}', help_text='The type of the event it publishes; {provider} and {type} are filled in.', max_length=128)),
-                ('disabled_at', models.DateTimeField(blank=True, null=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='routes', to='incoming.source')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=webhooks_project.lib.ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "type_pattern",
+                    models.CharField(
+                        default="*",
+                        help_text="The provider's event types it takes: a name, a name ending in *, or *.",
+                        max_length=128,
+                    ),
+                ),
+                (
+                    "event_type",
+                    models.CharField(
+                        default="{provider}.{type}",
+                        help_text="The type of the event it publishes; {provider} and {type} are filled in.",
+                        max_length=128,
+                    ),
+                ),
+                ("disabled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="routes",
+                        to="incoming.source",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position', 'id'],
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='SourceSecret',
+            name="SourceSecret",
             fields=[
-                ('id', models.UUIDField(default=webhooks_project.lib.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('secret', webhooks_project.fields.EncryptedTextField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secrets', to='incoming.source')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=webhooks_project.lib.ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("secret", webhooks_project.fields.EncryptedTextField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="secrets",
+                        to="incoming.source",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='RefusalCount',
+            name="RefusalCount",
             fields=[
-                ('id', models.UUIDField(default=webhooks_project.lib.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('hour', models.DateTimeField()),
-                ('cause', models.CharField(choices=[('method_not_allowed', 'Method Not Allowed'), ('unsupported_media_type', 'Unsupported Media Type'), ('payload_too_large', 'Payload Too Large'), ('address_not_allowed', 'Address Not Allowed'), ('rate_limited', 'Rate Limited'), ('source_disabled', 'Source Disabled'), ('source_misconfigured', 'Source Misconfigured'), ('secret_missing', 'Secret Missing'), ('key_unavailable', 'Key Unavailable'), ('signature_missing', 'Signature Missing'), ('signature_malformed', 'Signature Malformed'), ('signature_mismatch', 'Signature Mismatch'), ('timestamp_missing', 'Timestamp Missing'), ('timestamp_malformed', 'Timestamp Malformed'), ('timestamp_too_old', 'Timestamp Too Old'), ('timestamp_in_future', 'Timestamp In Future'), ('credentials_mismatch', 'Credentials Mismatch'), ('payload_unparsable', 'Payload Unparsable'), ('handshake_refused', 'Handshake Refused')], max_length=32)),
-                ('count', models.PositiveBigIntegerField(default=0)),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.account')),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='refusals', to='incoming.source')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=webhooks_project.lib.ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                (
+                    "cause",
+                    models.CharField(
+                        choices=[
+                            ("method_not_allowed", "Method Not Allowed"),
+                            ("unsupported_media_type", "Unsupported Media Type"),
+                            ("payload_too_large", "Payload Too Large"),
+                            ("address_not_allowed", "Address Not Allowed"),
+                            ("rate_limited", "Rate Limited"),
+                            ("source_disabled", "Source Disabled"),
+                            ("source_misconfigured", "Source Misconfigured"),
+                            ("secret_missing", "Secret Missing"),
+                            ("key_unavailable", "Key Unavailable"),
+                            ("signature_missing", "Signature Missing"),
+                            ("signature_malformed", "Signature Malformed"),
+                            ("signature_mismatch", "Signature Mismatch"),
+                            ("timestamp_missing", "Timestamp Missing"),
+                            ("timestamp_malformed", "Timestamp Malformed"),
+                            ("timestamp_too_old", "Timestamp Too Old"),
+                            ("timestamp_in_future", "Timestamp In Future"),
+                            ("credentials_mismatch", "Credentials Mismatch"),
+                            ("payload_unparsable", "Payload Unparsable"),
+                            ("handshake_refused", "Handshake Refused"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("count", models.PositiveBigIntegerField(default=0)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="refusals",
+                        to="incoming.source",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-hour', '-count'],
-                'indexes': [models.Index(fields=['account', '-hour'], name='refusal_by_account')],
-                'constraints': [models.UniqueConstraint(fields=('source', 'hour', 'cause'), name='refusal_unique_hour_and_cause')],
+                "ordering": ["-hour", "-count"],
+                "indexes": [models.Index(fields=["account", "-hour"], name="refusal_by_account")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("source", "hour", "cause"), name="refusal_unique_hour_and_cause"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.UUIDField(default=webhooks_project.lib.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('accepted', 'Accepted'), ('processing', 'Processing'), ('processed', 'Processed'), ('failed', 'Failed'), ('dead', 'Dead'), ('refused', 'Refused'), ('duplicate', 'Duplicate'), ('handshake', 'Handshake')], max_length=16)),
-                ('cause', models.CharField(blank=True, choices=[('method_not_allowed', 'Method Not Allowed'), ('unsupported_media_type', 'Unsupported Media Type'), ('payload_too_large', 'Payload Too Large'), ('address_not_allowed', 'Address Not Allowed'), ('rate_limited', 'Rate Limited'), ('source_disabled', 'Source Disabled'), ('source_misconfigured', 'Source Misconfigured'), ('secret_missing', 'Secret Missing'), ('key_unavailable', 'Key Unavailable'), ('signature_missing', 'Signature Missing'), ('signature_malformed', 'Signature Malformed'), ('signature_mismatch', 'Signature Mismatch'), ('timestamp_missing', 'Timestamp Missing'), ('timestamp_malformed', 'Timestamp Malformed'), ('timestamp_too_old', 'Timestamp Too Old'), ('timestamp_in_future', 'Timestamp In Future'), ('credentials_mismatch', 'Credentials Mismatch'), ('payload_unparsable', 'Payload Unparsable'), ('handshake_refused', 'Handshake Refused')], max_length=32)),
-                ('detail', models.CharField(blank=True, max_length=500)),
-                ('external_id', models.CharField(blank=True, max_length=255)),
-                ('type', models.CharField(blank=True, max_length=255)),
-                ('method', models.CharField(max_length=16)),
-                ('query', models.TextField(blank=True)),
-                ('headers', models.BinaryField()),
-                ('body', models.BinaryField()),
-                ('body_sha256', models.BinaryField(max_length=32)),
-                ('remote_address', models.CharField(max_length=45)),
-                ('request_id', models.CharField(max_length=64)),
-                ('received_at', models.DateTimeField()),
-                ('secret_id', models.CharField(blank=True, max_length=64)),
-                ('signed_at', models.DateTimeField(null=True)),
-                ('attempt_count', models.PositiveSmallIntegerField(default=0)),
-                ('next_attempt_at', models.DateTimeField(null=True)),
-                ('lease_token', models.UUIDField(null=True)),
-                ('leased_until', models.DateTimeField(null=True)),
-                ('processed_at', models.DateTimeField(null=True)),
-                ('event_count', models.PositiveSmallIntegerField(default=0)),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.account')),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='receipts', to='incoming.source')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=webhooks_project.lib.ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("accepted", "Accepted"),
+                            ("processing", "Processing"),
+                            ("processed", "Processed"),
+                            ("failed", "Failed"),
+                            ("dead", "Dead"),
+                            ("refused", "Refused"),
+                            ("duplicate", "Duplicate"),
+                            ("handshake", "Handshake"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "cause",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("method_not_allowed", "Method Not Allowed"),
+                            ("unsupported_media_type", "Unsupported Media Type"),
+                            ("payload_too_large", "Payload Too Large"),
+                            ("address_not_allowed", "Address Not Allowed"),
+                            ("rate_limited", "Rate Limited"),
+                            ("source_disabled", "Source Disabled"),
+                            ("source_misconfigured", "Source Misconfigured"),
+                            ("secret_missing", "Secret Missing"),
+                            ("key_unavailable", "Key Unavailable"),
+                            ("signature_missing", "Signature Missing"),
+                            ("signature_malformed", "Signature Malformed"),
+                            ("signature_mismatch", "Signature Mismatch"),
+                            ("timestamp_missing", "Timestamp Missing"),
+                            ("timestamp_malformed", "Timestamp Malformed"),
+                            ("timestamp_too_old", "Timestamp Too Old"),
+                            ("timestamp_in_future", "Timestamp In Future"),
+                            ("credentials_mismatch", "Credentials Mismatch"),
+                            ("payload_unparsable", "Payload Unparsable"),
+                            ("handshake_refused", "Handshake Refused"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("external_id", models.CharField(blank=True, max_length=255)),
+                ("type", models.CharField(blank=True, max_length=255)),
+                ("method", models.CharField(max_length=16)),
+                ("query", models.TextField(blank=True)),
+                ("headers", models.BinaryField()),
+                ("body", models.BinaryField()),
+                ("body_sha256", models.BinaryField(max_length=32)),
+                ("remote_address", models.CharField(max_length=45)),
+                ("request_id", models.CharField(max_length=64)),
+                ("received_at", models.DateTimeField()),
+                ("secret_id", models.CharField(blank=True, max_length=64)),
+                ("signed_at", models.DateTimeField(null=True)),
+                ("attempt_count", models.PositiveSmallIntegerField(default=0)),
+                ("next_attempt_at", models.DateTimeField(null=True)),
+                ("lease_token", models.UUIDField(null=True)),
+                ("leased_until", models.DateTimeField(null=True)),
+                ("processed_at", models.DateTimeField(null=True)),
+                ("event_count", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="receipts",
+                        to="incoming.source",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'webhooks.incoming',
-                'ordering': ['-received_at'],
-                'indexes': [models.Index(condition=models.Q(('next_attempt_at__isnull', False)), fields=['next_attempt_at'], name='receipt_due'), models.Index(condition=models.Q(('leased_until__isnull', False)), fields=['leased_until'], name='receipt_leased'), models.Index(fields=['source', 'status', '-received_at'], name='receipt_by_source'), models.Index(fields=['account', '-received_at'], name='receipt_by_account'), models.Index(fields=['-received_at'], name='receipt_by_time')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(models.Q(('external_id', ''), _negated=True), models.Q(('status__in', ['refused', 'duplicate', 'handshake']), _negated=True)), fields=('source', 'external_id'), name='receipt_unique_per_source')],
+                "db_table": "webhooks.incoming",
+                "ordering": ["-received_at"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("next_attempt_at__isnull", False)),
+                        fields=["next_attempt_at"],
+                        name="receipt_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("leased_until__isnull", False)),
+                        fields=["leased_until"],
+                        name="receipt_leased",
+                    ),
+                    models.Index(
+                        fields=["source", "status", "-received_at"], name="receipt_by_source"
+                    ),
+                    models.Index(fields=["account", "-received_at"], name="receipt_by_account"),
+                    models.Index(fields=["-received_at"], name="receipt_by_time"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            models.Q(("external_id", ""), _negated=True),
+                            models.Q(
+                                ("status__in", ["refused", "duplicate", "handshake"]), _negated=True
+                            ),
+                        ),
+                        fields=("source", "external_id"),
+                        name="receipt_unique_per_source",
+                    )
+                ],
             },
         ),
     ]

@@ -50,7 +50,7 @@ class Contentful(Declaration):
             return Refused(Cause.TIMESTAMP_MALFORMED)
         message = _signed_text(call)
         if message is None:
-            return Refused(Cause.SIGNATURE_MALFORMED, "a signed header is missing")
+            return Refused(Cause.SIGNATURE_MALFORMED, "the signed headers are not named")
         known = usable(secrets)
         if not known:
             return Refused(Cause.SECRET_MISSING)
@@ -63,12 +63,15 @@ class Contentful(Declaration):
 
 
 def _signed_text(call: Call) -> bytes | None:
-    names = [name.strip().lower() for name in call.headers.get(_NAMES, "").split(",")]
-    if not {_NAMES, _TIMESTAMP} <= set(names) or any(name not in call.headers for name in names):
+    """The list of names is made anew, sorted, as Contentful's own library makes it anew."""
+    listed = call.headers.get(_NAMES)
+    if listed is None:
         return None
-    headers = ";".join(f"{name}:{call.headers[name].strip()}" for name in sorted(set(names)))
-    head = f"{call.method}\n{signed_path(call.url)}\n{headers}\n"
-    return as_bytes(head) + call.body
+    names = {name.strip().lower() for name in listed.split(",")} & call.headers.keys()
+    ordered = sorted(names | {_NAMES, _TIMESTAMP})
+    values = {name: call.headers[name].strip() for name in ordered} | {_NAMES: ",".join(ordered)}
+    headers = ";".join(f"{name}:{values[name]}" for name in ordered)
+    return as_bytes(f"{call.method}\n{signed_path(call.url)}\n{headers}\n") + call.body
 
 
 def signed_path(url: str) -> str:

@@ -51,13 +51,13 @@ class Declaration:
 
     def check_options(self, options: Mapping[str, str]) -> None:
         for name, value in options.items():
-            if name not in self.option_texts:
+            if name not in self.options:
                 raise ValueError(f"unknown option {name!r}")
             if not isinstance(value, str):
-                raise ValueError(f"option {name!r} must be text")  # noqa: TRY004 - one for all
+                raise ValueError(f"option {name!r} must be text")
         for name in sorted(self.required_options):
             if not options.get(name):
-                raise ValueError(f"option {name!r} must be set: {self.option_texts[name]}")
+                raise ValueError(f"option {name!r} must be set: {self.options[name]}")
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         return Identity(external_id=first(call, self.id), type=first(call, self.type))
@@ -80,9 +80,9 @@ class Declaration:
     def _shared_facts(self) -> Sequence[tuple[str, str]]:
         facts = [("Methods", ", ".join(sorted(self.methods)))]
         if self.id:
-            facts.append(("Id, for de-duplication", _listed(self.id)))
+            facts.append(("Id, for de-duplication", self._places(self.id)))
         if self.type:
-            facts.append(("Event type", _listed(self.type)))
+            facts.append(("Event type", self._places(self.type)))
         if self.handshake_text:
             facts.append(("Handshake", self.handshake_text))
         if self.acknowledgement is not None:
@@ -91,11 +91,16 @@ class Declaration:
         facts.extend((f"Option `{name}`", text) for name, text in self.options.items())
         return facts
 
+    def _places(self, locators: tuple[str, ...]) -> str:
+        return ", else ".join(
+            f"`{locator}`{'' if self._covers(locator) else ' (not signed)'}" for locator in locators
+        )
+
+    def _covers(self, locator: str) -> bool:
+        """Whether what stands there is signed: hardly anybody signs headers."""
+        return not locator.startswith("header:")
+
 
 def usable(secrets: Sequence[Secret]) -> list[Secret]:
     """Those that are not empty: an empty secret would let anybody in."""
     return [secret for secret in secrets if secret.value]
-
-
-def _listed(locators: tuple[str, ...]) -> str:
-    return ", else ".join(f"`{locator}`" for locator in locators)

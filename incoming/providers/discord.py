@@ -39,7 +39,7 @@ provider = Recipe(
     tolerance=UNBOUNDED,
     type=("json:event.type", "json:type"),
     on_handshake=_ping,
-    handshake_text="a signed PING: 204 for webhook events, `{\"type\":1}` for interactions",
+    handshake_text='a signed PING: 204 for webhook events, `{"type":1}` for interactions',
     setup="In the developer portal, the application's Webhooks page: this URL as endpoint. The "
     "secret is the application's public key, in hex, from General Information.",
 )

@@ -1,4 +1,4 @@
-"""Text as third parties write it, turned into bytes: signatures strictly, our own keys leniently."""
+"""Text as third parties write it, as bytes: signatures strictly, our own keys leniently."""
 
 from __future__ import annotations
 

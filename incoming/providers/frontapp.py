@@ -1,9 +1,9 @@
 """Front, webhooks of an application; rule webhooks sign otherwise and are not covered."""
 
-from incoming.providers.handshake import MAX_CHALLENGE_LENGTH, plain
 from collections.abc import Mapping, Sequence
 
 from incoming.providers.call import Answer, Call, Secret
+from incoming.providers.handshake import MAX_CHALLENGE_LENGTH, plain
 from incoming.providers.recipe import Recipe
 
 

@@ -89,7 +89,7 @@ def recipe_for(options: Mapping[str, str] | None) -> Recipe:
         if name not in DEFAULTS:
             raise ValueError(f"unknown option {name!r}")
         if not isinstance(value, str):
-            raise ValueError(f"option {name!r} must be text")  # noqa: TRY004 - one error for all
+            raise ValueError(f"option {name!r} must be text")
         if name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"option {name!r} must be one of {', '.join(CHOICES[name])}")
     if not (given.get("header", DEFAULTS["header"])).strip():

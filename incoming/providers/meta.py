@@ -15,10 +15,7 @@ def meta(*, name: str, label: str, docs: str, setup: str) -> Recipe:
         setup=setup,
         signature_headers=("x-hub-signature-256",),
         prefix="sha256=",
-        type=(
-            "{json:object}.{json:entry.*.changes.*.field}",
-            "json:object",
-        ),
+        type=("{json:object}.{json:entry.*.changes.*.field}", "json:object"),
         methods=frozenset({"POST", "GET"}),
         on_handshake=verify_token(
             token="hub.verify_token",  # noqa: S106 - a parameter's name

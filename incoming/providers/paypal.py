@@ -79,7 +79,7 @@ class Paypal(Declaration):
 def _sorted_out(secrets: Sequence[Secret]) -> tuple[list[str], list[Secret]]:
     """The pinned keys and certificates, and the webhook ids."""
     known = usable(secrets)
-    keys = [secret.value for secret in known if secret.value.lstrip().startswith("-----BEGIN")]
+    keys = [secret.value for secret in known if load_public_key(secret.value)]
     return keys, [secret for secret in known if secret.value not in keys]
 
 

@@ -50,7 +50,7 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     kept_as: str = "",
 ) -> bytes | None:
-    """The body of a 200 answer, or None: not pinned, not reachable, too large, too often.
+    """The body of a 200 answer, maybe empty; None: not pinned, not reachable, too large, too often.
 
     A GET, or a POST where there is `json`. `kept_as` is the name it is kept under, by default the
     URL; it must name everything that the answer depends on. Never raises.
@@ -63,7 +63,9 @@ def fetch(
         kept = _kept.get(name)
         if kept and kept[0] > now:
             return kept[1]
-        if _offline.get() or not _may_fetch(now):
+        if _offline.get():
+            return b""
+        if not _may_fetch(now):
             return None
         _fetched_at.append(now)
     body = _request(url, json, headers)
@@ -77,7 +79,7 @@ def fetch(
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Within this block nothing is fetched: what is not kept is not available."""
+    """Within this block nothing is fetched: a pinned address that is not kept answers empty."""
     token = _offline.set(True)
     try:
         yield

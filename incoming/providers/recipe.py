@@ -21,7 +21,7 @@ from incoming.providers.encoding import (
 )
 from incoming.providers.locator import check_locator, first, locate
 from incoming.providers.public_key import ALGORITHMS, is_signed_by, load_public_key
-from incoming.providers.timestamp import UNITS, Tolerance, parse_timestamp
+from incoming.providers.timestamp import FIVE_MINUTES, UNITS, Tolerance, parse_timestamp
 
 MAX_SIGNATURE_LENGTH: Final = 8192  # characters; a longer header is refused before it is read
 MAX_CANDIDATES: Final = 32  # HMACs compared in one call: the message is hashed once for them all
@@ -78,7 +78,7 @@ class Recipe(Declaration):
     key: str = "text"
     timestamp: str = ""
     timestamp_unit: str = "s"
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = FIVE_MINUTES
     _parts: tuple[str | bytes, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ class Recipe(Declaration):
             found = [value] if value else []
         return found if self.every_header else found[:1]
 
-    def _signed_at(self, call: Call, items: Mapping[str, str]) -> float | None | Refused:
+    def _signed_at(self, call: Call, items: Mapping[str, str]) -> float | Refused | None:
         if not self.timestamp:
             return None
         text = locate(call, self.timestamp, items)
@@ -193,11 +193,7 @@ class Recipe(Declaration):
         return self.algorithm in ("hmac", "digest")
 
     def _fitting(
-        self,
-        call: Call,
-        items: Mapping[str, str],
-        signatures: list[bytes],
-        secrets: list[Secret],
+        self, call: Call, items: Mapping[str, str], signatures: list[bytes], secrets: list[Secret]
     ) -> Secret | Refused:
         """The secret that one of the signatures was made with."""
         if self.algorithm == "digest" and not _is_text(call.body):
@@ -269,6 +265,9 @@ class Recipe(Declaration):
             facts.append(("Tolerance", _bounds(self.tolerance)))
         facts.extend(self._shared_facts())
         return facts
+
+    def _covers(self, locator: str) -> bool:
+        return super()._covers(locator) or f"{{{locator}}}" in self.message
 
     def _form(self) -> str:
         if self.version_key:

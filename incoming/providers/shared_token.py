@@ -44,9 +44,10 @@ def judge_tokens(tokens: Sequence[str], secrets: Sequence[Secret]) -> Verified |
 class SharedToken(Declaration):
     """The secret itself stands at the first of `token_at` (locators) that the call has.
 
-    A `Bearer ` before it may be part of the secret or not. Nothing of the call is signed: whoever has seen one call
-    can send others, so TLS and a secret of its own are all the protection there is. A locator with
-    `*` names several places, each of which must hold a secret; an item without one is refused.
+    A `Bearer ` before it may be part of the secret or not. Nothing of the call is signed: whoever
+    has seen one call can send others, so TLS and a secret of its own are all the protection there
+    is. A locator with `*` names several places, each of which must hold a secret; an item without
+    one is refused.
     The source's option `header` names another header, where `own_header` allows one.
     """
 

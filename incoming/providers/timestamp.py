@@ -58,4 +58,5 @@ class Tolerance:
         return None
 
 
+FIVE_MINUTES: Final = Tolerance()
 UNBOUNDED: Final = Tolerance(None, None)

@@ -1,5 +1,6 @@
 """Uber Eats; Uber Direct signs alike, with a key of the webhook's own."""
 
+from incoming.providers.call import Answer
 from incoming.providers.recipe import Recipe
 
 provider = Recipe(
@@ -9,6 +10,7 @@ provider = Recipe(
     signature_headers=("x-uber-signature",),
     id=("json:event_id",),
     type=("json:event_type",),
+    acknowledgement=Answer(),
     setup="In the developer dashboard: Webhooks, Primary webhook URL. The secret is the app's "
     "client secret, or for Uber Direct the webhook's signing key.",
 )

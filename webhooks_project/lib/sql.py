@@ -1,14 +1,41 @@
-"""Two statements that Django's ORM does not write, for SQLite and PostgreSQL alike."""
+"""Statements that Django's ORM does not write, or writes too slowly to be run many times a second.
+
+For SQLite and PostgreSQL alike.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from django.db import connections, models, router
 from django.db.models.sql.subqueries import UpdateQuery
+
+
+def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) -> bool:
+    """Whether a row has `column <= now` and the given values: an idle pump's look.
+
+    The same by the ORM costs twenty times as much, and idle pumps look all day.
+    """
+    connection = connections[router.db_for_read(model)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _is_due_sql(model, column, tuple(equal), connection.alias),
+            [*equal.values(), connection.ops.adapt_datetimefield_value(now)],
+        )
+        return cursor.fetchone() is not None
+
+
+@functools.cache
+def _is_due_sql(
+    model: type[models.Model], column: str, equal: tuple[str, ...], using: str
+) -> str:
+    quote = connections[using].ops.quote_name
+    conditions = [f"{quote(name)} = %s" for name in equal] + [f"{quote(column)} <= %s"]
+    return f"SELECT 1 FROM {quote(model._meta.db_table)} WHERE {' AND '.join(conditions)} LIMIT 1"
 
 
 def update_returning(

@@ -13,6 +13,7 @@ class Command(BaseCommand):
         if not services:
             raise CommandError("every QM_WEBHOOKS_… flag is off: there is nothing to run")
         supervisor = Supervisor(services)
+        supervisor.install_signal_handlers()
         supervisor.start()
         try:
             supervisor.watch()

@@ -1,0 +1,66 @@
+"""Exact Online: the signature is in the body, over a part of it as it stands.
+
+When a subscription is made an empty POST comes, which must be answered.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
+from incoming.providers.declaration import Declaration, usable
+from incoming.providers.encoding import as_bytes, decode_bytes
+
+_BEFORE: Final = b'{"Content":'
+_BETWEEN: Final = b',"HashCode":"'
+_AFTER: Final = b'"}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactOnline(Declaration):
+    def verify(
+        self,
+        call: Call,
+        secrets: Sequence[Secret],
+        *,
+        tolerance_seconds: int | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Verified | Refused:
+        body = call.body.strip()
+        content, between, tail = body.removeprefix(_BEFORE).rpartition(_BETWEEN)
+        if not between or not body.startswith(_BEFORE):
+            return Refused(Cause.SIGNATURE_MISSING)
+        digits = tail.removesuffix(_AFTER).decode("ascii", "replace")
+        given = decode_bytes(digits, "hex") if tail.endswith(_AFTER) else None
+        if not given:
+            return Refused(Cause.SIGNATURE_MALFORMED)
+        known = usable(secrets)
+        if not known:
+            return Refused(Cause.SECRET_MISSING)
+        for secret in known:
+            expected = hmac.digest(as_bytes(secret.value), content, "sha256")
+            if hmac.compare_digest(expected, given):
+                return Verified(secret_id=secret.id)
+        return Refused(Cause.SIGNATURE_MISMATCH)
+
+
+def _validation(call: Call, secrets: Sequence[Secret], options: Mapping[str, str]) -> Answer | None:
+    return Answer() if call.method == "POST" and not call.body else None
+
+
+provider = ExactOnline(
+    name="exact-online",
+    label="Exact Online",
+    docs="https://support.exactonline.com/community/s/knowledge-base#All-All-DNO-Content-webhooksc",
+    signing="`HashCode` in the JSON body: HMAC-SHA256 in hex over the text of `Content` as it "
+    "stands",
+    type=("{json:Content.Topic}.{json:Content.Action}",),
+    on_handshake=_validation,
+    handshake_text="an empty POST when the subscription is made: 200",
+    unsigned_handshake=True,
+    setup="Subscribe through the API with this URL as CallbackURL. The secret is the app's webhook "
+    "secret, from the App Center. The payload holds a key only: fetch the rest.",
+)

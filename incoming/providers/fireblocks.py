@@ -1,0 +1,76 @@
+"""Fireblocks: a detached token (RS512), or the older RSA signature of the body.
+
+The token's key is fetched by its id from Fireblocks' key host, or pinned; the older key can only
+be pinned.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from incoming.providers import pinned
+from incoming.providers.call import Call, Cause, Refused, Secret, Verified
+from incoming.providers.declaration import Declaration, usable
+from incoming.providers.jws import as_object, find_signer, parse_token
+from incoming.providers.recipe import Recipe
+
+_KEYS_URL: Final = "https://keys.fireblocks.io/.well-known/jwks.json"
+_KEYS_HOST: Final = r"keys\.fireblocks\.io"
+_OLDER: Final = Recipe(
+    signature_headers=("fireblocks-signature",), algorithm="rsa", hash="sha512", encoding="base64"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fireblocks(Declaration):
+    def verify(
+        self,
+        call: Call,
+        secrets: Sequence[Secret],
+        *,
+        tolerance_seconds: int | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Verified | Refused:
+        header = call.headers.get("fireblocks-webhook-signature")
+        if not header:
+            return _OLDER.verify(call, secrets)
+        body = base64.urlsafe_b64encode(call.body).rstrip(b"=")
+        token = parse_token(header, algorithms=("RS512",), detached=body)
+        if isinstance(token, Refused):
+            return token
+        keys = usable(secrets) or _fetched(token.key_id)
+        if not keys:
+            return Refused(Cause.KEY_UNAVAILABLE)
+        signer = find_signer(token, keys)
+        return Verified(signer.id) if signer else Refused(Cause.SIGNATURE_MISMATCH)
+
+
+def _fetched(key_id: str) -> list[Secret]:
+    body = pinned.fetch(_KEYS_URL, host=_KEYS_HOST)
+    keys = (as_object(body) or {}).get("keys") if body else None
+    if not key_id or not isinstance(keys, list):
+        return []
+    return [
+        Secret(id="", value=orjson.dumps(key).decode())
+        for key in keys
+        if isinstance(key, dict) and key.get("kid") == key_id
+    ]
+
+
+provider = Fireblocks(
+    name="fireblocks",
+    label="Fireblocks",
+    docs="https://developers.fireblocks.com/reference/validating-webhooks",
+    signing="`Fireblocks-Webhook-Signature`: a detached token (RS512) over the body; without it "
+    "`Fireblocks-Signature`: RSA PKCS #1 v1.5 with SHA-512 in base64 over the body",
+    id=("json:id",),
+    type=("json:eventType", "json:type"),
+    setup="In the Console: Developer Center, Webhooks. Without a secret the key is fetched from "
+    "keys.fireblocks.io; give the key itself, as JWK or PEM, for another region or for the older "
+    "signature.",
+)

@@ -1,0 +1,93 @@
+"""MessageBird, now Bird: a token in a header that holds the hashes of URL and body.
+
+Source: messagebird/python-rest-api, `request_validator.py`. A token lives for a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
+from incoming.providers.declaration import Declaration, usable
+from incoming.providers.encoding import as_bytes
+from incoming.providers.jws import (
+    as_object,
+    check_period,
+    find_signer,
+    is_sha256_of,
+    moment,
+    parse_token,
+)
+from incoming.providers.locator import first
+
+_HEADER: Final = "messagebird-signature-jwt"
+_ALGORITHMS: Final = ("HS256", "HS384", "HS512")
+_LEEWAY_SECONDS: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Messagebird(Declaration):
+    def verify(
+        self,
+        call: Call,
+        secrets: Sequence[Secret],
+        *,
+        tolerance_seconds: int | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Verified | Refused:
+        header = call.headers.get(_HEADER)
+        if not header:
+            return Refused(Cause.SIGNATURE_MISSING)
+        token = parse_token(header, algorithms=_ALGORITHMS)
+        if isinstance(token, Refused):
+            return token
+        known = usable(secrets)
+        if not known:
+            return Refused(Cause.SECRET_MISSING)
+        signer = find_signer(token, known)
+        claims = as_object(token.payload)
+        if signer is None or claims is None:
+            return Refused(Cause.SIGNATURE_MISMATCH)
+        if refusal := _check_claims(claims, call):
+            return refusal
+        leeway = _LEEWAY_SECONDS if tolerance_seconds is None else tolerance_seconds
+        stale = check_period(claims, now=call.received_at, leeway_seconds=leeway)
+        return stale or Verified(secret_id=signer.id, signed_at=moment(claims, "nbf"))
+
+    def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
+        """The token's own id, `jti`, which is signed, unlike anything else here."""
+        token = parse_token(call.headers.get(_HEADER, ""), algorithms=_ALGORITHMS)
+        claims = {} if isinstance(token, Refused) else as_object(token.payload) or {}
+        name = claims.get("jti")
+        return Identity(
+            external_id=name[:255] if isinstance(name, str) else "", type=first(call, self.type)
+        )
+
+
+def _check_claims(claims: Mapping[str, Any], call: Call) -> Refused | None:
+    if claims.get("iss") != "MessageBird":
+        return Refused(Cause.SIGNATURE_MISMATCH, "claim iss")
+    if moment(claims, "nbf") is None or moment(claims, "exp") is None:
+        return Refused(Cause.TIMESTAMP_MISSING, "claim nbf or exp")
+    if not is_sha256_of(claims.get("url_hash"), as_bytes(call.url)):
+        return Refused(Cause.SIGNATURE_MISMATCH, "claim url_hash")
+    stated = claims.get("payload_hash")
+    # Without a body there must be no hash of one, and with a body there must be.
+    fits = is_sha256_of(stated, call.body) if call.body else not stated
+    return None if fits else Refused(Cause.SIGNATURE_MISMATCH, "claim payload_hash")
+
+
+provider = Messagebird(
+    name="messagebird",
+    label="MessageBird",
+    docs="https://developers.messagebird.com/api/#verifying-http-requests",
+    signing="`MessageBird-Signature-JWT`: a token (HS256, HS384 or HS512) with the SHA-256 of the "
+    "source's URL (`url_hash`) and of the body (`payload_hash`); valid for a minute",
+    id=(),
+    type=("json:type", "json:event", "form:status"),
+    methods=frozenset({"POST", "GET"}),
+    setup="Give exactly the URL that this source shows to the flow, number or message. The secret "
+    "is the signing key of the access keys page, used as text.",
+)

@@ -1,0 +1,175 @@
+"""Rows for tests: plain functions, every argument defaulted."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from incoming.models import Receipt, Route, Source, SourceSecret
+from outgoing.models import Attempt, Delivery, Event, Retry
+from subscriptions.models import SigningSecret, SubscribedType, Subscription
+from webhooks_project.accounts.models import Account, Membership, Role, User
+from webhooks_project.accounts.services import NewApiKey, create_api_key
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+
+SIGNING_SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+SOURCE_SECRET = "a-source-secret"
+
+
+def make_account(**fields: Any) -> Account:
+    slug = fields.pop("slug", f"account-{new_id().hex[-12:]}")
+    return Account.objects.create(**{"name": slug.title(), "slug": slug} | fields)
+
+
+def make_user(
+    account: Account | None = None, role: str = Role.VIEWER, **fields: Any
+) -> User:
+    user = User.objects.create_user(
+        **{"username": f"user-{new_id().hex[-12:]}", "password": "pw"} | fields
+    )
+    if account is not None:
+        Membership.objects.create(account=account, user=user, role=role)
+    return user
+
+
+def make_api_key(account: Account | None = None, *scopes: str, **fields: Any) -> NewApiKey:
+    return create_api_key(
+        account=account or make_account(),
+        name="test",
+        scopes=scopes or (Role.ADMIN,),
+        **fields,
+    )
+
+
+def make_subscription(
+    account: Account | None = None,
+    *,
+    event_types: tuple[str, ...] = ("*",),
+    secret: str | None = SIGNING_SECRET,
+    **fields: Any,
+) -> Subscription:
+    """A subscription without the checks that creating one by the service makes."""
+    account = account or make_account()
+    subscription = Subscription.objects.create(
+        **{"account": account, "name": "Receiver", "url": "http://127.0.0.1:9/hook"} | fields
+    )
+    for pattern in event_types:
+        SubscribedType.objects.create(
+            subscription=subscription, account=account, pattern=pattern
+        )
+    if secret is not None:
+        SigningSecret.objects.create(subscription=subscription, secret=secret)
+    return subscription
+
+
+def make_event(account: Account | None = None, *, data: Any = None, **fields: Any) -> Event:
+    now = clock.now()
+    return Event.objects.create(
+        **{
+            "account": account or make_account(),
+            "type": "invoice.paid",
+            "data": orjson.dumps({"amount": 1} if data is None else data),
+            "occurred_at": now,
+            "created_at": now,
+        }
+        | fields
+    )
+
+
+def make_delivery(
+    event: Event | None = None, subscription: Subscription | None = None, **fields: Any
+) -> Delivery:
+    if subscription is None:
+        subscription = make_subscription(event.account if event else None)
+    event = event or make_event(subscription.account)
+    status = fields.get("status", Delivery.Status.PENDING)
+    now = clock.now()
+    return Delivery.objects.create(
+        **{
+            "account": subscription.account,
+            "event": event,
+            "subscription": subscription,
+            "status": status,
+            "lane": Delivery.Lane.FIRST if status == Delivery.Status.PENDING else None,
+            "next_attempt_at": now,
+            "created_at": now,
+        }
+        | fields
+    )
+
+
+def make_attempt(delivery: Delivery | None = None, **fields: Any) -> Attempt:
+    delivery = delivery or make_delivery()
+    return Attempt.objects.create(
+        **{
+            "delivery": delivery,
+            "number": delivery.attempts.count() + 1,
+            "trigger": "first",
+            "outcome": "succeeded",
+            "status_code": 200,
+            "started_at": clock.now(),
+            "queue_wait_ms": 1.5,
+            "duration_ms": 12.5,
+            "request_bytes": 100,
+            "response_bytes": 2,
+            "response_body": b"ok",
+        }
+        | fields
+    )
+
+
+def make_retry(delivery: Delivery | None = None, *, due_at: datetime | None = None) -> Retry:
+    delivery = delivery or make_delivery(lane=None, attempt_count=1, trigger="retry")
+    now = clock.now()
+    return Retry.objects.create(
+        delivery=delivery,
+        due_at=due_at or now,
+        number=delivery.attempt_count + 1,
+        cause=Attempt.Cause.STATUS_5XX,
+        created_at=now,
+    )
+
+
+def make_source(
+    account: Account | None = None,
+    *,
+    provider: str = "github",
+    secret: str | None = SOURCE_SECRET,
+    routes: tuple[dict[str, Any], ...] = ({},),
+    **fields: Any,
+) -> Source:
+    source = Source.objects.create(
+        **{"account": account or make_account(), "name": "GitHub", "provider": provider} | fields
+    )
+    if secret is not None:
+        SourceSecret.objects.create(source=source, secret=secret)
+    for position, route in enumerate(routes):
+        Route.objects.create(source=source, position=position, **route)
+    return source
+
+
+def make_receipt(source: Source | None = None, *, body: bytes = b"{}", **fields: Any) -> Receipt:
+    source = source or make_source()
+    headers = fields.pop("headers", {"content-type": "application/json"})
+    return Receipt.objects.create(
+        **{
+            "account": source.account,
+            "source": source,
+            "status": Receipt.Status.ACCEPTED,
+            "external_id": str(new_id()),
+            "type": "push",
+            "method": "POST",
+            "headers": orjson.dumps(headers),
+            "body": body,
+            "body_sha256": hashlib.sha256(body).digest(),
+            "remote_address": "127.0.0.1",
+            "request_id": new_id().hex,
+            "received_at": clock.now(),
+            "next_attempt_at": clock.now(),
+        }
+        | fields
+    )
