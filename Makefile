@@ -22,7 +22,8 @@ check: .venv/dev
 	$(BIN)/python -m tests.check_deploy
 
 conformance: .venv/dev
-	$(BIN)/python manage.py conformance $(if $(CORPUS),$(CORPUS),tests/corpus)
+	@test -n "$(CORPUS)" || { echo "name the directory: make conformance CORPUS=…"; exit 2; }
+	$(BIN)/python manage.py conformance $(CORPUS)
 
 bench: .venv/dev
 	$(BIN)/python manage.py bench $(ARGS)

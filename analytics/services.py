@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import TruncMinute
 
 from analytics.models import Rollup
@@ -22,8 +22,12 @@ def rebuild_rollups(*, since: datetime, until: datetime) -> int:
     Rollup.objects.filter(minute__gte=since, minute__lt=until).delete()
     rows = (
         Attempt.objects.filter(started_at__gte=since, started_at__lt=until)
-        .annotate(minute=TruncMinute("started_at"))
-        .values("delivery__account_id", "delivery__subscription_id", "minute", "cause")
+        .annotate(
+            minute=TruncMinute("started_at"),
+            account=F("delivery__account_id"),
+            subscription=F("delivery__subscription_id"),
+        )
+        .values("account", "subscription", "minute", "cause")
         .annotate(
             attempts=Count("pk"),
             first_attempts=Count("pk", filter=Q(number=1)),
@@ -35,9 +39,14 @@ def rebuild_rollups(*, since: datetime, until: datetime) -> int:
     made = Rollup.objects.bulk_create(
         [
             Rollup(
-                account_id=row.pop("delivery__account_id"),
-                subscription_id=row.pop("delivery__subscription_id"),
-                **row,
+                account_id=row["account"],
+                subscription_id=row["subscription"],
+                minute=row["minute"],
+                cause=row["cause"],
+                attempts=row["attempts"],
+                first_attempts=row["first_attempts"],
+                duration_ms_sum=row["duration_ms_sum"],
+                duration_ms_max=row["duration_ms_max"],
             )
             for row in rows
         ],

@@ -1,4 +1,4 @@
-"""What follows a receipt: its source's routes turn it into events, in one transaction with its end."""
+"""What follows a receipt: its source's routes turn it into events, in one transaction."""
 
 from __future__ import annotations
 

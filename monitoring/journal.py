@@ -1,4 +1,4 @@
-"""Activity and audit: the one part of monitoring that the other apps call. It imports none of them."""
+"""Activity and audit: the part of monitoring that the other apps call. It imports none of them."""
 
 from __future__ import annotations
 

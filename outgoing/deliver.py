@@ -165,7 +165,7 @@ class DeliveryPump:
 
     def _put_aside(self, works: Sequence[Work]) -> None:
         """What was claimed for a subscription that is not active: held, or cancelled for good."""
-        groups: dict[tuple[UUID, str], list[UUID]] = {}
+        groups: dict[tuple[UUID, Delivery.Status], list[UUID]] = {}
         for work in works:
             status = self._endpoints.get(work.claim.subscription_id).status
             archived = status == Subscription.Status.ARCHIVED

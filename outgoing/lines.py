@@ -1,4 +1,4 @@
-"""Whose turn it is: claimed deliveries in memory, taken fairly. Pure; knows no clock and no network.
+"""Whose turn it is: claimed deliveries in memory, taken fairly. Pure: no clock and no network.
 
 - Subscriptions take turns, and each has at most its own number of attempts under way.
 - The last quarter of the capacity is kept for subscriptions that have nothing under way, so a few

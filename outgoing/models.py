@@ -23,9 +23,7 @@ class Event(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey(
-        Account, models.CASCADE, related_name="events", db_index=False
-    )
+    account = models.ForeignKey(Account, models.CASCADE, related_name="events", db_index=False)
     type = models.CharField(max_length=128)
     data = models.BinaryField()
     occurred_at = models.DateTimeField()
@@ -152,17 +150,13 @@ class Delivery(models.Model):
                 name="delivery_leased",
             ),
             # The sweep of what is held for subscriptions that are active again.
-            models.Index(
-                fields=["subscription"], condition=Q(status="held"), name="delivery_held"
-            ),
+            models.Index(fields=["subscription"], condition=Q(status="held"), name="delivery_held"),
             # A subscription's deliveries by state, newest first: the console's filter.
             models.Index(
                 fields=["subscription", "status", "-created_at"], name="delivery_by_subscription"
             ),
             # The account's list by state, newest first; dead letters.
-            models.Index(
-                fields=["account", "status", "-created_at"], name="delivery_by_account"
-            ),
+            models.Index(fields=["account", "status", "-created_at"], name="delivery_by_account"),
             # The console's list over all accounts.
             models.Index(fields=["-created_at"], name="delivery_by_time"),
         ]
@@ -201,9 +195,7 @@ class Attempt(models.Model):
         STATUS_OTHER = "status_other"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    delivery = models.ForeignKey(
-        Delivery, models.CASCADE, related_name="attempts", db_index=False
-    )
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts", db_index=False)
     number = models.PositiveIntegerField()
     trigger = models.CharField(max_length=16, choices=Delivery.Trigger.choices)
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
@@ -232,9 +224,7 @@ class Attempt(models.Model):
         ordering: ClassVar = ["-started_at"]
         constraints: ClassVar = [
             # A delivery's attempts in order; two workers cannot both record the same one.
-            models.UniqueConstraint(
-                fields=["delivery", "number"], name="attempt_unique_number"
-            ),
+            models.UniqueConstraint(fields=["delivery", "number"], name="attempt_unique_number"),
         ]
         indexes: ClassVar = [
             # The console's list, newest first.
@@ -295,9 +285,7 @@ class Replay(models.Model):
     planned_count = models.PositiveIntegerField(default=0)
     redelivered_count = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
-    requested_by = models.ForeignKey(
-        User, models.SET_NULL, null=True, blank=True, related_name="+"
-    )
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -16,7 +16,7 @@ CONTENT_TYPE: Final = "application/json"
 
 
 def envelope(*, type: str, occurred_at: datetime, data: bytes) -> bytes:
-    """The Standard Webhooks body: `type`, `timestamp`, `data`. The data's bytes stay as they are."""
+    """The Standard Webhooks body: `type`, `timestamp`, `data`, whose bytes stay as they are."""
     return orjson.dumps(
         {
             "type": type,

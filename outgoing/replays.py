@@ -94,14 +94,12 @@ def start_replay(replay: Replay) -> Replay:
     ):
         raise StateNotAllowed(f"the replay is {replay.status}")
     if replay.account_id is not None:
-        journal.record_change(
-            account_id=replay.account_id, action="replay.started", subject=replay
-        )
+        journal.record_change(account_id=replay.account_id, action="replay.started", subject=replay)
     return run_replay(replay)
 
 
 def run_replay(replay: Replay, progress: Callable[[int], None] = lambda count: None) -> Replay:
-    """Put every delivery of the plan back in line, batch by batch. Calls `progress` with each count.
+    """Put every delivery of the plan back in line, calling `progress` with each batch's count.
 
     A run that was cut off goes on where it stopped: deliveries that this replay has taken already
     are passed over. The attempts follow at the delivery cluster's pace, behind first attempts.

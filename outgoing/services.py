@@ -27,7 +27,6 @@ from subscriptions.models import Subscription
 from subscriptions.schemas import check_payload, schemas_in_force
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
-from webhooks_project.lib.ids import new_id
 from webhooks_project.queues import wake
 
 
@@ -226,7 +225,9 @@ def _note_not_matched(
 
 @transaction.atomic
 def redeliver(
-    *, deliveries: Iterable[UUID], trigger: Delivery.Trigger = Delivery.Trigger.REDELIVER,
+    *,
+    deliveries: Iterable[UUID],
+    trigger: Delivery.Trigger = Delivery.Trigger.REDELIVER,
     replay_id: UUID | None = None,
 ) -> list[UUID]:
     """Carry deliveries again from the start of the retry schedule, with the same `webhook-id`.

@@ -62,7 +62,8 @@ def match_types(types: Mapping[UUID, Collection[str]]) -> dict[tuple[UUID, str],
     if not wanted:
         return {}
     rows = SubscribedType.objects.filter(
-        account_id__in=list(types), pattern__in={p for patterns in wanted.values() for p in patterns}
+        account_id__in=list(types),
+        pattern__in={p for patterns in wanted.values() for p in patterns},
     ).values_list("account_id", "pattern", "subscription_id", "subscription__status")
     heard: dict[tuple[UUID, str], dict[UUID, str]] = {}
     for account_id, pattern, subscription_id, status in rows:

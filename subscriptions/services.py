@@ -229,7 +229,9 @@ def add_schema(*, event_type: EventType, schema: Any, examples: Any = ()) -> Eve
 def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:
     for pattern in event_types or ():
         if not is_pattern(pattern):
-            raise EventTypeMalformed(f"{pattern!r} is no event type; such are invoice.paid, invoice.* and *")
+            raise EventTypeMalformed(
+                f"{pattern!r} is no event type; such are invoice.paid, invoice.* and *"
+            )
     if url is not None:
         problem = check_endpoint(url, address_policy())
         if problem is not None:

@@ -25,9 +25,7 @@ def make_account(**fields: Any) -> Account:
     return Account.objects.create(**{"name": slug.title(), "slug": slug} | fields)
 
 
-def make_user(
-    account: Account | None = None, role: str = Role.VIEWER, **fields: Any
-) -> User:
+def make_user(account: Account | None = None, role: str = Role.VIEWER, **fields: Any) -> User:
     user = User.objects.create_user(
         **{"username": f"user-{new_id().hex[-12:]}", "password": "pw"} | fields
     )
@@ -58,9 +56,7 @@ def make_subscription(
         **{"account": account, "name": "Receiver", "url": "http://127.0.0.1:9/hook"} | fields
     )
     for pattern in event_types:
-        SubscribedType.objects.create(
-            subscription=subscription, account=account, pattern=pattern
-        )
+        SubscribedType.objects.create(subscription=subscription, account=account, pattern=pattern)
     if secret is not None:
         SigningSecret.objects.create(subscription=subscription, secret=secret)
     return subscription

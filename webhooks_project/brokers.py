@@ -20,7 +20,7 @@ def queues_served(list_key: str) -> list[str]:
     return [SHARED_CLUSTER, *enabled_families()] if list_key == SHARED_CLUSTER else [list_key]
 
 
-class OrmBroker(ORM):
+class OrmBroker(ORM):  # type: ignore[misc] - django-q2 has no types
     """The queue in the database. Takes the oldest hint first, whichever family's it is."""
 
     def dequeue(self) -> list[tuple[Any, Any]] | None:
@@ -49,7 +49,7 @@ def redis_broker(list_key: str | None = None) -> Any:
     """The queue in Redis; imported where it is used, since the redis package is an extra."""
     from django_q.brokers.redis_broker import Redis
 
-    class RedisBroker(Redis):
+    class RedisBroker(Redis):  # type: ignore[misc]
         def dequeue(self) -> list[tuple[None, Any]] | None:
             task = self.connection.blpop(keys, 1)
             return [(None, task[1])] if task else None

@@ -57,8 +57,10 @@ class EncryptedTextField(_TextField):
     text raises TypeError, because there is no row to bind the seal to.
     """
 
-    def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
-        super().contribute_to_class(cls, name, **kwargs)
+    def contribute_to_class(
+        self, cls: type[models.Model], name: str, private_only: bool = False
+    ) -> None:
+        super().contribute_to_class(cls, name, private_only)
         setattr(cls, self.attname, _Opened(self))
 
     def place(self, instance: models.Model) -> str:

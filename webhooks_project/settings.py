@@ -47,7 +47,9 @@ except KeyringError as error:
     raise ImproperlyConfigured(f"WEBHOOKS_ENCRYPTION_KEYS: {error}") from None
 
 DEBUG = False
-PUBLIC_URL = env.str("PUBLIC_URL", default="" if PRODUCTION else "http://127.0.0.1:8000").rstrip("/")
+PUBLIC_URL = env.str("PUBLIC_URL", default="" if PRODUCTION else "http://127.0.0.1:8000").rstrip(
+    "/"
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost"])
 
 INSTALLED_APPS = [
@@ -266,42 +268,106 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Incoming",
                 "items": [
-                    {"title": "Receipts", "icon": "move_to_inbox", "link": reverse_lazy("admin:incoming_receipt_changelist")},
-                    {"title": "Sources", "icon": "input", "link": reverse_lazy("admin:incoming_source_changelist")},
-                    {"title": "Refusals", "icon": "block", "link": reverse_lazy("admin:incoming_refusalcount_changelist")},
+                    {
+                        "title": "Receipts",
+                        "icon": "move_to_inbox",
+                        "link": reverse_lazy("admin:incoming_receipt_changelist"),
+                    },
+                    {
+                        "title": "Sources",
+                        "icon": "input",
+                        "link": reverse_lazy("admin:incoming_source_changelist"),
+                    },
+                    {
+                        "title": "Refusals",
+                        "icon": "block",
+                        "link": reverse_lazy("admin:incoming_refusalcount_changelist"),
+                    },
                 ],
             },
             {
                 "title": "Outgoing",
                 "items": [
-                    {"title": "Events", "icon": "bolt", "link": reverse_lazy("admin:outgoing_event_changelist")},
-                    {"title": "Deliveries", "icon": "local_shipping", "link": reverse_lazy("admin:outgoing_delivery_changelist")},
-                    {"title": "Attempts", "icon": "send", "link": reverse_lazy("admin:outgoing_attempt_changelist")},
-                    {"title": "Retries", "icon": "schedule", "link": reverse_lazy("admin:outgoing_retry_changelist")},
-                    {"title": "Replays", "icon": "replay", "link": reverse_lazy("admin:outgoing_replay_changelist")},
+                    {
+                        "title": "Events",
+                        "icon": "bolt",
+                        "link": reverse_lazy("admin:outgoing_event_changelist"),
+                    },
+                    {
+                        "title": "Deliveries",
+                        "icon": "local_shipping",
+                        "link": reverse_lazy("admin:outgoing_delivery_changelist"),
+                    },
+                    {
+                        "title": "Attempts",
+                        "icon": "send",
+                        "link": reverse_lazy("admin:outgoing_attempt_changelist"),
+                    },
+                    {
+                        "title": "Retries",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:outgoing_retry_changelist"),
+                    },
+                    {
+                        "title": "Replays",
+                        "icon": "replay",
+                        "link": reverse_lazy("admin:outgoing_replay_changelist"),
+                    },
                 ],
             },
             {
                 "title": "Subscriptions",
                 "items": [
-                    {"title": "Subscriptions", "icon": "rss_feed", "link": reverse_lazy("admin:subscriptions_subscription_changelist")},
-                    {"title": "Event types", "icon": "category", "link": reverse_lazy("admin:subscriptions_eventtype_changelist")},
+                    {
+                        "title": "Subscriptions",
+                        "icon": "rss_feed",
+                        "link": reverse_lazy("admin:subscriptions_subscription_changelist"),
+                    },
+                    {
+                        "title": "Event types",
+                        "icon": "category",
+                        "link": reverse_lazy("admin:subscriptions_eventtype_changelist"),
+                    },
                 ],
             },
             {
                 "title": "Watch",
                 "items": [
-                    {"title": "Activity", "icon": "history", "link": reverse_lazy("admin:monitoring_activity_changelist")},
-                    {"title": "Audit", "icon": "verified_user", "link": reverse_lazy("admin:monitoring_auditentry_changelist")},
-                    {"title": "Heartbeats", "icon": "favorite", "link": reverse_lazy("admin:hub_heartbeat_changelist")},
+                    {
+                        "title": "Activity",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:monitoring_activity_changelist"),
+                    },
+                    {
+                        "title": "Audit",
+                        "icon": "verified_user",
+                        "link": reverse_lazy("admin:monitoring_auditentry_changelist"),
+                    },
+                    {
+                        "title": "Heartbeats",
+                        "icon": "favorite",
+                        "link": reverse_lazy("admin:hub_heartbeat_changelist"),
+                    },
                 ],
             },
             {
                 "title": "People",
                 "items": [
-                    {"title": "Accounts", "icon": "apartment", "link": reverse_lazy("admin:accounts_account_changelist")},
-                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:accounts_user_changelist")},
-                    {"title": "API keys", "icon": "key", "link": reverse_lazy("admin:accounts_apikey_changelist")},
+                    {
+                        "title": "Accounts",
+                        "icon": "apartment",
+                        "link": reverse_lazy("admin:accounts_account_changelist"),
+                    },
+                    {
+                        "title": "Users",
+                        "icon": "person",
+                        "link": reverse_lazy("admin:accounts_user_changelist"),
+                    },
+                    {
+                        "title": "API keys",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:accounts_apikey_changelist"),
+                    },
                 ],
             },
         ],

@@ -156,9 +156,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop everything in order: no new work, the work under way finished, then the ends."""
         try:
-            Heartbeat.objects.filter(host=settings.HUB_NODE).update(
-                stop_requested_at=clock.now()
-            )
+            Heartbeat.objects.filter(host=settings.HUB_NODE).update(stop_requested_at=clock.now())
         except db.Error as error:
             log.warning("cannot ask the pumps to stop", error=str(error)[:200])
         for service in self.services:

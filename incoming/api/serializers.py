@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from rest_framework import serializers
@@ -18,7 +18,7 @@ class SourceSecretSerializer(serializers.ModelSerializer[SourceSecret]):
 
     class Meta:
         model = SourceSecret
-        fields = ("id", "last_four", "created_at", "expires_at")
+        fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
 
     def get_last_four(self, secret: SourceSecret) -> str:
         return last_four(secret.secret)
@@ -29,7 +29,13 @@ class RouteSerializer(serializers.ModelSerializer[Route]):
 
     class Meta:
         model = Route
-        fields = ("id", "position", "type_pattern", "event_type", "disabled_at")
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "position",
+            "type_pattern",
+            "event_type",
+            "disabled_at",
+        )
         read_only_fields = ("position", "disabled_at")
 
 
@@ -43,7 +49,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
 
     class Meta:
         model = Source
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "name", "provider", "url", "options", "public_url",
             "tolerance_seconds", "allowed_networks", "max_body_bytes", "rate_per_minute",
             "rate_per_minute_per_address", "disabled_at", "last_received_at", "created_at",
@@ -61,7 +67,7 @@ class CreateSourceSerializer(SourceSerializer):
     secret = serializers.CharField(required=False, write_only=True, max_length=4096)
 
     class Meta(SourceSerializer.Meta):
-        fields = (*SourceSerializer.Meta.fields, "secret")
+        fields: ClassVar[tuple[str, ...]] = (*SourceSerializer.Meta.fields, "secret")
 
 
 class NewSourceSerializer(SourceSerializer):
@@ -70,7 +76,7 @@ class NewSourceSerializer(SourceSerializer):
     secret = serializers.CharField(read_only=True)
 
     class Meta(SourceSerializer.Meta):
-        fields = (*SourceSerializer.Meta.fields, "secret")
+        fields: ClassVar[tuple[str, ...]] = (*SourceSerializer.Meta.fields, "secret")
 
 
 class RotateSecretSerializer(serializers.Serializer[Any]):
@@ -84,7 +90,7 @@ class ReceiptSerializer(serializers.ModelSerializer[Receipt]):
 
     class Meta:
         model = Receipt
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "source", "status", "cause", "detail", "external_id", "type",
             "method", "remote_address", "request_id", "received_at", "signed_at",
             "attempt_count", "next_attempt_at", "processed_at", "event_count",
@@ -98,7 +104,12 @@ class ReceiptWithBodySerializer(ReceiptSerializer):
     body = serializers.SerializerMethodField()
 
     class Meta(ReceiptSerializer.Meta):
-        fields = (*ReceiptSerializer.Meta.fields, "query", "headers", "body")
+        fields: ClassVar[tuple[str, ...]] = (
+            *ReceiptSerializer.Meta.fields,
+            "query",
+            "headers",
+            "body",
+        )
 
     def get_headers(self, receipt: Receipt) -> dict[str, str]:
         return redact_headers(orjson.loads(bytes(receipt.headers)))
@@ -112,4 +123,4 @@ class RefusalCountSerializer(serializers.ModelSerializer[RefusalCount]):
 
     class Meta:
         model = RefusalCount
-        fields = ("id", "account", "source", "hour", "cause", "count")
+        fields: ClassVar[tuple[str, ...]] = ("id", "account", "source", "hour", "cause", "count")

@@ -34,11 +34,11 @@ class PayloadQuestionSerializer(serializers.Serializer[Any]):
 
 class PayloadAnswerSerializer(serializers.Serializer[Any]):
     valid = serializers.BooleanField()
-    errors = SchemaErrorSerializer(many=True)
+    errors = SchemaErrorSerializer(many=True)  # type: ignore[assignment]
 
 
 class SignatureQuestionSerializer(serializers.Serializer[Any]):
-    source = serializers.UUIDField()
+    source = serializers.UUIDField()  # type: ignore[assignment]
     method = serializers.CharField(default="POST", max_length=16)
     query = serializers.CharField(default="", allow_blank=True)
     headers = serializers.DictField(child=serializers.CharField(allow_blank=True))

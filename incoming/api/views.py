@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
@@ -31,7 +31,7 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
     queryset = Source.objects.prefetch_related("secrets", "routes")
     serializer_class = SourceSerializer
     filterset_fields = ("account", "provider")
-    roles = {"enable": Role.OPERATOR, "disable": Role.OPERATOR}
+    roles: ClassVar = {"enable": Role.OPERATOR, "disable": Role.OPERATOR}
 
     @extend_schema(request=CreateSourceSerializer, responses={201: NewSourceSerializer})
     def create(self, request: Request) -> Response:
@@ -111,7 +111,7 @@ class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
     queryset = Receipt.objects.all()
     filterset_class = ReceiptFilter
     ordering = "-received_at"
-    roles = {"reprocess": Role.OPERATOR}
+    roles: ClassVar = {"reprocess": Role.OPERATOR}
 
     def get_serializer_class(self) -> Any:
         return ReceiptSerializer if self.action == "list" else ReceiptWithBodySerializer

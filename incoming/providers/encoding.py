@@ -63,7 +63,7 @@ def key_bytes(secret: str, form: str) -> bytes | None:
         case "whsec":  # Standard Webhooks: base64; the prefix is optional, "v1," is Supabase's
             key = _lenient_base64(secret.strip().removeprefix("v1,").removeprefix("whsec_"))
         case "sha1":
-            key = hashlib.sha1(as_bytes(secret)).digest() if secret else None  # noqa: S324
+            key = hashlib.sha1(as_bytes(secret)).digest() if secret else None
         case _:
             raise ValueError(f"unknown key form {form!r}")
     return key or None

@@ -13,6 +13,7 @@ from typing import Final
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
 from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
 
 _BEFORE: Final = b'{"Content":'
 _BETWEEN: Final = b',"HashCode":"'
@@ -33,8 +34,7 @@ class ExactOnline(Declaration):
         content, between, tail = body.removeprefix(_BEFORE).rpartition(_BETWEEN)
         if not between or not body.startswith(_BEFORE):
             return Refused(Cause.SIGNATURE_MISSING)
-        digits = tail.removesuffix(_AFTER).decode("ascii", "replace")
-        given = decode_bytes(digits, "hex") if tail.endswith(_AFTER) else None
+        given = _decoded(tail)
         if not given:
             return Refused(Cause.SIGNATURE_MALFORMED)
         known = usable(secrets)
@@ -45,6 +45,13 @@ class ExactOnline(Declaration):
             if hmac.compare_digest(expected, given):
                 return Verified(secret_id=secret.id)
         return Refused(Cause.SIGNATURE_MISMATCH)
+
+
+def _decoded(tail: bytes) -> bytes | None:
+    """The signature from what follows its name to the end of the body."""
+    if not tail.endswith(_AFTER) or len(tail) > MAX_SIGNATURE_LENGTH:
+        return None
+    return decode_bytes(tail.removesuffix(_AFTER).decode("ascii", "replace"), "hex")
 
 
 def _validation(call: Call, secrets: Sequence[Secret], options: Mapping[str, str]) -> Answer | None:

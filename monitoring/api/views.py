@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
@@ -49,7 +49,7 @@ class AuditEntryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     queryset = AuditEntry.objects.all()
     serializer_class = AuditEntrySerializer
     filterset_fields = ("account", "action", "object_type", "object_id", "actor_id")
-    roles = {"list": Role.ADMIN, "retrieve": Role.ADMIN}
+    roles: ClassVar = {"list": Role.ADMIN, "retrieve": Role.ADMIN}
 
 
 class QueueStateSerializer(serializers.Serializer[Any]):

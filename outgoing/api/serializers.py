@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -12,12 +12,13 @@ from webhooks_project.api.scoping import AccountField, scoped
 class EventSerializer(serializers.ModelSerializer[Event]):
     """One immutable fact. `data` is what it was published with."""
 
-    data = serializers.SerializerMethodField()
+    # The serializer's own `data` property is not the field of that name.
+    data = serializers.SerializerMethodField()  # type: ignore[assignment]
     webhook_id = serializers.CharField(read_only=True)
 
     class Meta:
         model = Event
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "webhook_id", "account", "type", "data", "occurred_at", "created_at",
             "idempotency_key", "correlation_id", "causation_id", "not_matched",
         )  # fmt: skip
@@ -32,7 +33,9 @@ class EventInListSerializer(EventSerializer):
     data = None  # type: ignore[assignment]
 
     class Meta(EventSerializer.Meta):
-        fields = tuple(name for name in EventSerializer.Meta.fields if name != "data")
+        fields: ClassVar[tuple[str, ...]] = tuple(
+            name for name in EventSerializer.Meta.fields if name != "data"
+        )
 
 
 class PublishSerializer(serializers.Serializer[Any]):
@@ -40,7 +43,7 @@ class PublishSerializer(serializers.Serializer[Any]):
 
     account = AccountField()
     type = serializers.CharField(max_length=128)
-    data = serializers.JSONField()
+    data = serializers.JSONField()  # type: ignore[assignment]
     idempotency_key = serializers.CharField(max_length=255, required=False)
     occurred_at = serializers.DateTimeField(required=False)
 
@@ -52,7 +55,7 @@ class PublishedSerializer(EventSerializer):
     deliveries = serializers.ListField(child=serializers.UUIDField(), read_only=True)
 
     class Meta(EventSerializer.Meta):
-        fields = (*EventSerializer.Meta.fields, "is_new", "deliveries")
+        fields: ClassVar[tuple[str, ...]] = (*EventSerializer.Meta.fields, "is_new", "deliveries")
 
 
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
@@ -64,7 +67,7 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
 
     class Meta:
         model = Attempt
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "delivery", "number", "trigger", "outcome", "cause", "detail", "status_code",
             "started_at", "queue_wait_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms",
             "duration_ms", "request_headers", "request_bytes", "response_headers",
@@ -83,13 +86,21 @@ class RetrySerializer(serializers.ModelSerializer[Retry]):
 
     class Meta:
         model = Retry
-        fields = ("delivery", "subscription", "event", "due_at", "number", "cause", "created_at")
+        fields: ClassVar[tuple[str, ...]] = (
+            "delivery",
+            "subscription",
+            "event",
+            "due_at",
+            "number",
+            "cause",
+            "created_at",
+        )
 
 
 class RetryPlaceSerializer(serializers.ModelSerializer[Retry]):
     class Meta:
         model = Retry
-        fields = ("due_at", "number", "cause")
+        fields: ClassVar[tuple[str, ...]] = ("due_at", "number", "cause")
 
 
 class DeliverySerializer(serializers.ModelSerializer[Delivery]):
@@ -99,7 +110,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
 
     class Meta:
         model = Delivery
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "event", "subscription", "status", "trigger", "attempt_count",
             "last_cause", "last_status_code", "retry", "replay", "created_at", "delivered_at",
         )  # fmt: skip
@@ -113,7 +124,7 @@ class DeliveryWithAttemptsSerializer(DeliverySerializer):
     attempts = AttemptSerializer(many=True, read_only=True)
 
     class Meta(DeliverySerializer.Meta):
-        fields = (*DeliverySerializer.Meta.fields, "attempts")
+        fields: ClassVar[tuple[str, ...]] = (*DeliverySerializer.Meta.fields, "attempts")
 
 
 class ReplaySerializer(serializers.ModelSerializer[Replay]):
@@ -126,7 +137,7 @@ class ReplaySerializer(serializers.ModelSerializer[Replay]):
 
     class Meta:
         model = Replay
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "since", "until", "event_type", "subscription", "status",
             "planned_count", "redelivered_count", "error", "created_at", "finished_at",
         )  # fmt: skip

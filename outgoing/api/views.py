@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
@@ -72,7 +72,7 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
             correlation_id=getattr(request, "request_id", ""),
             **fields,
         )
-        body = EventSerializer(published.event).data | {
+        body = EventSerializer().to_representation(published.event) | {
             "is_new": published.is_new,
             "deliveries": [str(key) for key in published.delivery_ids],
         }
@@ -103,7 +103,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountS
 
     queryset = Delivery.objects.select_related("retry")
     filterset_class = DeliveryFilter
-    roles = {"redeliver": Role.OPERATOR, "cancel": Role.OPERATOR}
+    roles: ClassVar = {"redeliver": Role.OPERATOR, "cancel": Role.OPERATOR}
 
     def get_serializer_class(self) -> Any:
         return DeliverySerializer if self.action == "list" else DeliveryWithAttemptsSerializer
@@ -153,7 +153,7 @@ class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
     queryset = Replay.objects.all()
     serializer_class = ReplaySerializer
     filterset_fields = ("account", "status", "subscription")
-    roles = {"create": Role.OPERATOR, "run": Role.OPERATOR}
+    roles: ClassVar = {"create": Role.OPERATOR, "run": Role.OPERATOR}
 
     @extend_schema(request=ReplaySerializer, responses={201: ReplaySerializer})
     def create(self, request: Request) -> Response:

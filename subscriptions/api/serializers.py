@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -17,7 +17,7 @@ class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
 
     class Meta:
         model = SigningSecret
-        fields = ("id", "last_four", "created_at", "expires_at")
+        fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
 
     def get_last_four(self, secret: SigningSecret) -> str:
         return last_four(secret.secret)
@@ -34,13 +34,13 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
 
     class Meta:
         model = Subscription
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "name", "url", "description", "event_types", "status",
             "status_reason", "timeout_seconds", "max_in_flight", "paused_at", "disabled_at",
             "created_at", "secrets",
         )  # fmt: skip
         read_only_fields = ("status", "status_reason")
-        extra_kwargs = {"timeout_seconds": {"min_value": 1, "max_value": 60},
+        extra_kwargs: ClassVar = {"timeout_seconds": {"min_value": 1, "max_value": 60},
                         "max_in_flight": {"min_value": 1, "max_value": 1000}}  # fmt: skip
 
 
@@ -50,7 +50,7 @@ class NewSubscriptionSerializer(SubscriptionSerializer):
     secret = serializers.CharField(read_only=True)
 
     class Meta(SubscriptionSerializer.Meta):
-        fields = (*SubscriptionSerializer.Meta.fields, "secret")
+        fields: ClassVar[tuple[str, ...]] = (*SubscriptionSerializer.Meta.fields, "secret")
 
 
 class RotatedSecretSerializer(serializers.Serializer[Any]):
@@ -60,7 +60,7 @@ class RotatedSecretSerializer(serializers.Serializer[Any]):
 class EventSchemaSerializer(serializers.ModelSerializer[EventSchema]):
     class Meta:
         model = EventSchema
-        fields = ("id", "version", "schema", "examples", "created_at")
+        fields: ClassVar[tuple[str, ...]] = ("id", "version", "schema", "examples", "created_at")
         read_only_fields = ("version",)
 
     def validate_schema(self, schema: Any) -> Any:
@@ -79,4 +79,12 @@ class EventTypeSerializer(serializers.ModelSerializer[EventType]):
 
     class Meta:
         model = EventType
-        fields = ("id", "account", "name", "description", "schema_mode", "created_at", "schemas")
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "account",
+            "name",
+            "description",
+            "schema_mode",
+            "created_at",
+            "schemas",
+        )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
@@ -32,16 +32,14 @@ class SubscriptionFilter(filters.FilterSet):
         fields = ("account", "status", "event_type")
 
 
-class SubscriptionViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet
-):
+class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
     """Where accounts want which events."""
 
     queryset = Subscription.objects.prefetch_related("patterns", "secrets")
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter
     lookup_value_regex = "[0-9a-f-]{36}"
-    roles = {
+    roles: ClassVar = {
         "pause": Role.OPERATOR,
         "resume": Role.OPERATOR,
         "disable": Role.OPERATOR,
@@ -72,9 +70,7 @@ class SubscriptionViewSet(
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Archive: it hears nothing more; what still waits for it is cancelled."""
-        services.set_status(
-            subscription=self.get_object(), status=Subscription.Status.ARCHIVED
-        )
+        services.set_status(subscription=self.get_object(), status=Subscription.Status.ARCHIVED)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses=SubscriptionSerializer)
@@ -124,7 +120,14 @@ class EventTypeViewSet(
     serializer_class = EventTypeSerializer
     filterset_fields = ("account", "name")
     ordering = "name"
-    http_method_names = ["get", "post", "patch", "delete", "head", "options"]
+    http_method_names = [  # noqa: RUF012 - as its base class declares it
+        "get",
+        "post",
+        "patch",
+        "delete",
+        "head",
+        "options",
+    ]
 
     def perform_create(self, serializer: Any) -> None:
         fields = dict(serializer.validated_data)

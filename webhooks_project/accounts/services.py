@@ -101,3 +101,50 @@ def create_account(*, name: str, slug: str, admin: User | None = None) -> Accoun
         account_id=account.pk, action="account.created", subject=account, after={"name": name}
     )
     return account
+
+
+@transaction.atomic
+def change_account(*, account: Account, **changes: str) -> Account:
+    """Change the name or the slug."""
+    before = {name: getattr(account, name) for name in changes}
+    for name, value in changes.items():
+        setattr(account, name, value)
+    account.save(update_fields=list(changes))
+    journal.record_change(
+        account_id=account.pk,
+        action="account.changed",
+        subject=account,
+        before=before,
+        after=changes,
+    )
+    return account
+
+
+@transaction.atomic
+def set_membership(*, account: Account, user: User, role: Role) -> Membership:
+    """Give a user a role in the account, in place of the one that they had."""
+    known = Membership.objects.select_for_update().filter(account=account, user=user).first()
+    membership = known or Membership(account=account, user=user)
+    before = {"user": user.get_username(), "role": known.role} if known else {}
+    membership.role = role
+    membership.save()
+    journal.record_change(
+        account_id=account.pk,
+        action="membership.set",
+        subject=membership,
+        before=before,
+        after={"user": user.get_username(), "role": role.value},
+    )
+    return membership
+
+
+@transaction.atomic
+def end_membership(*, membership: Membership) -> None:
+    """Take a user out of the account."""
+    journal.record_change(
+        account_id=membership.account_id,
+        action="membership.ended",
+        subject=membership,
+        before={"user": membership.user.get_username(), "role": membership.role},
+    )
+    membership.delete()

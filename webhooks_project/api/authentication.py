@@ -90,10 +90,7 @@ def caller_of(request: Request) -> Caller:
     elif isinstance(request.user, User):
         user = request.user
         caller = Caller(
-            {
-                row.account_id: Role(row.role)
-                for row in Membership.objects.filter(user=user)
-            },
+            {row.account_id: Role(row.role) for row in Membership.objects.filter(user=user)},
             everything=user.is_superuser,
         )
         current_actor.set(Actor("user", str(user.pk), user.get_username(), address))

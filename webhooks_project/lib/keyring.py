@@ -89,11 +89,6 @@ class Keyring:
         return opened.decode()
 
 
-def key_id_of(stored: str) -> str:
-    """The id of the key that a stored value was sealed with."""
-    return stored.split(".", 2)[1]
-
-
 def new_key(key_id: str) -> str:
     """A fresh key in the form that `Keyring.parse` reads."""
     return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import pycurl
-from requests.certs import where as bundled_ca_file
+from certifi import where as bundled_ca_file
 
 from webhooks_project.lib.ssrf import Policy, is_forbidden
 
@@ -143,9 +143,7 @@ class _Transfer:
         handle.setopt(pycurl.HTTPHEADER, request.headers)
         handle.setopt(pycurl.POSTFIELDS, request.body)
         handle.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-        handle.setopt(
-            pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000)
-        )
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000))
         return handle
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:

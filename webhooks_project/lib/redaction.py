@@ -15,9 +15,7 @@ _SECRET_NAME = re.compile(
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers with the value of every one that may hold a secret or a proof masked."""
-    return {
-        name: MASK if _SECRET_NAME.search(name) else value for name, value in headers.items()
-    }
+    return {name: MASK if _SECRET_NAME.search(name) else value for name, value in headers.items()}
 
 
 def last_four(secret: str) -> str:

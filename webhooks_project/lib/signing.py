@@ -28,9 +28,7 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def signature_header(
-    keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes
-) -> str:
+def signature_header(keys: Sequence[bytes], *, message_id: str, timestamp: int, body: bytes) -> str:
     """The `webhook-signature` value: one `v1,…` for each key, separated by spaces."""
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     return " ".join(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -30,9 +30,7 @@ def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) 
 
 
 @functools.cache
-def _is_due_sql(
-    model: type[models.Model], column: str, equal: tuple[str, ...], using: str
-) -> str:
+def _is_due_sql(model: type[models.Model], column: str, equal: tuple[str, ...], using: str) -> str:
     quote = connections[using].ops.quote_name
     conditions = [f"{quote(name)} = %s" for name in equal] + [f"{quote(column)} <= %s"]
     return f"SELECT 1 FROM {quote(model._meta.db_table)} WHERE {' AND '.join(conditions)} LIMIT 1"
@@ -50,7 +48,7 @@ def update_returning(
     using = router.db_for_write(queryset.model)
     connection = connections[using]
     query = queryset.query.chain(UpdateQuery)
-    query.add_update_values(values)
+    query.add_update_values(values)  # type: ignore[attr-defined]
     query.clear_ordering(force=True)
     sql, params = query.get_compiler(using).as_sql()
     fields = [queryset.model._meta.get_field(name) for name in columns]
@@ -140,6 +138,6 @@ def _as_hex(value: Any) -> str:
     return str(value.hex)
 
 
-def _as_naive_text(value: Any) -> str:
+def _as_naive_text(value: datetime) -> str:
     # Django keeps UTC without its offset in SQLite.
-    return value.isoformat(sep=" ")[:26] if value.microsecond else value.isoformat(sep=" ")[:19]
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")

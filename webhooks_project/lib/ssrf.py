@@ -184,7 +184,9 @@ def _check_host(host: str, policy: Policy) -> Problem | None:
     if re.fullmatch(r"\d+|0x[0-9a-f]*", last, re.I):
         return Problem.HOST_NOT_CANONICAL
     labels = host.rstrip(".").split(".")
-    if len(host) > 253 or not all(re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", label, re.I) for label in labels):
+    if len(host) > 253 or not all(
+        re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", label, re.I) for label in labels
+    ):
         return Problem.MALFORMED
     return None
 

@@ -1,0 +1,235 @@
+"""Tenants, people and keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin import options
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+
+from webhooks_project.accounts import services
+from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
+from webhooks_project.admin.base import HistoryAdmin, HubAdmin
+from webhooks_project.admin.buttons import ShownOnce, button
+from webhooks_project.admin.filters import RelatedFilter, YesNoFilter
+from webhooks_project.admin.forms import Checkboxes, ServiceForm
+from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.values import column, label, link, link_to, list_of, moment_column
+from webhooks_project.lib import clock
+
+if TYPE_CHECKING:
+    from django.contrib.auth.forms import (
+        AdminPasswordChangeForm,
+        UserChangeForm,
+    )
+    from django.contrib.auth.forms import AdminUserCreationForm as UserCreationForm
+
+    _MembershipInline = admin.TabularInline[Membership, Account]
+    _UserAdmin = DjangoUserAdmin[User]
+else:
+    from unfold.admin import TabularInline as _MembershipInline
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+    _UserAdmin = DjangoUserAdmin
+
+KEY_COLOURS = {"valid": "success", "expired": "warning", "revoked": "danger"}
+LISTS_OF_ACCOUNT = {
+    "Sources": "incoming.source",
+    "Receipts": "incoming.receipt",
+    "Subscriptions": "subscriptions.subscription",
+    "Events": "outgoing.event",
+    "Deliveries": "outgoing.delivery",
+    "API keys": "accounts.apikey",
+    "Audit": "monitoring.auditentry",
+}
+
+
+def lists_of_account(account: Account) -> Panel:
+    """The ways from a tenant to what is its own."""
+    rows = [
+        [link(list_of(model, account__id__exact=account.pk), title)]
+        for title, model in LISTS_OF_ACCOUNT.items()
+    ]
+    return Table("What the account has", ["List"], rows)
+
+
+class MembershipInline(_MembershipInline):
+    model = Membership
+    fields = ("user", "role")
+    autocomplete_fields = ("user",)
+    extra = 0
+
+
+class AccountForm(ServiceForm):
+    class Meta:
+        model = Account
+        fields = ("name", "slug")
+
+
+@admin.register(Account)
+class AccountAdmin(HubAdmin):
+    form = AccountForm
+    created = moment_column("Created", "created_at")
+    fields = ("name", "slug")
+    inlines = (MembershipInline,)
+    panels: ClassVar = [lists_of_account]
+    prepopulated_fields: ClassVar = {"slug": ("name",)}
+    list_display = ("name", "slug", "created")
+    search_fields = ("name", "slug")
+    date_hierarchy = "created_at"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # its history would go with it
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            services.change_account(
+                account=Account.objects.get(pk=obj.pk), **form.changes(("name", "slug"))
+            )
+        else:
+            made = services.create_account(name=obj.name, slug=obj.slug)
+            obj.pk, obj.created_at = made.pk, made.created_at
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save(commit=False)
+        for row in formset.deleted_objects:
+            services.end_membership(membership=row)
+        for row, fields in formset.changed_objects:
+            if "user" in fields:
+                services.end_membership(membership=Membership.objects.get(pk=row.pk))
+        for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
+            services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
+
+
+class RevokedFilter(YesNoFilter):
+    title = "revoked"
+    parameter_name = "revoked"
+    column = "revoked_at"
+    words = ("revoked", "not revoked")
+
+
+class ApiKeyForm(ServiceForm):
+    scopes = forms.MultipleChoiceField(
+        choices=Role.choices,
+        initial=[Role.DEVELOPER],
+        widget=Checkboxes,
+        help_text="Each role includes those before it.",
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("account", "name", "scopes", "expires_at")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(HistoryAdmin):
+    """Keys are made and revoked, never changed."""
+
+    form = ApiKeyForm
+    created = moment_column("Created", "created_at")
+    expires = moment_column("Expires", "expires_at")
+    last_used = moment_column("Last used", "last_used_at")
+    autocomplete_fields = ("account",)
+    has_history = True
+    list_display = ("name", "key", "account", "role", "state", "created", "last_used")
+    list_filter = (("account", RelatedFilter), RevokedFilter)
+    list_select_related = ("account",)
+    search_fields = ("name", "prefix")
+    date_hierarchy = "created_at"
+    actions_detail = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("accounts.add_apikey"))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("account", "name", "scopes", "expires_at")
+        return ("name", "key", "account", "role", "state", "created", "expires", "last_used")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if obj is None else self.get_fields(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        made = services.create_api_key(**form.cleaned_data)
+        obj.__dict__.update(made.api_key.__dict__)
+        self.show_after_add(request, ShownOnce("API key", made.text))
+
+    @button(
+        "Revoke",
+        icon="key_off",
+        variant="danger",
+        question="The key is refused from now on. That cannot be undone.",
+        is_possible=lambda api_key: api_key.revoked_at is None,
+    )
+    def revoke(self, api_key: ApiKey) -> str:
+        services.revoke_api_key(api_key=api_key)
+        return "The key is revoked."
+
+    @column("Key")
+    def key(self, api_key: ApiKey) -> str:
+        return f"whk_{api_key.prefix}_…"
+
+    @column("Role")
+    def role(self, api_key: ApiKey) -> str:
+        return str(api_key.role.value)
+
+    @column("State")
+    def state(self, api_key: ApiKey) -> str:
+        if api_key.revoked_at is not None:
+            return label("revoked", KEY_COLOURS)
+        is_expired = api_key.expires_at is not None and api_key.expires_at <= clock.now()
+        return label("expired" if is_expired else "valid", KEY_COLOURS)
+
+
+def memberships_of_user(user: User) -> Panel:
+    rows = [
+        [link_to(row.account), row.role] for row in user.memberships.select_related("account")
+    ]
+    return Table("Accounts", ["Account", "Role"], rows, empty="In no account.")
+
+
+@admin.register(User)
+class UserAdmin(_UserAdmin, HubAdmin):
+    """Who may come in. Only a superuser decides who else is one, and what anybody may do."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    last_seen = moment_column("Last login", "last_login")
+    change_password_form = AdminPasswordChangeForm
+    panels: ClassVar = [memberships_of_user]
+    date_hierarchy = "date_joined"
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_seen")
+    history_view = options.ModelAdmin.history_view  # users are no account's; Django's log has them
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        if request.user.is_superuser:
+            return fields
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return bool(super().has_delete_permission(request, obj))
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, HubAdmin):
+    """What staff who are no superusers may see and do."""
+
+    list_display = ("name",)
+    history_view = options.ModelAdmin.history_view
+

@@ -1,0 +1,190 @@
+"""The bases of the console's pages: what can be changed, and history, which cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from webhooks_project.admin.buttons import ATTRIBUTE, ShownOnce, acting, may_press, show_once
+from webhooks_project.admin.dates import date_steps
+from webhooks_project.admin.forms import ServiceForm
+from webhooks_project.admin.panels import Panel
+from webhooks_project.admin.values import list_of
+from webhooks_project.lib.errors import DomainError
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+    from django.core.paginator import Paginator as InfinitePaginator
+
+    _ModelAdmin = ModelAdmin[Any]
+    _ChangeList = ChangeList
+else:
+    from unfold.admin import ModelAdmin as _ModelAdmin
+    from unfold.paginator import InfinitePaginator
+    from unfold.views import ChangeList as _ChangeList
+
+
+class HubChangeList(_ChangeList):
+    """A list that does not read the columns which it does not show."""
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
+        return found.defer(*self.model_admin.deferred)
+
+
+class HubAdmin(_ModelAdmin):
+    """Rows that people make and change, by services.
+
+    `deferred` are the columns that the list does not read. `panels` are made from the row and stand
+    below its fields; an app that knows more of a row than the row's own app adds one. With
+    `has_history` a row's history is what the audit chain says of it. What changes a row runs with
+    the user as the actor; a service's DomainError is shown in the form.
+    """
+
+    deferred: ClassVar[tuple[str, ...]] = ()
+    panels: ClassVar[list[Callable[[Any], Panel]]] = []
+    has_history: ClassVar[bool] = True
+
+    show_facets = ShowFacets.NEVER
+    show_full_result_count = False
+    list_per_page = 50
+    list_filter_submit = True
+    list_fullwidth = True
+    compressed_fields = True
+    change_form_outer_after_template = "admin/console/panels.html"
+    change_list_template = "admin/console/change_list.html"
+
+    # --- lists ---
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return HubChangeList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        with acting(request):
+            response = super().changelist_view(request, extra_context)
+        context = response.context_data if isinstance(response, TemplateResponse) else None
+        if context and "cl" in context:
+            context["date_steps"] = date_steps(context["cl"])
+        return response
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found = self.find(search_term.strip())
+        if found is None:
+            return super().get_search_results(request, queryset, search_term)
+        return (queryset.filter(found) if search_term.strip() else queryset), False
+
+    def find(self, term: str) -> Q | None:
+        """What a search term means, as far as there are indexes for it; None for Django's way."""
+        return None
+
+    # --- one row ---
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        page = super().changeform_view
+        context = dict(extra_context or {})
+        with acting(request):
+            try:
+                return page(request, object_id, form_url, dict(context))
+            except DomainError as error:
+                request.refused = error  # type: ignore[attr-defined]
+                return page(request, object_id, form_url, context)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Any]]:
+        form = super().get_form(request, obj, change, **kwargs)
+        if issubclass(form, ServiceForm):
+            form.refused = getattr(request, "refused", None)
+        return form
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        context["panels"] = [panel(obj) for panel in self.panels] if obj is not None else []
+        context["show_history"] = self.has_history
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """The buttons that are possible on this row, for a user who may press them."""
+        row = self.get_object(request, unquote(str(object_id)))
+        if row is None or not may_press(request, self):
+            return []
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        return [item for item in found if getattr(item.method, ATTRIBUTE).is_possible(row)]
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        shown = getattr(request, "shown_once", None)
+        if shown is not None:
+            return show_once(request, self, obj, shown)
+        return super().response_add(request, obj, post_url_continue)
+
+    def show_after_add(self, request: HttpRequest, shown: ShownOnce) -> None:
+        """Answer the form that makes this row with its secret."""
+        request.shown_once = shown  # type: ignore[attr-defined]
+
+    def row_missing(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        messages.warning(request, f"There is no {self.opts.verbose_name} {object_id}.")
+        return HttpResponseRedirect(list_of(self.opts.label_lower))
+
+    def history_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The row's entries in the audit chain."""
+        return HttpResponseRedirect(list_of("monitoring.auditentry", object_id=object_id))
+
+    def delete_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        with acting(request):
+            return super().delete_view(request, object_id, extra_context)
+
+
+class HistoryAdmin(HubAdmin):
+    """Rows that tell what happened: shown, and never made, changed or deleted by hand."""
+
+    # Counting a long history would take longer than reading a page of it.
+    paginator = InfinitePaginator
+    has_history = False
+    sortable_by = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,184 @@
+"""Buttons on a row's page. Each asks first and acts on POST, by the service that the API calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from webhooks_project.admin.values import page_of
+from webhooks_project.lib.actor import Actor, current_actor
+from webhooks_project.lib.client_address import client_address
+from webhooks_project.lib.errors import DomainError
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+    from webhooks_project.admin.base import HubAdmin
+else:
+    from unfold.enums import ActionVariant
+
+Variant = Literal["default", "primary", "success", "warning", "danger"]
+
+
+@dataclass(frozen=True)
+class ShownOnce:
+    """A secret just made. It goes into the answer to the POST and nowhere else: a message would
+    lie in a cookie or in the session's row until the next page."""
+
+    title: str
+    secret: str = field(repr=False)
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Button:
+    """What a button is; the method that carries it says what it does."""
+
+    title: str
+    question: str
+    icon: str
+    variant: Variant
+    is_possible: Callable[[Any], bool]
+    form: type[forms.Form]
+
+
+ATTRIBUTE: Final = "console_button"
+Press = Callable[..., "str | ShownOnce"]
+
+
+def button(
+    title: str,
+    *,
+    question: str,
+    icon: str,
+    variant: Variant = "default",
+    is_possible: Callable[[Any], bool] = lambda row: True,
+    form: type[forms.Form] = forms.Form,
+) -> Callable[[Press], Callable[..., HttpResponse]]:
+    """Make a method a button: `method(self, row, **form_fields)` calls one service and returns what
+    to tell the operator, or a ShownOnce.
+
+    It is named in `actions_detail`. It is shown where `is_possible(row)` holds, to users who may
+    change such rows. GET asks the question, POST acts; a DomainError becomes a message.
+    """
+    described = Button(title, question, icon, variant, is_possible, form)
+
+    def make(method: Press) -> Callable[..., HttpResponse]:
+        @wraps(method)
+        def view(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+            return _answer(described, method, model_admin, request, object_id)
+
+        # What unfold reads to draw a link to this view.
+        for name, value in {
+            "short_description": title,
+            "url_path": method.__name__.replace("_", "-"),
+            "icon": icon,
+            "variant": _variant(variant),
+            "attrs": {},
+            ATTRIBUTE: described,
+        }.items():
+            setattr(view, name, value)
+        return view
+
+    return make
+
+
+def may_press(request: HttpRequest, model_admin: ModelAdmin[Any]) -> bool:
+    """Whether the user may change such rows: a button is how that is done."""
+    meta = model_admin.model._meta
+    return bool(request.user.has_perm(f"{meta.app_label}.change_{meta.model_name}"))
+
+
+@contextmanager
+def acting(request: HttpRequest) -> Iterator[None]:
+    """Name the request's user as the actor for the audit chain."""
+    user = request.user
+    address = client_address(
+        remote_address=request.META.get("REMOTE_ADDR", ""),
+        forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
+        trusted_proxies=settings.TRUSTED_PROXIES,
+    )
+    token = current_actor.set(Actor("user", str(user.pk), user.get_username(), address))
+    try:
+        yield
+    finally:
+        current_actor.reset(token)
+
+
+def show_once(
+    request: HttpRequest, model_admin: ModelAdmin[Any], row: Any, shown: ShownOnce
+) -> HttpResponse:
+    """The page with the secret. `never_cache` of the console keeps it out of every cache."""
+    context = {
+        **_page(request, model_admin, row, shown.title),
+        "shown": shown,
+        "next_url": page_of(row._meta.label_lower, row.pk),
+    }
+    return TemplateResponse(request, "admin/console/shown_once.html", context)
+
+
+def _answer(
+    described: Button, method: Press, model_admin: HubAdmin, request: HttpRequest, object_id: str
+) -> HttpResponse:
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    if not may_press(request, model_admin):
+        raise PermissionDenied
+    row = model_admin.get_object(request, unquote(object_id))
+    if row is None:
+        return model_admin.row_missing(request, object_id)
+    form = described.form(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        return _press(method, model_admin, request, row, form.cleaned_data)
+    context = {
+        **_page(request, model_admin, row, described.title),
+        "button": described,
+        "form": form,
+        "back_url": page_of(row._meta.label_lower, row.pk),
+    }
+    return TemplateResponse(request, "admin/console/confirm.html", context)
+
+
+def _press(
+    method: Press,
+    model_admin: HubAdmin,
+    request: HttpRequest,
+    row: Any,
+    fields: Mapping[str, Any],
+) -> HttpResponse:
+    try:
+        with acting(request):
+            outcome = method(model_admin, row, **fields)
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        if isinstance(outcome, ShownOnce):
+            return show_once(request, model_admin, row, outcome)
+        messages.success(request, outcome)
+    return HttpResponseRedirect(page_of(row._meta.label_lower, row.pk))
+
+
+def _page(
+    request: HttpRequest, model_admin: ModelAdmin[Any], row: Any, title: str
+) -> dict[str, Any]:
+    return {
+        **model_admin.admin_site.each_context(request),
+        "title": title,
+        "opts": model_admin.opts,
+        "original": row,
+    }
+
+
+def _variant(name: Variant) -> Any:
+    return name if TYPE_CHECKING else ActionVariant(name)

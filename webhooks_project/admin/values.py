@@ -1,0 +1,155 @@
+"""Values as the console shows them: escaped always, since strangers sent much of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import orjson
+from django.db.models import Model
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+SHOWN_CHARACTERS: Final = 64 * 1024  # of one body; a browser chokes on the 25 MiB that may come
+SHOWN_HEX_BYTES: Final = 2 * 1024
+EMPTY: Final = "-"
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def column(title: str, *, ordering: str = "") -> Callable[[_Method], _Method]:
+    """Name a method that is a column or a field; `ordering` makes the column sortable."""
+
+    def name(method: _Method) -> _Method:
+        method.short_description = title  # type: ignore[attr-defined]
+        if ordering:
+            method.admin_order_field = ordering  # type: ignore[attr-defined]
+        return method
+
+    return name
+
+
+def moment(value: datetime | None) -> str:
+    """`2026-01-31 15:04:05`, in UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if value else EMPTY
+
+
+def moment_column(title: str, name: str) -> Callable[[Any, Any], str]:
+    """A column or field that shows the moment which the row keeps under that name."""
+
+    @column(title, ordering=name)
+    def show(model_admin: Any, row: Any) -> str:
+        return moment(getattr(row, name))
+
+    return show
+
+
+def milliseconds(value: float | None) -> str:
+    """`12.3 ms`, `4.56 s`."""
+    if value is None:
+        return EMPTY
+    return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"
+
+
+def label(text: str, colours: Mapping[str, str] | None = None) -> str:
+    """A coloured label; `colours` gives success, danger, warning, info or primary for a text."""
+    if not text:
+        return EMPTY
+    context = {"text": text, "type": (colours or {}).get(text, "")}
+    return render_to_string("unfold/helpers/label.html", context)
+
+
+def page_of(model: str, pk: object) -> str:
+    """The path of a row's page; `model` is `app.model`."""
+    return reverse(f"admin:{model.replace('.', '_')}_change", args=[pk])
+
+
+def list_of(model: str, **filters: object) -> str:
+    """The path of a list, filtered."""
+    path = reverse(f"admin:{model.replace('.', '_')}_changelist")
+    return f"{path}?{urlencode(filters)}" if filters else path
+
+
+def link(url: str, text: object) -> SafeString:
+    return format_html('<a class="text-link" href="{}">{}</a>', url, text)
+
+
+def link_to(row: Model | None) -> SafeString | str:
+    """A link to the row's own page, named as the row names itself."""
+    return link(page_of(row._meta.label_lower, row.pk), row) if row is not None else EMPTY
+
+
+def id_in(term: str) -> UUID | None:
+    """The id that a search term is: a UUID in any form, a `webhook-id` `evt_…`."""
+    try:
+        return UUID(term.strip().removeprefix("evt_"))
+    except ValueError:
+        return None
+
+
+def pretty_json(data: bytes | str) -> str:
+    """The JSON text indented, empty where it is none."""
+    try:
+        return json_text(orjson.loads(data))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return ""
+
+
+def json_text(value: Any) -> str:
+    """A value as indented JSON."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A block of preformatted text. `note` says what is not seen from it."""
+
+    title: str
+    text: str
+    note: str = ""
+    is_open: bool = True
+
+
+def text_block(title: str, text: str, *, note: str = "", is_open: bool = True) -> Text:
+    """The text, cut where it is too long for a page."""
+    if len(text) > SHOWN_CHARACTERS:
+        note = f"{note} The first {SHOWN_CHARACTERS:,} of {len(text):,} characters.".strip()
+    return Text(title, text[:SHOWN_CHARACTERS], note, is_open)
+
+
+def bytes_block(
+    title: str, data: bytes, *, mask: Callable[[str], str] = str, is_open: bool = True
+) -> Text:
+    """Raw bytes as text, or as a hex dump where they are none. `mask` hides secrets in a text."""
+    note = f"{len(data):,} bytes."
+    try:
+        if b"\0" in data:
+            raise ValueError
+        return text_block(title, mask(data.decode()), note=note, is_open=is_open)
+    except ValueError:
+        shown = data[:SHOWN_HEX_BYTES]
+        if len(shown) < len(data):
+            note += f" The first {len(shown):,} as a hex dump."
+        return Text(title, hex_dump(shown), note, is_open)
+
+
+def hex_dump(data: bytes) -> str:
+    """Sixteen bytes a line: offset, hex, ASCII."""
+    lines = []
+    for offset in range(0, len(data), 16):
+        part = data[offset : offset + 16]
+        plain = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        lines.append(f"{offset:08x}  {part.hex(' '):<47}  {plain}")
+    return "\n".join(lines)
+
+
+def headers_block(title: str, headers: Mapping[str, str], *, is_open: bool = True) -> Text:
+    """One header a line."""
+    lines = "\n".join(f"{name}: {value}" for name, value in headers.items())
+    return text_block(title, lines, is_open=is_open)
