@@ -13,9 +13,11 @@ from django.db import transaction
 
 from incoming.errors import SourceNotAcceptable, StateNotAllowed
 from incoming.models import Receipt, Route, Source, SourceSecret
+from incoming.process import event_type_of
 from incoming.sources import forget_sources
 from incoming.tokens import new_token
 from monitoring import journal
+from subscriptions.matching import is_event_type
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 from webhooks_project.lib.signing import new_secret
@@ -165,6 +167,70 @@ def reprocess_receipt(*, receipt: Receipt) -> Receipt:
     transaction.on_commit(lambda: wake("processing"))
     receipt.refresh_from_db()
     return receipt
+
+
+@transaction.atomic
+def add_route(*, source: Source, **fields: Any) -> Route:
+    """Let receipts of the source become events. Raises SourceNotAcceptable."""
+    route = Route(source=source, **fields)
+    _check_route(route)
+    route.save(force_insert=True)
+    journal.record_change(
+        account_id=source.account_id,
+        action="source.route_added",
+        subject=source,
+        after=_shown_route(route),
+    )
+    return route
+
+
+@transaction.atomic
+def change_route(*, route: Route, **changes: Any) -> Route:
+    """Change the named fields, for receipts processed from now on. Raises SourceNotAcceptable."""
+    before = _shown_route(route)
+    for name, value in changes.items():
+        setattr(route, name, value)
+    _check_route(route)
+    route.save(update_fields=list(changes))
+    journal.record_change(
+        account_id=route.source.account_id,
+        action="source.route_changed",
+        subject=route.source,
+        before=before,
+        after=_shown_route(route),
+    )
+    return route
+
+
+@transaction.atomic
+def delete_route(*, route: Route) -> None:
+    """Publish no more events by it; those it has published stay."""
+    journal.record_change(
+        account_id=route.source.account_id,
+        action="source.route_deleted",
+        subject=route.source,
+        before=_shown_route(route),
+    )
+    route.delete()
+
+
+def _check_route(route: Route) -> None:
+    filled = event_type_of(route.event_type, provider=route.source.provider, type_="type")
+    if not is_event_type(filled):
+        raise SourceNotAcceptable(
+            f"{route.event_type!r} makes no event type",
+            fields={"event_type": [f"{filled!r} is no event type; such are dotted names"]},
+        )
+
+
+def _shown_route(route: Route) -> dict[str, Any]:
+    return {
+        "route": route.pk,
+        "position": route.position,
+        "type_pattern": route.type_pattern,
+        "event_type": route.event_type,
+        "disabled_at": route.disabled_at,
+    }
 
 
 def _check(source: Source) -> None:

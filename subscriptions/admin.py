@@ -65,6 +65,8 @@ class SubscriptionForm(ServiceForm):
     class Meta:
         model = Subscription
         fields = ("account", "name", "url", "description", "timeout_seconds", "max_in_flight")
+        labels: ClassVar = {"url": "URL"}
+        widgets: ClassVar = {"description": Textarea(attrs={"rows": 3})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -123,12 +125,12 @@ class SubscriptionAdmin(HubAdmin):
         return (*shown, "account") if obj is not None else shown
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        changes = form.changes((*services.CHANGEABLE, "event_types"))
+        if change and changes:
+            services.change_subscription(
+                subscription=Subscription.objects.get(pk=obj.pk), **changes
+            )
         if change:
-            changes = form.changes((*services.CHANGEABLE, "event_types"))
-            if changes:
-                services.change_subscription(
-                    subscription=Subscription.objects.get(pk=obj.pk), **changes
-                )
             return
         made = services.create_subscription(**form.cleaned_data)
         obj.__dict__.update(made.subscription.__dict__)
@@ -270,14 +272,11 @@ class EventTypeAdmin(HubAdmin):
         return ("account", "name") if obj is not None else ()
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            services.change_event_type(
-                event_type=EventType.objects.get(pk=obj.pk),
-                **form.changes(("description", "schema_mode")),
-            )
-            return
-        made = services.create_event_type(**form.cleaned_data)
-        obj.__dict__.update(made.__dict__)
+        changes = form.changes(("description", "schema_mode"))
+        if change and changes:
+            services.change_event_type(event_type=EventType.objects.get(pk=obj.pk), **changes)
+        elif not change:
+            obj.__dict__.update(services.create_event_type(**form.cleaned_data).__dict__)
 
     def delete_model(self, request: HttpRequest, obj: EventType) -> None:
         services.delete_event_type(event_type=obj)

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
+from django.conf import settings
 from django.core.cache import cache
-from pytest_socket import disable_socket, socket_allow_hosts
+from pytest_socket import socket_allow_hosts
 
 from incoming.sources import forget_sources
 from webhooks_project import queues
+from webhooks_project.lib.actor import SYSTEM, current_actor
+
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+_look_up = socket.getaddrinfo
 
 
 def pytest_runtest_setup() -> None:
-    disable_socket(allow_unix_socket=True)
-    socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+    socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+
+
+def _look_up_nobody_outside(host: Any, *args: Any, **kwargs: Any) -> Any:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name is None or name in LOOPBACK or name.replace(".", "").isdigit() or ":" in name:
+        return _look_up(host, *args, **kwargs)
+    raise AssertionError(f"a test looked up {name}")
 
 
 @pytest.fixture(autouse=True)
-def fresh_process_state() -> None:
-    """What a process keeps in memory starts empty in each test."""
-    cache.clear()
+def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process keeps in memory starts empty in each test, and names stay unasked."""
+    monkeypatch.setattr(socket, "getaddrinfo", _look_up_nobody_outside)
+    current_actor.set(SYSTEM)
     forget_sources()
     queues._woken_at.clear()
+    if settings.REDIS_URL:
+        _forget_in_redis()
+    else:
+        cache.clear()
+
+
+def _forget_in_redis() -> None:
+    # The cache and the queues of this process alone: others may use the same server.
+    from django_redis import get_redis_connection
+
+    connection = get_redis_connection("default")
+    keys = list(connection.scan_iter(f"{settings.REDIS_PREFIX}:*", count=1000))
+    if keys:
+        connection.delete(*keys)

@@ -26,7 +26,6 @@ from webhooks_project.queues import cluster_of, send_hint, slots_of
 
 log = structlog.get_logger(__name__)
 
-TURN_SECONDS: Final = 60.0  # then the next task takes over, with a fresh process state
 BEAT_SECONDS: Final = 1.0
 STALE_SECONDS: Final = 4.0  # a place not renewed for this long is free to be taken
 POLL_SECONDS: Final = 0.05  # how often an idle pump looks into its table
@@ -39,7 +38,7 @@ class Place:
         self.family = family
         self.slot = slot
         self._token = token
-        self._ends_at = time.monotonic() + TURN_SECONDS
+        self._ends_at = time.monotonic() + settings.WEBHOOKS_TURN_SECONDS
         self._beat_after = 0.0
         self._held = True
 

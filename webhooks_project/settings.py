@@ -153,6 +153,8 @@ QM_WEBHOOKS = {
 }
 # A small node serves every family from one cluster; with false each has a cluster of its own.
 WEBHOOKS_SHARED_CLUSTER = env.bool("WEBHOOKS_SHARED_CLUSTER", default=True)
+# How long one long task drains its queue before the next one takes over.
+WEBHOOKS_TURN_SECONDS = env.float("WEBHOOKS_TURN_SECONDS", default=60.0)
 WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
 WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=64)
 
@@ -165,8 +167,8 @@ Q_CLUSTER: dict[str, Any] = {
     "bulk": 1,
     "poll": 0.2,
     "guard_cycle": 0.5,  # a power of two: django-q2 compares a float that is counted down by it
-    "timeout": 240,  # a pump's run (60 s) and the longest delivery (60 s) and then some
-    "retry": 300,  # more than the timeout and the wait in the queue, or tasks run twice
+    "timeout": int(WEBHOOKS_TURN_SECONDS) + 120,  # and the longest delivery (60 s), and then some
+    "retry": int(WEBHOOKS_TURN_SECONDS) + 180,  # more than the timeout and the wait in the queue, or tasks run twice
     "save_limit": -1,
     "ack_failures": True,
     "max_attempts": 1,
@@ -256,118 +258,73 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+
+def _page(title: str, icon: str, model: str) -> dict[str, Any]:
+    """A link in the console's sidebar, for those who may see the model's rows."""
+    app, name = model.split(".")
+    seen_with = (f"{app}.view_{name}", f"{app}.change_{name}")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: any(map(request.user.has_perm, seen_with)),
+    }
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Webhooks hub",
     "SITE_HEADER": "Webhooks hub",
+    "SITE_URL": reverse_lazy("admin:index"),
     "SITE_SYMBOL": "webhook",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "monitoring.admin.dashboard",
     "SIDEBAR": {
         "show_search": False,
         "navigation": [
             {
                 "title": "Incoming",
                 "items": [
-                    {
-                        "title": "Receipts",
-                        "icon": "move_to_inbox",
-                        "link": reverse_lazy("admin:incoming_receipt_changelist"),
-                    },
-                    {
-                        "title": "Sources",
-                        "icon": "input",
-                        "link": reverse_lazy("admin:incoming_source_changelist"),
-                    },
-                    {
-                        "title": "Refusals",
-                        "icon": "block",
-                        "link": reverse_lazy("admin:incoming_refusalcount_changelist"),
-                    },
+                    _page("Receipts", "move_to_inbox", "incoming.receipt"),
+                    _page("Sources", "input", "incoming.source"),
+                    _page("Refusals", "block", "incoming.refusalcount"),
                 ],
             },
             {
                 "title": "Outgoing",
                 "items": [
-                    {
-                        "title": "Events",
-                        "icon": "bolt",
-                        "link": reverse_lazy("admin:outgoing_event_changelist"),
-                    },
-                    {
-                        "title": "Deliveries",
-                        "icon": "local_shipping",
-                        "link": reverse_lazy("admin:outgoing_delivery_changelist"),
-                    },
-                    {
-                        "title": "Attempts",
-                        "icon": "send",
-                        "link": reverse_lazy("admin:outgoing_attempt_changelist"),
-                    },
-                    {
-                        "title": "Retries",
-                        "icon": "schedule",
-                        "link": reverse_lazy("admin:outgoing_retry_changelist"),
-                    },
-                    {
-                        "title": "Replays",
-                        "icon": "replay",
-                        "link": reverse_lazy("admin:outgoing_replay_changelist"),
-                    },
+                    _page("Events", "bolt", "outgoing.event"),
+                    _page("Deliveries", "local_shipping", "outgoing.delivery"),
+                    _page("Attempts", "send", "outgoing.attempt"),
+                    _page("Retries", "schedule", "outgoing.retry"),
+                    _page("Replays", "replay", "outgoing.replay"),
                 ],
             },
             {
                 "title": "Subscriptions",
                 "items": [
-                    {
-                        "title": "Subscriptions",
-                        "icon": "rss_feed",
-                        "link": reverse_lazy("admin:subscriptions_subscription_changelist"),
-                    },
-                    {
-                        "title": "Event types",
-                        "icon": "category",
-                        "link": reverse_lazy("admin:subscriptions_eventtype_changelist"),
-                    },
+                    _page("Subscriptions", "rss_feed", "subscriptions.subscription"),
+                    _page("Event types", "category", "subscriptions.eventtype"),
                 ],
             },
             {
                 "title": "Watch",
                 "items": [
-                    {
-                        "title": "Activity",
-                        "icon": "history",
-                        "link": reverse_lazy("admin:monitoring_activity_changelist"),
-                    },
-                    {
-                        "title": "Audit",
-                        "icon": "verified_user",
-                        "link": reverse_lazy("admin:monitoring_auditentry_changelist"),
-                    },
-                    {
-                        "title": "Heartbeats",
-                        "icon": "favorite",
-                        "link": reverse_lazy("admin:hub_heartbeat_changelist"),
-                    },
+                    _page("Activity", "history", "monitoring.activity"),
+                    _page("Audit", "verified_user", "monitoring.auditentry"),
+                    _page("Rollups", "bar_chart", "analytics.rollup"),
+                    _page("Heartbeats", "favorite", "hub.heartbeat"),
                 ],
             },
             {
                 "title": "People",
                 "items": [
-                    {
-                        "title": "Accounts",
-                        "icon": "apartment",
-                        "link": reverse_lazy("admin:accounts_account_changelist"),
-                    },
-                    {
-                        "title": "Users",
-                        "icon": "person",
-                        "link": reverse_lazy("admin:accounts_user_changelist"),
-                    },
-                    {
-                        "title": "API keys",
-                        "icon": "key",
-                        "link": reverse_lazy("admin:accounts_apikey_changelist"),
-                    },
+                    _page("Accounts", "apartment", "accounts.account"),
+                    _page("Users", "person", "accounts.user"),
+                    _page("Groups", "group", "auth.group"),
+                    _page("API keys", "key", "accounts.apikey"),
                 ],
             },
         ],

@@ -42,6 +42,9 @@ class Gitlab(Declaration):
         ids = ("header:webhook-id",) if signed else _UNSIGNED_IDS
         return Identity(external_id=first(call, ids), type=first(call, self.type))
 
+    def _covers(self, locator: str) -> bool:
+        return super()._covers(locator) or locator == "header:webhook-id"
+
 
 provider = Gitlab(
     name="gitlab",

@@ -64,13 +64,17 @@ def locate(call: Call, locator: str, items: Mapping[str, str] | None = None) -> 
 
 
 def first(call: Call, locators: tuple[str, ...]) -> str:
-    """The first of these that has a value; empty where none has. Too long a value is replaced by
-    its SHA-256, so that two long ids with one beginning stay two."""
+    """The first of these that has a value; empty where none has."""
     for locator in locators:
-        value = locate(call, locator)
-        if value:
-            break
-    else:
+        if value := locate(call, locator):
+            return kept(value)
+    return ""
+
+
+def kept(value: object) -> str:
+    """A third party's name for something as we keep it; empty where it is no text. Too long a one
+    is replaced by its SHA-256, so that two long ids with one beginning stay two."""
+    if not isinstance(value, str):
         return ""
     if len(value) <= MAX_NAME_LENGTH:
         return value

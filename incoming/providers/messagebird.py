@@ -20,7 +20,7 @@ from incoming.providers.jws import (
     moment,
     parse_token,
 )
-from incoming.providers.locator import first
+from incoming.providers.locator import first, kept
 
 _HEADER: Final = "messagebird-signature-jwt"
 _ALGORITHMS: Final = ("HS256", "HS384", "HS512")
@@ -60,10 +60,7 @@ class Messagebird(Declaration):
         """The token's own id, `jti`, which is signed, unlike anything else here."""
         token = parse_token(call.headers.get(_HEADER, ""), algorithms=_ALGORITHMS)
         claims = {} if isinstance(token, Refused) else as_object(token.payload) or {}
-        name = claims.get("jti")
-        return Identity(
-            external_id=name[:255] if isinstance(name, str) else "", type=first(call, self.type)
-        )
+        return Identity(external_id=kept(claims.get("jti")), type=first(call, self.type))
 
 
 def _check_claims(claims: Mapping[str, Any], call: Call) -> Refused | None:

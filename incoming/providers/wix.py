@@ -17,6 +17,7 @@ from incoming.providers.jws import (
     find_signer,
     parse_token,
 )
+from incoming.providers.locator import kept
 from incoming.providers.timestamp import Tolerance
 
 MAX_BODY_LENGTH: Final = 4 * 1024 * 1024  # characters; Wix's payloads are far smaller
@@ -60,11 +61,7 @@ class Wix(Declaration):
         claims = {} if isinstance(token, Refused) else as_object(token.payload) or {}
         event = _inner(claims.get("data"))
         details = _inner(event.get("data"))
-        name, kind = details.get("id"), event.get("eventType")
-        return Identity(
-            external_id=name[:255] if isinstance(name, str) else "",
-            type=kind[:255] if isinstance(kind, str) else "",
-        )
+        return Identity(external_id=kept(details.get("id")), type=kept(event.get("eventType")))
 
 
 def _token(call: Call) -> Token | Refused:

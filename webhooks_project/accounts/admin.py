@@ -87,11 +87,10 @@ class AccountAdmin(HubAdmin):
         return False  # its history would go with it
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if change:
-            services.change_account(
-                account=Account.objects.get(pk=obj.pk), **form.changes(("name", "slug"))
-            )
-        else:
+        changes = form.changes(("name", "slug"))
+        if change and changes:
+            services.change_account(account=Account.objects.get(pk=obj.pk), **changes)
+        elif not change:
             made = services.create_account(name=obj.name, slug=obj.slug)
             obj.pk, obj.created_at = made.pk, made.created_at
 

@@ -14,6 +14,8 @@ from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
 from webhooks_project.queues import PUMPS
 
+admin.site.index_title = "Overview"
+
 # A schedule calls any function by its name: whoever may edit one runs what they like on the nodes.
 for model in (Schedule, Success, Failure, OrmQ):
     if admin.site.is_registered(model):

@@ -40,6 +40,10 @@ class HubChangeList(_ChangeList):
         found: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
         return found.defer(*self.model_admin.deferred)
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.model_admin.prepare_rows(list(self.result_list))
+
 
 class HubAdmin(_ModelAdmin):
     """Rows that people make and change, by services.
@@ -77,6 +81,9 @@ class HubAdmin(_ModelAdmin):
         if context and "cl" in context:
             context["date_steps"] = date_steps(context["cl"])
         return response
+
+    def prepare_rows(self, rows: list[Any]) -> None:
+        """Read what the rows of a page show of other tables, all at once."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -11,18 +11,19 @@ from webhooks_project.lib.errors import DomainError
 
 if TYPE_CHECKING:
     from django.forms import CheckboxSelectMultiple as Checkboxes
-    from django.forms import NumberInput, Textarea, TextInput
+    from django.forms import NumberInput, Select, Textarea, TextInput
 
     _ModelForm = forms.ModelForm[Any]
 else:
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as Checkboxes
     from unfold.widgets import UnfoldAdminIntegerFieldWidget as NumberInput
+    from unfold.widgets import UnfoldAdminSelectWidget as Select
     from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
 
     _ModelForm = forms.ModelForm
 
-__all__ = ["Checkboxes", "LinesField", "NumberInput", "ServiceForm", "TextInput", "Textarea"]
+__all__ = ["Checkboxes", "LinesField", "NumberInput", "Select", "ServiceForm", "TextInput", "Textarea"]
 
 
 class ServiceForm(_ModelForm):

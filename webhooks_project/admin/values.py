@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -18,6 +19,7 @@ from django.utils.safestring import SafeString
 
 SHOWN_CHARACTERS: Final = 64 * 1024  # of one body; a browser chokes on the 25 MiB that may come
 SHOWN_HEX_BYTES: Final = 2 * 1024
+MAX_COUNTED: Final = 10_000  # rows; more are "10,000+"
 EMPTY: Final = "-"
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -76,6 +78,12 @@ def list_of(model: str, **filters: object) -> str:
     return f"{path}?{urlencode(filters)}" if filters else path
 
 
+def capped_count(rows: QuerySet[Any]) -> str:
+    """How many rows there are, counted only as far as that is quick."""
+    count = rows.order_by()[: MAX_COUNTED + 1].count()
+    return f"{MAX_COUNTED:,}+" if count > MAX_COUNTED else f"{count:,}"
+
+
 def link(url: str, text: object) -> SafeString:
     return format_html('<a class="text-link" href="{}">{}</a>', url, text)
 
@@ -103,7 +111,10 @@ def pretty_json(data: bytes | str) -> str:
 
 def json_text(value: Any) -> str:
     """A value as indented JSON."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits
+        return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

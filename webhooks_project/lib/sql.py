@@ -56,9 +56,9 @@ def update_returning(
     with connection.cursor() as cursor:
         cursor.execute(f"{sql} RETURNING {quoted}", params)
         rows = cursor.fetchall()
-    if connection.vendor == "postgresql":
-        return [tuple(row) for row in rows]
     converters = [_converter(field, connection) for field in fields]
+    if not any(converters):
+        return [tuple(row) for row in rows]
     return [
         tuple(
             convert(value) if convert and value is not None else value
@@ -69,10 +69,10 @@ def update_returning(
 
 
 def _converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
-    """What turns SQLite's value of this field into Python's; None where they are the same."""
+    """What turns the database's value of this field into Python's; None where they are the same."""
     target = field.target_field if field.is_relation else field
     column = target.get_col(target.model._meta.db_table)
-    found = connection.ops.get_db_converters(column)
+    found = connection.ops.get_db_converters(column) + target.get_db_converters(connection)
     if not found:
         return None
     return lambda value: functools.reduce(

@@ -18,7 +18,7 @@ from incoming.vectors import Outcome, Result, check_vectors
 
 class Command(BaseCommand):
     help = "Tries a file of test vectors (a JSON list) on the providers; fails where one differs."
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE")

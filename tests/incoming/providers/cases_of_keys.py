@@ -1,4 +1,4 @@
-"""Signers of the third parties that sign with a private key; a source's secret is the public one."""
+"""Signers of the third parties that sign with a private key; the secret is the public one."""
 
 from __future__ import annotations
 

@@ -39,21 +39,13 @@ def test_every_provider_has_a_case() -> None:
 
 
 @every_provider
-def test_accepts_a_right_call(name: str) -> None:
-    case = CASES[name]
-    signed = case.sign(case.secrets[0], case.body, NOW)
-    verdict = _verify(name, signed, _secrets(case, case.secrets[0]))
-    assert verdict == Verified(secret_id="s0", signed_at=NOW if case.stamped else None)
-
-
-@every_provider
-def test_accepts_either_secret_during_rotation(name: str) -> None:
+def test_accepts_a_right_call_with_either_secret(name: str) -> None:
     case = CASES[name]
     both = _secrets(case, *case.secrets[:2])
     for number, secret in enumerate(case.secrets[:2]):
         verdict = _verify(name, case.sign(secret, case.body, NOW), both)
-        assert isinstance(verdict, Verified)
-        assert verdict.secret_id == f"s{number}"
+        expected = Verified(secret_id=f"s{number}", signed_at=NOW if case.stamped else None)
+        assert verdict == expected
 
 
 @every_provider
@@ -84,22 +76,14 @@ def test_refuses_the_signature_of_another_body(name: str) -> None:
 
 
 @every_provider
-def test_refuses_when_the_source_has_no_secret(name: str) -> None:
-    case = CASES[name]
-    signed = case.sign(case.secrets[0], case.body, NOW)
-    verdict = _verify(name, signed, [])
-    assert isinstance(verdict, Refused)
-    assert verdict.cause == case.without_secret
-
-
-@every_provider
-def test_refuses_when_the_sources_secret_is_empty(name: str) -> None:
+def test_refuses_when_the_source_has_no_secret_or_an_empty_one(name: str) -> None:
     """With an empty key anybody could sign."""
     case = CASES[name]
     signed = case.sign(case.secrets[0], case.body, NOW)
-    verdict = _verify(name, signed, [Secret(id="s0", value="")])
-    assert isinstance(verdict, Refused)
-    assert verdict.cause == case.without_secret
+    for secrets in ([], [Secret(id="s0", value="")]):
+        verdict = _verify(name, signed, secrets)
+        assert isinstance(verdict, Refused)
+        assert verdict.cause == case.without_secret
 
 
 @every_stamped
@@ -157,22 +141,15 @@ def test_the_sources_tolerance_counts(name: str) -> None:
 
 
 @every_provider
-def test_refuses_a_signature_that_is_not_ascii(name: str) -> None:
+def test_refuses_a_signature_that_is_not_ascii_or_overlong(name: str) -> None:
     case = CASES[name]
     signed = case.sign(case.secrets[0], case.body, NOW)
-    for text in ("⚠️é", "\udcff\ud800", "é" * 64):
+    expected = dict.fromkeys(("⚠️é", "\udcff\ud800", "é" * 64), case.garbled)
+    expected["a" * 100_000] = Cause.SIGNATURE_MALFORMED
+    for text, cause in expected.items():
         verdict = _verify(name, case.forged(signed, text), _secrets(case, case.secrets[0]))
         assert isinstance(verdict, Refused)
-        assert verdict.cause == case.garbled
-
-
-@every_provider
-def test_refuses_an_overlong_signature(name: str) -> None:
-    case = CASES[name]
-    signed = case.sign(case.secrets[0], case.body, NOW)
-    verdict = _verify(name, case.forged(signed, "a" * 100_000), _secrets(case, case.secrets[0]))
-    assert isinstance(verdict, Refused)
-    assert verdict.cause == Cause.SIGNATURE_MALFORMED
+        assert verdict.cause == cause
 
 
 @every_provider
@@ -216,19 +193,19 @@ NASTY_BODIES = (
 NASTY_TEXTS = ("", "é", "\ud800", "=", ",", "t=,v1=", "t=1,v1=zz", "a.b.c", "..", "Basic é", "\x00")
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @every_provider
-def test_nothing_a_stranger_sends_raises(name: str, method: str) -> None:
+def test_nothing_a_stranger_sends_raises(name: str) -> None:
     case, provider = CASES[name], PROVIDERS[name]
     right = case.sign(case.secrets[0], case.body, NOW)
     secrets = _secrets(case, case.secrets[0])
-    for body in NASTY_BODIES:
-        _ask_everything(provider, replace(right, method=method, body=body), secrets, case)
-    for text in NASTY_TEXTS:
-        headers = dict.fromkeys(right.headers, text) | dict.fromkeys(_KNOWN_HEADERS, text)
-        query = "&".join(f"{parameter}={text}" for parameter in _KNOWN_PARAMETERS)
-        odd = replace(right, method=method, headers=headers, url=f"{right.url}?{query}")
-        _ask_everything(provider, odd, secrets, case)
+    for method in ("GET", "HEAD", "POST"):
+        for body in NASTY_BODIES:
+            _ask_everything(provider, replace(right, method=method, body=body), secrets, case)
+        for text in NASTY_TEXTS:
+            headers = dict.fromkeys(right.headers, text) | dict.fromkeys(_KNOWN_HEADERS, text)
+            query = "&".join(f"{parameter}={text}" for parameter in _KNOWN_PARAMETERS)
+            odd = replace(right, method=method, headers=headers, url=f"{right.url}?{query}")
+            _ask_everything(provider, odd, secrets, case)
 
 
 _KNOWN_HEADERS = (

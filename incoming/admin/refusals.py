@@ -1,0 +1,32 @@
+"""Refused calls, counted."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from incoming.models import RefusalCount
+from webhooks_project.admin.base import HistoryAdmin
+from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
+from webhooks_project.admin.values import column, link, list_of, moment_column
+
+
+@admin.register(RefusalCount)
+class RefusalCountAdmin(HistoryAdmin):
+    hour_start = moment_column("Hour", "hour")
+    list_display = ("hour_start", "source", "cause", "count", "account")
+    list_filter = (
+        ("cause", ChoicesFilter),
+        ("source", RelatedFilter),
+        ("account", RelatedFilter),
+        ("hour", PeriodFilter),
+    )
+    list_select_related = ("source", "account")
+    search_fields = ("source__name", "cause")
+    date_hierarchy = "hour"
+    ordering = ("-hour", "-count")
+    fields = ("hour_start", "source", "account", "cause", "count", "receipts")
+
+    @column("Receipts kept")
+    def receipts(self, row: RefusalCount) -> str:
+        filters = {"source__id__exact": row.source_id, "cause__exact": row.cause}
+        return link(list_of("incoming.receipt", **filters), "Receipts with this cause")

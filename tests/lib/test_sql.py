@@ -1,0 +1,168 @@
+"""Statements of our own, held against what the ORM itself reads and writes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+
+from outgoing.models import Attempt, Delivery, Retry
+from tests.factories import make_delivery, make_event, make_subscription
+from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.sql import insert_rows, is_due, update_returning
+
+pytestmark = pytest.mark.django_db
+
+# With microseconds and without: SQLite keeps both as text.
+MOMENTS = [
+    datetime(2026, 3, 4, 5, 6, 7, 123456, tzinfo=UTC),
+    datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+    datetime(2026, 3, 4, 5, 6, 7, 500000, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+]
+
+
+def attempt_row(delivery: Delivery, **values: Any) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "delivery": delivery.pk,
+        "number": 1,
+        "trigger": "first",
+        "outcome": "failed",
+        "cause": "status_5xx",
+        "detail": 'a "quoted" \\ text\twith\na line end and Zoë',
+        "status_code": 500,
+        "started_at": MOMENTS[0],
+        "queue_wait_ms": 1.25,
+        "dns_ms": None,
+        "connect_ms": 0.125,
+        "tls_ms": None,
+        "first_byte_ms": 3.5,
+        "duration_ms": 1e-3,
+        "request_headers": {"webhook-id": "evt_1", "x": "\\N 'quote' \x00"},
+        "request_bytes": 0,
+        "response_headers": {},
+        "response_body": b"\x00\xff\\x41\n\t",
+        "response_bytes": 2**40,
+        "address": "127.0.0.1",
+        "protocol": "",
+        "worker": "w",
+    } | values
+
+
+def test_inserts_rows_as_the_orm_reads_them() -> None:
+    delivery = make_delivery()
+    rows = [
+        attempt_row(delivery, number=1),
+        attempt_row(
+            delivery,
+            number=2,
+            status_code=None,
+            started_at=MOMENTS[1],
+            response_body=b"",
+            request_headers={},
+        ),
+        attempt_row(delivery, number=3, started_at=MOMENTS[2], request_headers={"a": [1, None]}),
+    ]
+    for row in rows:
+        if connection.vendor == "postgresql":
+            row["request_headers"] = {
+                key: value.replace("\x00", "") if isinstance(value, str) else value
+                for key, value in row["request_headers"].items()
+            }
+    columns = tuple(rows[0])
+    insert_rows(Attempt, columns, ([row[name] for name in columns] for row in rows))
+    for row in rows:
+        stored = Attempt.objects.get(pk=row["id"])
+        read = {name: getattr(stored, name) for name in columns if name != "delivery"}
+        read["response_body"] = bytes(read["response_body"])
+        assert read == {name: value for name, value in row.items() if name != "delivery"}
+        assert stored.delivery_id == delivery.pk
+    assert Attempt.objects.count() == 3
+
+
+def test_inserted_moments_are_found_by_comparison() -> None:
+    """The text of a moment in SQLite is compared as text: the same form must be written."""
+    deliveries = [make_delivery(lane=None) for _ in MOMENTS]
+    insert_rows(
+        Retry,
+        ("delivery", "due_at", "number", "cause", "created_at"),
+        [
+            (delivery.pk, moment, 2, "dns", moment)
+            for delivery, moment in zip(deliveries, MOMENTS, strict=True)
+        ],
+    )
+    for delivery, moment in zip(deliveries, MOMENTS, strict=True):
+        assert Retry.objects.filter(pk=delivery.pk, due_at=moment).exists()
+        assert Retry.objects.filter(pk=delivery.pk, due_at__lte=moment).exists()
+        assert not Retry.objects.filter(pk=delivery.pk, due_at__lt=moment).exists()
+
+
+def test_inserts_nothing_of_no_rows() -> None:
+    insert_rows(Retry, ("delivery", "due_at", "number", "cause", "created_at"), [])
+    assert Retry.objects.count() == 0
+
+
+def test_an_update_gives_back_python_values() -> None:
+    replayed = make_delivery(next_attempt_at=MOMENTS[0])
+    plain = make_delivery(next_attempt_at=MOMENTS[1], attempt_count=4)
+    rows = update_returning(
+        Delivery.objects.filter(pk__in=[replayed.pk, plain.pk]),
+        {"attempt_count": F("attempt_count") + 1, "lease_token": (token := new_id())},
+        ("id", "event", "subscription", "replay", "attempt_count", "next_attempt_at",
+         "lease_token", "status"),
+    )  # fmt: skip
+    assert sorted(rows) == sorted(
+        (row.pk, row.event_id, row.subscription_id, None, count, row.next_attempt_at, token,
+         "pending")
+        for row, count in ((replayed, 1), (plain, 5))
+    )  # fmt: skip
+    replayed.refresh_from_db()
+    assert (replayed.attempt_count, replayed.lease_token) == (1, token)
+
+
+def test_an_update_gives_back_json_and_bytes() -> None:
+    event = make_event(not_matched=[{"a": 1}], data=[1, 2])
+    rows = update_returning(
+        type(event).objects.filter(pk=event.pk), {"type": "thing.made"}, ("not_matched", "data")
+    )
+    assert [(row[0], bytes(row[1])) for row in rows] == [([{"a": 1}], b"[1,2]")]
+
+
+def test_an_update_of_nothing_gives_back_nothing() -> None:
+    make_delivery()
+    rows = update_returning(Delivery.objects.filter(pk=new_id()), {"lane": None}, ("id",))
+    assert rows == []
+    assert Delivery.objects.filter(lane=None).count() == 0
+
+
+def test_an_update_takes_a_limited_subquery() -> None:
+    subscription = make_subscription()
+    for _ in range(3):
+        make_delivery(make_event(subscription.account), subscription)
+    ids = Delivery.objects.order_by("pk").values("pk")[:2]
+    rows = update_returning(Delivery.objects.filter(pk__in=ids), {"lane": None}, ("id",))
+    assert {row[0] for row in rows} == set(
+        Delivery.objects.order_by("pk").values_list("pk", flat=True)[:2]
+    )
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_due_is_at_its_moment_and_after_it(moment: datetime) -> None:
+    make_delivery(next_attempt_at=moment)
+    step = timedelta(microseconds=1)
+    assert is_due(Delivery, "next_attempt_at", moment, lane=0)
+    assert is_due(Delivery, "next_attempt_at", moment + step, lane=0)
+    assert not is_due(Delivery, "next_attempt_at", moment - step, lane=0)
+    assert not is_due(Delivery, "next_attempt_at", moment, lane=1)
+
+
+def test_due_is_one_cheap_query() -> None:
+    make_delivery()
+    with CaptureQueriesContext(connection) as queries:
+        is_due(Delivery, "next_attempt_at", MOMENTS[0], lane=0)
+    assert len(queries) == 1
+    assert queries[0]["sql"].startswith("SELECT 1 FROM")
