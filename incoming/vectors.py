@@ -26,6 +26,7 @@ from incoming.providers import (
     Verified,
     pinned,
 )
+from incoming.providers.locator import header_name
 from incoming.providers.paypal import Paypal
 
 DEFAULT_URL: Final = "https://example.com/in/src_1"
@@ -150,7 +151,8 @@ def _call(vector: Vector) -> Call:
         method=str(vector.get("method") or "POST").upper(),
         url=str(vector.get("url") or DEFAULT_URL),
         headers={
-            str(name).lower(): str(value) for name, value in (vector.get("headers") or {}).items()
+            header_name(str(name)): str(value)
+            for name, value in (vector.get("headers") or {}).items()
         },
         body=body if isinstance(body, bytes) else str(body).encode("utf-8", "surrogatepass"),
         received_at=time.time() if clock is None else float(clock),

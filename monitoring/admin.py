@@ -200,7 +200,9 @@ def _refusals(since: datetime) -> Table:
     for source, name, cause, count in counts:
         filters = {"source__id__exact": source, "cause__exact": cause}
         url = list_of("incoming.receipt", **filters)
-        rows.append([link(page_of("incoming.source", source), name), link(url, cause), f"{count:,}"])
+        rows.append(
+            [link(page_of("incoming.source", source), name), link(url, cause), f"{count:,}"]
+        )
     return Table("Refused in the last 24 hours", ["Source", "Cause", "Calls"], rows)
 
 
@@ -266,5 +268,3 @@ def _dead_receipts() -> Table:
     ]
     more = link(list_of("incoming.receipt", status__exact="dead"), "All") if rows else ""
     return Table("Latest dead receipts", ["Received", "Source", "Type", "Why"], rows, more=more)
-
-

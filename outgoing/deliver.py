@@ -156,7 +156,11 @@ class DeliveryPump:
         messages = _read_messages({claim.event_id for claim in claims})
         unsendable: list[Work] = []
         for claim in claims:
-            work = Work(claim=claim, lane=lane, message=messages[claim.event_id])
+            message = messages.get(claim.event_id)
+            if message is None or not self._endpoints.knows(claim.subscription_id):
+                self._close_claim(claim.token)  # deleted with its account meanwhile
+                continue
+            work = Work(claim=claim, lane=lane, message=message)
             if self._endpoints.get(claim.subscription_id).status == Subscription.Status.ACTIVE:
                 self._lines.add(work)
             else:
@@ -232,13 +236,27 @@ class DeliveryPump:
 
     def _record(self) -> None:
         results = self._results[:RECORD_ROWS]
-        stored = record_results(results, worker=self._place.name)
+        try:
+            stored = record_results(results, worker=self._place.name)
+        except (db.DataError, db.IntegrityError, ValueError):
+            # What a receiver sent must not keep the others' results from being written down.
+            log.exception("results are recorded one by one", count=len(results))
+            stored = sum(self._record_one(result) for result in results)
         del self._results[: len(results)]
         for result in results:
             self._close_claim(result.claim.token)
         self._recorded += stored
         if stored < len(results):
             log.warning("results of lost claims dropped", count=len(results) - stored)
+
+
+    def _record_one(self, result: Result) -> int:
+        for attempt in (result, result.without_answer()):
+            try:
+                return record_results([attempt], worker=self._place.name)
+            except (db.DataError, db.IntegrityError, ValueError):
+                log.exception("result not recorded", delivery_id=str(result.claim.delivery_id))
+        return 0
 
 
 def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:

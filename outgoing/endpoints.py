@@ -67,6 +67,10 @@ class Endpoints:
                 loaded_at=now,
             )
 
+    def knows(self, subscription_id: UUID) -> bool:
+        """Whether there is such a subscription, as far as was loaded."""
+        return subscription_id in self._known
+
     def get(self, subscription_id: UUID) -> Endpoint:
         """The facts loaded last."""
         return self._known[subscription_id]

@@ -86,7 +86,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 ("id", "event", "subscription", "trigger", "attempt_count", "attempts_before",
                  "replay", "next_attempt_at"),
             )  # fmt: skip
-        return [Claim(*row, token=token) for row in rows]
+        return [Claim(*(*row, token)) for row in rows]
 
     def renew_leases(self, tokens: Collection[UUID], now: datetime) -> int:
         """Keep the claims of a living worker. Returns how many are still its own."""

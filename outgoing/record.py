@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -53,6 +53,11 @@ class Result:
     @property
     def number(self) -> int:
         return self.claim.attempt_count + 1
+
+    def without_answer(self) -> Result:
+        """The same outcome without what the receiver sent, where that cannot be stored."""
+        answer = replace(self.response, headers={}, body=b"", detail="the answer is not storable")
+        return replace(self, response=answer)
 
 
 def record_results(results: Sequence[Result], *, worker: str) -> int:

@@ -14,7 +14,7 @@ from subscriptions.models import EventType, Subscription
 from subscriptions.schemas import check_payload
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
-from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.forms import LinesField, NumberInput, ServiceForm, Textarea, TextInput
 from webhooks_project.admin.panels import Panel, Texts, secrets_table
 from webhooks_project.admin.values import (
@@ -25,6 +25,7 @@ from webhooks_project.admin.values import (
     moment,
     moment_column,
     text_block,
+    value_column,
 )
 
 Status = Subscription.Status
@@ -35,7 +36,7 @@ STATUS_COLOURS = {
     Status.DISABLED: "danger",
     Status.EXPIRED: "danger",
 }
-SECRET_HINT = "The receiver verifies the webhook-signature header with it."
+HINT = "The receiver verifies the webhook-signature header with it."
 
 
 class SubscriptionForm(ServiceForm):
@@ -92,7 +93,7 @@ class SubscriptionAdmin(HubAdmin):
     created = moment_column("Created", "created_at")
     list_display = ("name", "status_label", "url", "hears", "account", "created")
     list_filter = (
-        ("status", ChoicesFilter),
+        ("status", ValuesFilter),
         ("account", RelatedFilter),
         ("created_at", PeriodFilter),
     )
@@ -134,7 +135,7 @@ class SubscriptionAdmin(HubAdmin):
             return
         made = services.create_subscription(**form.cleaned_data)
         obj.__dict__.update(made.subscription.__dict__)
-        self.show_after_add(request, ShownOnce("Signing secret", made.secret, SECRET_HINT))
+        self.show_after_add(request, ShownOnce("Signing secret", made.secret, HINT))
 
     @button(
         "Pause",
@@ -178,7 +179,7 @@ class SubscriptionAdmin(HubAdmin):
     )
     def rotate_secret(self, subscription: Subscription) -> ShownOnce:
         made = services.rotate_secret(subscription=subscription)
-        return ShownOnce("New signing secret", made.secret, SECRET_HINT)
+        return ShownOnce("New signing secret", made.secret, HINT)
 
     @button(
         "Archive",
@@ -214,13 +215,15 @@ class EventTypeForm(ServiceForm):
     class Meta:
         model = EventType
         fields = ("account", "name", "description", "schema_mode")
+        widgets: ClassVar = {"description": Textarea(attrs={"rows": 3})}
 
 
 class SchemaForm(forms.Form):
     schema = forms.JSONField(
-        widget=Textarea(attrs={"rows": 12}), help_text="JSON Schema, draft 2020-12."
+        initial=dict, widget=Textarea(attrs={"rows": 12}), help_text="JSON Schema, draft 2020-12."
     )
     examples = forms.JSONField(
+        initial=list,
         widget=Textarea(attrs={"rows": 4}),
         required=False,
         help_text="A list of payloads that fit it; may be empty.",
@@ -261,8 +264,9 @@ class EventTypeAdmin(HubAdmin):
     autocomplete_fields = ("account",)
     panels: ClassVar = [schemas_of_type]
     created = moment_column("Created", "created_at")
-    list_display = ("name", "account", "schema_mode", "description", "created")
-    list_filter = (("schema_mode", ChoicesFilter), ("account", RelatedFilter))
+    mode = value_column("Schema mode", "schema_mode")
+    list_display = ("name", "account", "mode", "description", "created")
+    list_filter = (("schema_mode", ValuesFilter), ("account", RelatedFilter))
     list_select_related = ("account",)
     search_fields = ("name",)
     date_hierarchy = "created_at"

@@ -30,6 +30,13 @@ def _look_up_nobody_outside(host: Any, *args: Any, **kwargs: Any) -> Any:
     raise AssertionError(f"a test looked up {name}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole hubs run one at a time: two of them on two cores would measure each other."""
+    for item in items:
+        if item.get_closest_marker("hub"):
+            item.add_marker(pytest.mark.xdist_group("hub"))
+
+
 @pytest.fixture(autouse=True)
 def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process keeps in memory starts empty in each test, and names stay unasked."""

@@ -20,7 +20,7 @@ def queues_served(list_key: str) -> list[str]:
     return [SHARED_CLUSTER, *enabled_families()] if list_key == SHARED_CLUSTER else [list_key]
 
 
-class OrmBroker(ORM):  # type: ignore[misc] - django-q2 has no types
+class OrmBroker(ORM):  # type: ignore[misc]  # it has no types
     """The queue in the database. Takes the oldest hint first, whichever family's it is."""
 
     def dequeue(self) -> list[tuple[Any, Any]] | None:

@@ -278,6 +278,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Webhooks hub",
     "SITE_URL": reverse_lazy("admin:index"),
     "SITE_SYMBOL": "webhook",
+    "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "monitoring.admin.dashboard",

@@ -19,7 +19,12 @@ from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Event
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button, may_press
-from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
+from webhooks_project.admin.filters import (
+    ChoicesFilter,
+    PeriodFilter,
+    RelatedFilter,
+    ValuesFilter,
+)
 from webhooks_project.admin.panels import Panel, Table, Texts, shown_end
 from webhooks_project.admin.values import (
     EMPTY,
@@ -35,6 +40,7 @@ from webhooks_project.admin.values import (
     moment_column,
     pretty_json,
     text_block,
+    value_column,
 )
 from webhooks_project.lib.redaction import redact_headers
 
@@ -110,14 +116,15 @@ class ReceiptAdmin(HistoryAdmin):
     deferred = ("headers", "body", "query")
     panels: ClassVar = [events_of_receipt, call_of_receipt]
     received = moment_column("Received", "received_at")
+    cause_word = value_column("Cause", "cause")
     processed = moment_column("Processed", "processed_at")
     list_display = (
-        "received", "source", "type", "status_label", "cause", "external_id",
+        "received", "source", "type", "status_label", "cause_word", "external_id",
         "remote_address", "event_count",
     )  # fmt: skip
     list_filter = (
-        ("status", ChoicesFilter),
-        ("cause", ChoicesFilter),
+        ("status", ValuesFilter),
+        ("cause", ValuesFilter),
         ("source", RelatedFilter),
         ("source__provider", ChoicesFilter),
         ("account", RelatedFilter),
@@ -133,7 +140,7 @@ class ReceiptAdmin(HistoryAdmin):
     fieldsets = (
         (
             "Verdict on arrival",
-            {"fields": ("status_label", "cause", "detail", "secret", "received", "signed")},
+            {"fields": ("status_label", "cause_word", "detail", "secret", "received", "signed")},
         ),
         (
             "Call",
@@ -154,9 +161,7 @@ class ReceiptAdmin(HistoryAdmin):
         key = id_in(term)
         if key is not None and Receipt.objects.filter(pk=key).exists():
             return Q(pk=key)
-        return (
-            Q(external_id=term) | Q(type=term) | Q(request_id=term) | Q(remote_address=term)
-        )
+        return Q(external_id=term) | Q(type=term) | Q(request_id=term) | Q(remote_address=term)
 
     @button(
         "Reprocess",

@@ -6,16 +6,17 @@ from django.contrib import admin
 
 from incoming.models import RefusalCount
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
-from webhooks_project.admin.values import column, link, list_of, moment_column
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
+from webhooks_project.admin.values import column, link, list_of, moment_column, value_column
 
 
 @admin.register(RefusalCount)
 class RefusalCountAdmin(HistoryAdmin):
     hour_start = moment_column("Hour", "hour")
-    list_display = ("hour_start", "source", "cause", "count", "account")
+    cause_word = value_column("Cause", "cause")
+    list_display = ("hour_start", "source", "cause_word", "count", "account")
     list_filter = (
-        ("cause", ChoicesFilter),
+        ("cause", ValuesFilter),
         ("source", RelatedFilter),
         ("account", RelatedFilter),
         ("hour", PeriodFilter),
@@ -24,7 +25,7 @@ class RefusalCountAdmin(HistoryAdmin):
     search_fields = ("source__name", "cause")
     date_hierarchy = "hour"
     ordering = ("-hour", "-count")
-    fields = ("hour_start", "source", "account", "cause", "count", "receipts")
+    fields = ("hour_start", "source", "account", "cause_word", "count", "receipts")
 
     @column("Receipts kept")
     def receipts(self, row: RefusalCount) -> str:

@@ -46,7 +46,7 @@ else:
 SHOWN_RECEIPTS: Final = 10
 REFUSALS_SINCE: Final = timedelta(days=1)
 STATE_COLOURS = {"enabled": "success", "disabled": "danger"}
-SECRET_HINT = "Enter it at the provider, where the provider does not make its own."
+HINT = "Enter it at the provider, where the provider does not make its own."
 ROUTE_FIELDS = ("position", "type_pattern", "event_type", "disabled_at")
 
 
@@ -225,7 +225,7 @@ class SourceAdmin(HubAdmin):
         made = services.create_source(secret=given or None, **fields)
         obj.__dict__.update(made.source.__dict__)
         if not given:
-            self.show_after_add(request, ShownOnce("Secret", made.secret, SECRET_HINT))
+            self.show_after_add(request, ShownOnce("Secret", made.secret, HINT))
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)
@@ -274,7 +274,7 @@ class SourceAdmin(HubAdmin):
         made = services.rotate_source_secret(source=source, secret=secret or None)
         if secret:
             return "The new secret counts."
-        return ShownOnce("New secret", made.secret, SECRET_HINT)
+        return ShownOnce("New secret", made.secret, HINT)
 
     @button(
         "Rotate URL",

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes, key_bytes
+from incoming.providers.encoding import as_bytes, key_bytes
 from incoming.providers.locator import dig
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH, Recipe
+from incoming.providers.proof import read_signature
+from incoming.providers.recipe import Recipe
 
 MAX_ITEMS: Final = 100  # Adyen sends six at most
 _SIGNED_VALUES: Final = (
@@ -50,11 +51,9 @@ class Adyen(Declaration):
         signed = []
         for item in items:
             text = dig(item, "additionalData.hmacSignature")
-            if not isinstance(text, str) or not text:
-                return Refused(Cause.SIGNATURE_MISSING)
-            given = decode_bytes(text, "base64") if len(text) <= MAX_SIGNATURE_LENGTH else None
-            if not given:
-                return Refused(Cause.SIGNATURE_MALFORMED)
+            given = read_signature(text if isinstance(text, str) else None, "base64")
+            if isinstance(given, Refused):
+                return given
             signed.append((_signed_text(item), given))
         if not usable(secrets):
             return Refused(Cause.SECRET_MISSING)

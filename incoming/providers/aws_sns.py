@@ -14,10 +14,10 @@ from typing import Any, Final
 from incoming.providers import pinned
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.encoding import as_bytes
+from incoming.providers.proof import judge_age, read_signature, read_timestamp
 from incoming.providers.public_key import is_signed_by, load_public_key
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
-from incoming.providers.timestamp import Tolerance, parse_timestamp
+from incoming.providers.timestamp import Tolerance
 
 HOST: Final = r"sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(?:\.cn)?"
 _TYPES: Final = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
@@ -51,28 +51,28 @@ class AwsSns(Declaration):
         if not isinstance(message, dict) or not message.get("Signature"):
             return Refused(Cause.SIGNATURE_MISSING)
         text, url = message["Signature"], _certificate_url(message)
+        signature = read_signature(text if isinstance(text, str) else "?", "base64")
+        if isinstance(signature, Refused):
+            return signature
         hash_name = _HASHES.get(str(message.get("SignatureVersion")))
-        signature = _signature(text)
         signed = _signed_text(message)
-        if signature is None or hash_name is None or signed is None:
+        if hash_name is None or signed is None:
             return Refused(Cause.SIGNATURE_MALFORMED)
         if not pinned.is_pinned(url, HOST) or not url.endswith(".pem"):
             return Refused(Cause.SIGNATURE_MALFORMED, "the certificate is not Amazon's")
-        signed_at = parse_timestamp(message["Timestamp"], "iso")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
+        signed_at = read_timestamp(message["Timestamp"], "iso")
+        if isinstance(signed_at, Refused):
+            return signed_at
         refusal = _check_topic(message["TopicArn"], options or {})
         if refusal:
             return refusal
-        keys = [(secret.id, secret.value) for secret in usable(secrets)] or _fetched(url)
+        keys = usable(secrets) or _fetched(url)
         if not keys:
             return Refused(Cause.KEY_UNAVAILABLE)
-        for secret_id, text in keys:
-            key = load_public_key(text)
+        for pinned_key in keys:
+            key = load_public_key(pinned_key.value)
             if key and is_signed_by(key, signed, signature, algorithm="rsa", hash=hash_name):
-                tolerance = _TOLERANCE.or_chosen(tolerance_seconds)
-                stale = tolerance.check(signed_at, now=call.received_at)
-                return stale or Verified(secret_id=secret_id, signed_at=signed_at)
+                return judge_age(pinned_key, signed_at, call, _TOLERANCE, tolerance_seconds)
         return Refused(Cause.SIGNATURE_MISMATCH)
 
 
@@ -80,12 +80,6 @@ def _certificate_url(message: Mapping[str, Any]) -> str:
     """Lambda spells it `SigningCertUrl`."""
     value = message.get("SigningCertURL") or message.get("SigningCertUrl")
     return value if isinstance(value, str) else ""
-
-
-def _signature(text: Any) -> bytes | None:
-    if not isinstance(text, str) or len(text) > MAX_SIGNATURE_LENGTH:
-        return None
-    return decode_bytes(text, "base64") or None
 
 
 def _signed_text(message: Mapping[str, Any]) -> bytes | None:
@@ -109,9 +103,9 @@ def _check_topic(topic: str, options: Mapping[str, str]) -> Refused | None:
     return None if topic in topics else Refused(Cause.CREDENTIALS_MISMATCH, "another topic")
 
 
-def _fetched(url: str) -> list[tuple[str, str]]:
+def _fetched(url: str) -> list[Secret]:
     body = pinned.fetch(url, host=HOST)
-    return [("", body.decode("latin-1"))] if body else []
+    return [Secret(id="", value=body.decode("latin-1"))] if body else []
 
 
 def _confirm_subscription(

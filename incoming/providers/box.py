@@ -6,17 +6,16 @@ Box's library does. Source: box-python-sdk, `internal/utils.py`.
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
-from incoming.providers.timestamp import Tolerance, parse_timestamp
+from incoming.providers.declaration import Declaration
+from incoming.providers.encoding import as_bytes
+from incoming.providers.proof import hmac_signer, judge_age, read_signature, read_timestamp
+from incoming.providers.timestamp import Tolerance
 
 _SIGNATURES: Final = ("box-signature-primary", "box-signature-secondary")
 _TIMESTAMP: Final = "box-delivery-timestamp"
@@ -38,40 +37,27 @@ class Box(Declaration):
         texts = [text for name in _SIGNATURES if (text := call.headers.get(name))]
         if not texts:
             return Refused(Cause.SIGNATURE_MISSING)
-        given = [
-            signature
-            for text in texts
-            if len(text) <= MAX_SIGNATURE_LENGTH and (signature := decode_bytes(text, "base64"))
-        ]
+        decoded = [read_signature(text, "base64") for text in texts]
+        given = [signature for signature in decoded if isinstance(signature, bytes)]
         scheme = [call.headers.get(f"box-signature-{name}") for name in ("version", "algorithm")]
         if not given or scheme != ["1", "HmacSHA256"]:
             return Refused(Cause.SIGNATURE_MALFORMED)
-        text = call.headers.get(_TIMESTAMP)
-        if text is None:
-            return Refused(Cause.TIMESTAMP_MISSING)
-        signed_at = parse_timestamp(text, "iso")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
-        if not usable(secrets):
-            return Refused(Cause.SECRET_MISSING)
-        found = _fitting(call, as_bytes(text), given, usable(secrets))
-        if found is None:
-            return Refused(Cause.SIGNATURE_MISMATCH)
-        tolerance = _TOLERANCE.or_chosen(tolerance_seconds)
-        stale = tolerance.check(signed_at, now=call.received_at)
-        return stale or Verified(secret_id=found.id, signed_at=signed_at)
+        signed_at = read_timestamp(call.headers.get(_TIMESTAMP), "iso")
+        if isinstance(signed_at, Refused):
+            return signed_at
+        messages = [body + as_bytes(call.headers[_TIMESTAMP]) for body in _signed_bodies(call.body)]
+        signer: Secret | Refused = Refused(Cause.SIGNATURE_MISMATCH)
+        for signature in given:
+            if isinstance(signer, Refused):
+                signer = hmac_signer(secrets, signature, *messages)
+        if isinstance(signer, Refused):
+            return signer
+        return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
 
 
-def _fitting(
-    call: Call, timestamp: bytes, given: list[bytes], secrets: list[Secret]
-) -> Secret | None:
-    escaped = escaped_body(call.body)
-    for body in (call.body,) if escaped in (None, call.body) else (call.body, escaped):
-        for secret in secrets:
-            expected = hmac.digest(as_bytes(secret.value), body + timestamp, "sha256")
-            if any(hmac.compare_digest(expected, signature) for signature in given):
-                return secret
-    return None
+def _signed_bodies(body: bytes) -> list[bytes]:
+    escaped = escaped_body(body)
+    return [body] if escaped in (None, body) else [body, escaped]
 
 
 def escaped_body(body: bytes) -> bytes | None:

@@ -20,7 +20,8 @@ from incoming.providers.declaration import Declaration, usable
 from incoming.providers.encoding import as_bytes, decode_bytes, key_bytes
 from incoming.providers.handshake import plain
 from incoming.providers.locator import first
-from incoming.providers.recipe import MAX_CANDIDATES, MAX_SIGNATURE_LENGTH
+from incoming.providers.proof import MAX_SIGNATURE_LENGTH
+from incoming.providers.recipe import MAX_CANDIDATES
 
 _CHALLENGE: Final = re.compile(r"[a-f0-9]{20,32}")
 _PAYLOAD: Final = re.compile(r"[A-Za-z0-9+=/\n]+")

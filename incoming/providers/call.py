@@ -42,7 +42,8 @@ class Cause(models.TextChoices):
 class Call:
     """One HTTP call as it arrived.
 
-    `headers` has lower-case names; a repeated header is joined with ", " as the server does.
+    `headers` has lower-case names with dashes, also where the sender wrote underscores; a repeated
+    header is joined with ", " as the server does.
     `url` is the source's configured public URL with the call's own query, never the Host
     header that the caller chose. `received_at` is in Unix seconds.
     """

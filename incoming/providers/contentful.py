@@ -6,17 +6,16 @@ names of the signed headers are one of the signed headers, so none can be left o
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
-from incoming.providers.timestamp import Tolerance, parse_timestamp
+from incoming.providers.declaration import Declaration
+from incoming.providers.encoding import as_bytes
+from incoming.providers.proof import hmac_signer, judge_age, read_signature, read_timestamp
+from incoming.providers.timestamp import Tolerance
 
 _SIGNATURE: Final = "x-contentful-signature"
 _NAMES: Final = "x-contentful-signed-headers"
@@ -36,30 +35,19 @@ class Contentful(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        header = call.headers.get(_SIGNATURE)
-        if not header:
-            return Refused(Cause.SIGNATURE_MISSING)
-        given = decode_bytes(header, "hex") if len(header) <= MAX_SIGNATURE_LENGTH else None
-        if not given:
-            return Refused(Cause.SIGNATURE_MALFORMED)
-        text = call.headers.get(_TIMESTAMP)
-        if text is None:
-            return Refused(Cause.TIMESTAMP_MISSING)
-        signed_at = parse_timestamp(text, "ms")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
+        given = read_signature(call.headers.get(_SIGNATURE), "hex")
+        if isinstance(given, Refused):
+            return given
+        signed_at = read_timestamp(call.headers.get(_TIMESTAMP), "ms")
+        if isinstance(signed_at, Refused):
+            return signed_at
         message = _signed_text(call)
         if message is None:
             return Refused(Cause.SIGNATURE_MALFORMED, "the signed headers are not named")
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        for secret in known:
-            if hmac.compare_digest(hmac.digest(as_bytes(secret.value), message, "sha256"), given):
-                tolerance = _TOLERANCE.or_chosen(tolerance_seconds)
-                stale = tolerance.check(signed_at, now=call.received_at)
-                return stale or Verified(secret_id=secret.id, signed_at=signed_at)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        signer = hmac_signer(secrets, given, message)
+        if isinstance(signer, Refused):
+            return signer
+        return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
 
 
 def _signed_text(call: Call) -> bytes | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
+from incoming.providers.locator import header_name
 from incoming.providers.recipe import Recipe
 
 _CHOICES: Final = {"hash": ("sha256", "sha512"), "encoding": ("hex", "base64")}
@@ -49,7 +50,7 @@ def _chosen(options: Mapping[str, str]) -> tuple[str, str, str]:
         if chosen[name] not in known:
             raise ValueError(f"option {name!r} must be one of {', '.join(known)}")
     header = options.get("header") or "x-convoy-signature"
-    return header.lower(), chosen["hash"], chosen["encoding"]
+    return header_name(header), chosen["hash"], chosen["encoding"]
 
 
 @lru_cache(maxsize=256)

@@ -15,8 +15,8 @@ from incoming.providers.declaration import Declaration, usable
 from incoming.providers.encoding import as_bytes, decode_bytes
 from incoming.providers.handshake import as_json, challenge
 from incoming.providers.jws import as_object
+from incoming.providers.proof import read_signature
 from incoming.providers.public_key import PublicKey, is_signed_by, load_public_key
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class Ebay(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        header = call.headers.get("x-ebay-signature")
-        if not header:
-            return Refused(Cause.SIGNATURE_MISSING)
-        signature = _signature(header)
+        packed = read_signature(call.headers.get("x-ebay-signature"), "base64")
+        if isinstance(packed, Refused):
+            return packed
+        signature = _signature(packed)
         if signature is None:
             return Refused(Cause.SIGNATURE_MALFORMED)
         keys = [(secret, key) for secret in usable(secrets) if (key := _key(secret))]
@@ -44,10 +44,8 @@ class Ebay(Declaration):
         return Refused(Cause.SIGNATURE_MISMATCH)
 
 
-def _signature(header: str) -> bytes | None:
-    packed = decode_bytes(header, "base64") if len(header) <= MAX_SIGNATURE_LENGTH else None
-    fields = as_object(packed) if packed else None
-    text = fields.get("signature") if fields else None
+def _signature(packed: bytes) -> bytes | None:
+    text = (as_object(packed) or {}).get("signature")
     return decode_bytes(text, "base64") if isinstance(text, str) else None
 
 

@@ -5,15 +5,13 @@ When a subscription is made an empty POST comes, which must be answered.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+from incoming.providers.declaration import Declaration
+from incoming.providers.proof import hmac_signer, read_signature
 
 _BEFORE: Final = b'{"Content":'
 _BETWEEN: Final = b',"HashCode":"'
@@ -34,24 +32,13 @@ class ExactOnline(Declaration):
         content, between, tail = body.removeprefix(_BEFORE).rpartition(_BETWEEN)
         if not between or not body.startswith(_BEFORE):
             return Refused(Cause.SIGNATURE_MISSING)
-        given = _decoded(tail)
-        if not given:
+        if not tail.endswith(_AFTER):
             return Refused(Cause.SIGNATURE_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        for secret in known:
-            expected = hmac.digest(as_bytes(secret.value), content, "sha256")
-            if hmac.compare_digest(expected, given):
-                return Verified(secret_id=secret.id)
-        return Refused(Cause.SIGNATURE_MISMATCH)
-
-
-def _decoded(tail: bytes) -> bytes | None:
-    """The signature from what follows its name to the end of the body."""
-    if not tail.endswith(_AFTER) or len(tail) > MAX_SIGNATURE_LENGTH:
-        return None
-    return decode_bytes(tail.removesuffix(_AFTER).decode("ascii", "replace"), "hex")
+        given = read_signature(tail.removesuffix(_AFTER).decode("ascii", "replace"), "hex")
+        if isinstance(given, Refused):
+            return given
+        signer = hmac_signer(secrets, given, content)
+        return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
 
 
 def _validation(call: Call, secrets: Sequence[Secret], options: Mapping[str, str]) -> Answer | None:

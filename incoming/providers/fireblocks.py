@@ -47,7 +47,7 @@ class Fireblocks(Declaration):
         if not keys:
             return Refused(Cause.KEY_UNAVAILABLE)
         signer = find_signer(token, keys)
-        return Verified(signer.id) if signer else Refused(Cause.SIGNATURE_MISMATCH)
+        return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
 
 
 def _fetched(key_id: str) -> list[Secret]:

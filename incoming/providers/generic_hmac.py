@@ -9,6 +9,7 @@ from typing import Final
 
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
+from incoming.providers.locator import header_name
 from incoming.providers.recipe import HASHES, Recipe
 
 DEFAULTS: Final[dict[str, str]] = {
@@ -103,7 +104,7 @@ def _recipe(pairs: tuple[tuple[str, str], ...]) -> Recipe:
     return Recipe(
         name="generic-hmac",
         label="Generic HMAC",
-        signature_headers=(chosen["header"].strip().lower(),),
+        signature_headers=(header_name(chosen["header"]),),
         hash=chosen["hash"],
         encoding=chosen["encoding"],
         prefix=chosen["prefix"],

@@ -5,16 +5,15 @@ Source: hook0/hook0, `clients/rust/src/signature.rs`. Where there is a v1, v0 do
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
+from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes, decode_bytes
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
-from incoming.providers.timestamp import Tolerance, parse_timestamp
+from incoming.providers.proof import MAX_SIGNATURE_LENGTH, hmac_signer, judge_age, read_timestamp
+from incoming.providers.timestamp import Tolerance
 
 _HEADER: Final = "x-hook0-signature"
 _TOLERANCE: Final = Tolerance(300, 300)
@@ -39,20 +38,13 @@ class Hook0(Declaration):
         head = _signed_head(items, call)
         if len(header) > MAX_SIGNATURE_LENGTH or not given or head is None:
             return Refused(Cause.SIGNATURE_MALFORMED)
-        signed_at = parse_timestamp(items["t"], "s")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        for secret in known:
-            expected = hmac.digest(as_bytes(secret.value), head + call.body, "sha256")
-            if hmac.compare_digest(expected, given):
-                stale = _TOLERANCE.or_chosen(tolerance_seconds).check(
-                    signed_at, now=call.received_at
-                )
-                return stale or Verified(secret_id=secret.id, signed_at=signed_at)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        signed_at = read_timestamp(items["t"], "s")
+        if isinstance(signed_at, Refused):
+            return signed_at
+        signer = hmac_signer(secrets, given, head + call.body)
+        if isinstance(signer, Refused):
+            return signer
+        return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
 
 
 def _signed_head(items: Mapping[str, str], call: Call) -> bytes | None:

@@ -74,7 +74,6 @@ provider = Hubspot(
     "body (v2)",
     id=("json:*.eventId", "json:eventId"),
     type=("json:*.subscriptionType", "json:subscriptionType"),
-    methods=frozenset({"POST", "GET"}),
     setup="In the app's settings: Webhooks, Target URL, exactly the one that this source shows. "
     "The secret is the app's client secret.",
 )

@@ -16,9 +16,10 @@ from typing import Any, Final
 import orjson
 
 from incoming.providers.call import Cause, Refused, Secret
+from incoming.providers.declaration import usable
 from incoming.providers.encoding import as_bytes, decode_bytes
 from incoming.providers.public_key import is_signed_by, load_public_key
-from incoming.providers.timestamp import Tolerance
+from incoming.providers.timestamp import LAST_MOMENT, Tolerance
 
 MAX_TOKEN_LENGTH: Final = 16 * 1024  # characters of a token in a header
 
@@ -72,12 +73,15 @@ def parse_token(
     return Token(fields, payload, fields["alg"], signing_input, signature)
 
 
-def find_signer(token: Token, secrets: Sequence[Secret]) -> Secret | None:
+def find_signer(token: Token, secrets: Sequence[Secret]) -> Secret | Refused:
     """The secret, or the public key kept as one, that the token was signed with."""
-    for secret in secrets:
-        if secret.value and _is_signed(token, secret.value):
+    known = usable(secrets)
+    if not known:
+        return Refused(Cause.SECRET_MISSING)
+    for secret in known:
+        if _is_signed(token, secret.value):
             return secret
-    return None
+    return Refused(Cause.SIGNATURE_MISMATCH)
 
 
 def _is_signed(token: Token, key: str) -> bool:
@@ -118,10 +122,20 @@ def check_issued_at(
 
 
 def moment(claims: Mapping[str, Any], name: str) -> float | None:
+    """A claim that is a moment, in Unix seconds; None where it is none."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    return float(value) if 0 <= value <= LAST_MOMENT else None
+
+
+def read_claims(token: Token, secrets: Sequence[Secret]) -> tuple[Secret, dict[str, Any]] | Refused:
+    """Who signed the token, and the claims that it holds."""
+    signer = find_signer(token, secrets)
+    if isinstance(signer, Refused):
+        return signer
+    claims = as_object(token.payload)
+    return _MALFORMED if claims is None else (signer, claims)
 
 
 def as_object(payload: bytes) -> dict[str, Any] | None:

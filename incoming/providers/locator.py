@@ -29,6 +29,11 @@ _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _ROOT = re.compile(r"<([A-Za-z_][\w.:-]{0,200})[\s/>]", re.ASCII)
 
 
+def header_name(name: str) -> str:
+    """A header's name as a call has it: a server takes underscores and dashes for one."""
+    return name.strip().lower().replace("_", "-")
+
+
 def check_locator(locator: str) -> None:
     """Raise ValueError where this is neither a locator nor a template of locators."""
     for name in _PLACEHOLDER.findall(locator) if "{" in locator else [locator]:
@@ -48,7 +53,7 @@ def locate(call: Call, locator: str, items: Mapping[str, str] | None = None) -> 
     kind, _, name = locator.partition(":")
     match kind:
         case "header":
-            return call.headers.get(name.lower())
+            return call.headers.get(header_name(name))
         case "query":
             return call.query.get(name)
         case "form":

@@ -7,17 +7,16 @@ matter, since digits could be moved from the time to the token and back.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.declaration import Declaration
+from incoming.providers.encoding import as_bytes
 from incoming.providers.locator import as_text
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
-from incoming.providers.timestamp import Tolerance, parse_timestamp
+from incoming.providers.proof import hmac_signer, judge_age, read_signature, read_timestamp
+from incoming.providers.timestamp import Tolerance
 
 _FIELDS: Final = ("timestamp", "token", "signature")
 _TOLERANCE: Final = Tolerance(300, 300)
@@ -36,22 +35,17 @@ class Mailgun(Declaration):
         fields = _signature_fields(call)
         if fields is None:
             return Refused(Cause.SIGNATURE_MISSING)
-        moment, token, signature = fields
-        if len(signature) > MAX_SIGNATURE_LENGTH or not (given := decode_bytes(signature, "hex")):
-            return Refused(Cause.SIGNATURE_MALFORMED)
-        signed_at = parse_timestamp(moment, "s")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        for secret in known:
-            expected = hmac.digest(as_bytes(secret.value), as_bytes(moment + token), "sha256")
-            if hmac.compare_digest(expected, given):
-                tolerance = _TOLERANCE.or_chosen(tolerance_seconds)
-                stale = tolerance.check(signed_at, now=call.received_at)
-                return stale or Verified(secret_id=secret.id, signed_at=signed_at)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        moment, token, text = fields
+        given = read_signature(text, "hex")
+        if isinstance(given, Refused):
+            return given
+        signed_at = read_timestamp(moment, "s")
+        if isinstance(signed_at, Refused):
+            return signed_at
+        signer = hmac_signer(secrets, given, as_bytes(moment + token))
+        if isinstance(signer, Refused):
+            return signer
+        return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
 
 
 def _signature_fields(call: Call) -> list[str] | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.declaration import Declaration
+from incoming.providers.encoding import as_bytes
 from incoming.providers.form import sorted_form
 from incoming.providers.handshake import ok_to
 from incoming.providers.locator import first
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+from incoming.providers.proof import hmac_signer, read_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,24 +24,15 @@ class Mandrill(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        header = call.headers.get("x-mandrill-signature")
-        if not header:
-            return Refused(Cause.SIGNATURE_MISSING)
-        given = decode_bytes(header, "base64") if len(header) <= MAX_SIGNATURE_LENGTH else None
-        if not given:
-            return Refused(Cause.SIGNATURE_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
+        given = read_signature(call.headers.get("x-mandrill-signature"), "base64")
+        if isinstance(given, Refused):
+            return given
         pairs = call.form_pairs
         if pairs is None or (call.body and not pairs):
             return Refused(Cause.SIGNATURE_MISMATCH, "the body is no form")
         message = as_bytes(call.url + sorted_form(pairs, unique=False))
-        for secret in known:
-            expected = hmac.digest(as_bytes(secret.value), message, "sha1")
-            if hmac.compare_digest(expected, given):
-                return Verified(secret_id=secret.id)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        signer = hmac_signer(secrets, given, message, hash="sha1")
+        return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         """The events are JSON in a form field; one call holds up to a thousand."""

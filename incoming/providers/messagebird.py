@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
+from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
 from incoming.providers.jws import (
     as_object,
     check_period,
-    find_signer,
     is_sha256_of,
     moment,
     parse_token,
+    read_claims,
 )
 from incoming.providers.locator import first, kept
 
@@ -43,13 +43,10 @@ class Messagebird(Declaration):
         token = parse_token(header, algorithms=_ALGORITHMS)
         if isinstance(token, Refused):
             return token
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        signer = find_signer(token, known)
-        claims = as_object(token.payload)
-        if signer is None or claims is None:
-            return Refused(Cause.SIGNATURE_MISMATCH)
+        signed = read_claims(token, secrets)
+        if isinstance(signed, Refused):
+            return signed
+        signer, claims = signed
         if refusal := _check_claims(claims, call):
             return refusal
         leeway = _LEEWAY_SECONDS if tolerance_seconds is None else tolerance_seconds

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
+from incoming.providers.declaration import Declaration
 from incoming.providers.handshake import as_json, challenge
 from incoming.providers.jws import (
-    as_object,
     check_issued_at,
     check_period,
-    find_signer,
     moment,
     parse_token,
+    read_claims,
 )
 from incoming.providers.timestamp import FIVE_MINUTES
 
@@ -42,13 +41,10 @@ class Monday(Declaration):
         token = parse_token(text.strip(), algorithms=("HS256",))
         if isinstance(token, Refused):
             return token
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        signer = find_signer(token, known)
-        claims = as_object(token.payload)
-        if signer is None or claims is None:
-            return Refused(Cause.SIGNATURE_MISMATCH)
+        signed = read_claims(token, secrets)
+        if isinstance(signed, Refused):
+            return signed
+        signer, claims = signed
         audience = claims.get("aud")
         if audience and audience not in (call.url, call.url.partition("?")[0]):
             return Refused(Cause.SIGNATURE_MISMATCH, "claim aud")

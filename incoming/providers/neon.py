@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
+from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
 from incoming.providers.jws import find_signer, parse_token
-from incoming.providers.timestamp import Tolerance, parse_timestamp
+from incoming.providers.proof import judge_age, read_timestamp
+from incoming.providers.timestamp import Tolerance
 
 _TOLERANCE: Final = Tolerance(300, 300)
 
@@ -30,22 +31,17 @@ class Neon(Declaration):
         if not header:
             return Refused(Cause.SIGNATURE_MISSING)
         text = call.headers.get("x-neon-timestamp")
-        if text is None:
-            return Refused(Cause.TIMESTAMP_MISSING)
-        signed_at = parse_timestamp(text, "ms")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
+        signed_at = read_timestamp(text, "ms")
+        if isinstance(signed_at, Refused):
+            return signed_at
         payload = as_bytes(f"{text}.") + _base64url(call.body)
         token = parse_token(header, algorithms=("EdDSA",), detached=_base64url(payload))
         if isinstance(token, Refused):
             return token
-        if not usable(secrets):
-            return Refused(Cause.SECRET_MISSING)
         signer = find_signer(token, secrets)
-        if signer is None:
-            return Refused(Cause.SIGNATURE_MISMATCH)
-        stale = _TOLERANCE.or_chosen(tolerance_seconds).check(signed_at, now=call.received_at)
-        return stale or Verified(secret_id=signer.id, signed_at=signed_at)
+        if isinstance(signer, Refused):
+            return signer
+        return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
 
 
 def _base64url(value: bytes) -> bytes:

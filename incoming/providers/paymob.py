@@ -6,16 +6,15 @@ under flat names.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.declaration import Declaration
+from incoming.providers.encoding import as_bytes
 from incoming.providers.locator import dig
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+from incoming.providers.proof import hmac_signer, read_signature
 
 _SIGNED_VALUES: Final = (
     "amount_cents",
@@ -51,23 +50,16 @@ class Paymob(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        stated = call.query.get("hmac")
-        if not stated:
-            return Refused(Cause.SIGNATURE_MISSING)
-        given = decode_bytes(stated, "hex") if len(stated) <= MAX_SIGNATURE_LENGTH else None
-        if not given:
-            return Refused(Cause.SIGNATURE_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
+        given = read_signature(call.query.get("hmac"), "hex")
+        if isinstance(given, Refused):
+            return given
         values = [_text(_reader(call)(name)) for name in _SIGNED_VALUES]
-        message = as_bytes("".join(values))
-        for secret in known:
-            expected = hmac.digest(as_bytes(secret.value), message, "sha512")
-            # With no value at all there is nothing that was signed for this call.
-            if hmac.compare_digest(expected, given) and message:
-                return Verified(secret_id=secret.id)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        signer = hmac_signer(secrets, given, as_bytes("".join(values)), hash="sha512")
+        if isinstance(signer, Refused):
+            return signer
+        if not any(values):  # then there is nothing that was signed for this call
+            return Refused(Cause.SIGNATURE_MISMATCH)
+        return Verified(secret_id=signer.id)
 
 
 def _reader(call: Call) -> Callable[[str], Any]:

@@ -21,10 +21,10 @@ from cryptography.x509.oid import NameOID
 from incoming.providers import pinned
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.encoding import as_bytes
+from incoming.providers.proof import judge_age, read_signature, read_timestamp
 from incoming.providers.public_key import is_signed_by, load_public_key
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
-from incoming.providers.timestamp import UNBOUNDED, parse_timestamp
+from incoming.providers.timestamp import UNBOUNDED
 
 CERTIFICATE_HOST: Final = r"(?:[a-z0-9-]+\.)+paypal\.com"
 _ALGORITHM: Final = "SHA256withRSA"
@@ -40,21 +40,17 @@ class Paypal(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        header = call.headers.get("paypal-transmission-sig")
-        if not header:
-            return Refused(Cause.SIGNATURE_MISSING)
-        signature = decode_bytes(header, "base64") if len(header) <= MAX_SIGNATURE_LENGTH else None
+        signature = read_signature(call.headers.get("paypal-transmission-sig"), "base64")
+        if isinstance(signature, Refused):
+            return signature
         url = call.headers.get("paypal-cert-url", "")
-        if not signature or call.headers.get("paypal-auth-algo") != _ALGORITHM:
-            return Refused(Cause.SIGNATURE_MALFORMED)
+        if call.headers.get("paypal-auth-algo") != _ALGORITHM:
+            return Refused(Cause.SIGNATURE_MALFORMED, "another algorithm")
         if not pinned.is_pinned(url, CERTIFICATE_HOST):
             return Refused(Cause.SIGNATURE_MALFORMED, "the certificate is not on paypal.com")
-        text = call.headers.get("paypal-transmission-time")
-        if text is None:
-            return Refused(Cause.TIMESTAMP_MISSING)
-        signed_at = parse_timestamp(text, "iso")
-        if signed_at is None:
-            return Refused(Cause.TIMESTAMP_MALFORMED)
+        signed_at = read_timestamp(call.headers.get("paypal-transmission-time"), "iso")
+        if isinstance(signed_at, Refused):
+            return signed_at
         certificates, webhooks = _sorted_out(secrets)
         if not webhooks:
             return Refused(Cause.SECRET_MISSING, "the webhook's id is not set")
@@ -64,9 +60,7 @@ class Paypal(Declaration):
         for webhook in webhooks:
             message = as_bytes(self.signed_text(call, webhook.value))
             if any(_fits(key, message, signature) for key in keys):
-                tolerance = UNBOUNDED.or_chosen(tolerance_seconds)
-                stale = tolerance.check(signed_at, now=call.received_at)
-                return stale or Verified(secret_id=webhook.id, signed_at=signed_at)
+                return judge_age(webhook, signed_at, call, UNBOUNDED, tolerance_seconds)
         return Refused(Cause.SIGNATURE_MISMATCH)
 
     def signed_text(self, call: Call, webhook_id: str) -> str:

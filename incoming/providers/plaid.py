@@ -19,9 +19,9 @@ from incoming.providers.declaration import Declaration, usable
 from incoming.providers.jws import (
     as_object,
     check_issued_at,
-    find_signer,
     is_sha256_of,
     parse_token,
+    read_claims,
 )
 from incoming.providers.public_key import load_public_key
 from incoming.providers.timestamp import Tolerance
@@ -61,10 +61,10 @@ class Plaid(Declaration):
             keys = _fetched(token.key_id, known, (options or {}).get("environment", "production"))
             if not keys:
                 return Refused(Cause.KEY_UNAVAILABLE)
-        signer = find_signer(token, keys)
-        claims = as_object(token.payload)
-        if signer is None or claims is None:
-            return Refused(Cause.SIGNATURE_MISMATCH)
+        signed = read_claims(token, keys)
+        if isinstance(signed, Refused):
+            return signed
+        signer, claims = signed
         if not is_sha256_of(claims.get("request_body_sha256"), call.body):
             return Refused(Cause.SIGNATURE_MISMATCH, "the body is not the one that was signed")
         tolerance = _TOLERANCE.or_chosen(tolerance_seconds)

@@ -20,10 +20,10 @@ from incoming.providers.encoding import (
     key_bytes,
 )
 from incoming.providers.locator import check_locator, first, locate
+from incoming.providers.proof import MAX_SIGNATURE_LENGTH, judge_age
 from incoming.providers.public_key import ALGORITHMS, is_signed_by, load_public_key
 from incoming.providers.timestamp import FIVE_MINUTES, UNITS, Tolerance, parse_timestamp
 
-MAX_SIGNATURE_LENGTH: Final = 8192  # characters; a longer header is refused before it is read
 MAX_CANDIDATES: Final = 32  # HMACs compared in one call: the message is hashed once for them all
 MAX_PUBLIC_KEY_CANDIDATES: Final = 4  # a public key hashes the message anew for each signature
 MAX_GROUPS: Final = 4  # `t=…,v1=…` groups in one header; each has its own message
@@ -145,11 +145,9 @@ class Recipe(Declaration):
         if isinstance(fitting, Refused):
             return fitting
         # The age is judged after the signature, so that "too old" is said of a true signature only.
-        if signed_at is not None:
-            tolerance = self.tolerance.or_chosen(tolerance_seconds)
-            if stale := tolerance.check(signed_at, now=call.received_at):
-                return stale
-        return Verified(secret_id=fitting.id, signed_at=signed_at)
+        if signed_at is None:
+            return Verified(secret_id=fitting.id)
+        return judge_age(fitting, signed_at, call, self.tolerance, tolerance_seconds)
 
     def _signature_texts(self, call: Call) -> list[str]:
         found = [value for name in self.signature_headers if (value := call.headers.get(name))]

@@ -12,7 +12,7 @@ from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
 from incoming.providers.encoding import as_bytes
 from incoming.providers.locator import as_text, locate, walk
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+from incoming.providers.proof import MAX_SIGNATURE_LENGTH
 
 
 def fitting_secret(token: bytes, secrets: Sequence[Secret]) -> Secret | None:

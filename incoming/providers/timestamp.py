@@ -9,6 +9,7 @@ from typing import Final
 
 from incoming.providers.call import Cause, Refused
 
+LAST_MOMENT: Final = 253_402_300_799  # Unix seconds, the end of year 9999: no date is later
 UNITS: Final = ("s", "ms", "iso", "any")
 
 _DIGITS = re.compile(r"\d{1,16}", re.ASCII)
@@ -32,7 +33,8 @@ def parse_timestamp(text: str, unit: str) -> float | None:
             return None
     if not _DIGITS.fullmatch(text):
         return None
-    return int(text) / 1000 if unit == "ms" else float(text)
+    seconds = int(text) / 1000 if unit == "ms" else float(text)
+    return seconds if seconds <= LAST_MOMENT else None
 
 
 @dataclass(frozen=True, slots=True)

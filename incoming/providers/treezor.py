@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, decode_bytes
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+from incoming.providers.declaration import Declaration
+from incoming.providers.proof import hmac_signer, read_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +24,14 @@ class Treezor(Declaration):
     ) -> Verified | Refused:
         payload = call.json if isinstance(call.json, dict) else {}
         stated = payload.get("object_payload_signature")
-        if not isinstance(stated, str) or not stated:
-            return Refused(Cause.SIGNATURE_MISSING)
-        given = decode_bytes(stated, "base64") if len(stated) <= MAX_SIGNATURE_LENGTH else None
+        given = read_signature(stated if isinstance(stated, str) else None, "base64")
+        if isinstance(given, Refused):
+            return given
         message = as_php_writes(payload.get("object_payload"))
-        if not given or message is None:
+        if message is None:
             return Refused(Cause.SIGNATURE_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        for secret in known:
-            expected = hmac.digest(as_bytes(secret.value), message, "sha256")
-            if hmac.compare_digest(expected, given):
-                return Verified(secret_id=secret.id)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        signer = hmac_signer(secrets, given, message)
+        return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
 
 
 def as_php_writes(value: Any) -> bytes | None:

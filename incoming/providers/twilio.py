@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
+from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes, decode_bytes
 from incoming.providers.form import sorted_form
-from incoming.providers.recipe import MAX_SIGNATURE_LENGTH
+from incoming.providers.proof import hmac_signer, read_signature
 
 _PORTS: Final = {"https": 443, "http": 80}
 
@@ -32,27 +32,15 @@ class Twilio(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        header = call.headers.get("x-twilio-signature")
-        if not header:
-            return Refused(Cause.SIGNATURE_MISSING)
-        given = decode_bytes(header, "base64") if len(header) <= MAX_SIGNATURE_LENGTH else None
-        if not given:
-            return Refused(Cause.SIGNATURE_MALFORMED)
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
+        given = read_signature(call.headers.get("x-twilio-signature"), "base64")
+        if isinstance(given, Refused):
+            return given
         form = _signed_form(call)
         if form is None:
             return Refused(Cause.SIGNATURE_MISMATCH, "the body is not covered by the signature")
         messages = [as_bytes(url + form) for url in (without_port(call.url), with_port(call.url))]
-        for secret in known:
-            key = as_bytes(secret.value)
-            if any(
-                hmac.compare_digest(hmac.digest(key, message, "sha1"), given)
-                for message in messages
-            ):
-                return Verified(secret_id=secret.id)
-        return Refused(Cause.SIGNATURE_MISMATCH)
+        signer = hmac_signer(secrets, given, *messages, hash="sha1")
+        return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
 
 
 def _signed_form(call: Call) -> str | None:

@@ -1,4 +1,7 @@
-"""Walmart Marketplace: method, path, time and the body's hash, on a line each."""
+"""Walmart Marketplace: method, path, time and the body's hash, on a line each.
+
+Its headers are `WM_SEC.…`; the underscore arrives as a dash.
+"""
 
 from incoming.providers.recipe import Recipe
 
@@ -6,10 +9,10 @@ provider = Recipe(
     name="walmart",
     label="Walmart Marketplace",
     docs="https://developer.walmart.com/us-marketplace/docs/security-and-authenticity",
-    signature_headers=("wm_sec.signature",),
+    signature_headers=("wm-sec.signature",),
     encoding="base64",
     message="{method}\n{path_query}\n{timestamp}\n{body_sha256}",
-    timestamp="header:wm_sec.timestamp",
+    timestamp="header:wm-sec.timestamp",
     type=("json:source.eventType", "json:eventType"),
     setup="Subscribe this URL through the Notifications API with HMAC authentication and the "
     "secret of this source. Walmart waits three seconds.",

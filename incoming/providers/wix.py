@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
-from incoming.providers.declaration import Declaration, usable
+from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
 from incoming.providers.jws import (
     Token,
     as_object,
     check_issued_at,
     check_period,
-    find_signer,
     parse_token,
+    read_claims,
 )
 from incoming.providers.locator import kept
 from incoming.providers.timestamp import Tolerance
@@ -40,13 +40,10 @@ class Wix(Declaration):
         token = _token(call)
         if isinstance(token, Refused):
             return token
-        known = usable(secrets)
-        if not known:
-            return Refused(Cause.SECRET_MISSING)
-        signer = find_signer(token, known)
-        claims = as_object(token.payload)
-        if signer is None or claims is None:
-            return Refused(Cause.SIGNATURE_MISMATCH)
+        signed = read_claims(token, secrets)
+        if isinstance(signed, Refused):
+            return signed
+        signer, claims = signed
         stale = check_period(claims, now=call.received_at, leeway_seconds=_LEEWAY_SECONDS)
         if stale:
             return stale

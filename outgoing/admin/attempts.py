@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import Q
 
 from outgoing.models import Attempt
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Custom, Panel
 from webhooks_project.admin.values import (
     EMPTY,
@@ -25,6 +25,7 @@ from webhooks_project.admin.values import (
     milliseconds,
     moment,
     moment_column,
+    value_column,
 )
 
 OUTCOME_COLOURS = {Attempt.Outcome.SUCCEEDED: "success", Attempt.Outcome.FAILED: "danger"}
@@ -108,14 +109,15 @@ class AttemptAdmin(HistoryAdmin):
     )  # fmt: skip
     panels: ClassVar = [attempt_panel]
     started = moment_column("Started", "started_at")
+    cause_word = value_column("Cause", "cause")
     list_display = (
         "started", "event_type", "subscription", "number", "outcome_label", "status_code",
-        "cause", "duration", "worker",
+        "cause_word", "duration", "worker",
     )  # fmt: skip
     list_filter = (
-        ("outcome", ChoicesFilter),
-        ("cause", ChoicesFilter),
-        ("trigger", ChoicesFilter),
+        ("outcome", ValuesFilter),
+        ("cause", ValuesFilter),
+        ("trigger", ValuesFilter),
         ("delivery__subscription", RelatedFilter),
         ("delivery__account", RelatedFilter),
         ("started_at", PeriodFilter),
@@ -125,7 +127,7 @@ class AttemptAdmin(HistoryAdmin):
     search_help_text = "Id of the attempt, of its delivery or of its event (evt_…), or a worker"
     date_hierarchy = "started_at"
     ordering = ("-started_at",)
-    fields = ("delivery_link", "event_link", "subscription_link", "cause", "detail")
+    fields = ("delivery_link", "event_link", "subscription_link", "cause_word", "detail")
 
     def find(self, term: str) -> Q:
         key = id_in(term)
@@ -162,6 +164,6 @@ class AttemptAdmin(HistoryAdmin):
         return link_to(attempt.delivery.subscription)
 
 
-def answer_of(status_code: int | None, cause: str) -> Any:
+def answer_of(status_code: int | None, cause: str) -> str:
     """`503 status_5xx`: what a delivery or an attempt came to."""
     return " ".join(str(part) for part in (status_code, cause) if part) or EMPTY

@@ -16,10 +16,10 @@ from subscriptions.models import Subscription
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button, may_press
 from webhooks_project.admin.filters import (
-    ChoicesFilter,
     PeriodFilter,
     RelatedFilter,
     TextChoiceFilter,
+    ValuesFilter,
 )
 from webhooks_project.admin.panels import Custom, Panel, Texts
 from webhooks_project.admin.values import (
@@ -35,6 +35,7 @@ from webhooks_project.admin.values import (
     moment_column,
     pretty_json,
     text_block,
+    value_column,
 )
 
 Status = Delivery.Status
@@ -79,15 +80,16 @@ class DeliveryAdmin(HistoryAdmin):
     deferred = ("event__data", "event__not_matched")
     panels: ClassVar = [attempts_of_delivery, data_of_delivery]
     created = moment_column("Created", "created_at")
+    trigger_word = value_column("Trigger", "trigger")
     delivered = moment_column("Delivered", "delivered_at")
     list_display = (
         "created", "event_type", "status_label", "subscription_name", "attempt_count", "answer",
         "webhook_id", "delivered",
     )  # fmt: skip
     list_filter = (
-        ("status", ChoicesFilter),
+        ("status", ValuesFilter),
         CauseFilter,
-        ("trigger", ChoicesFilter),
+        ("trigger", ValuesFilter),
         ("subscription", RelatedFilter),
         ("account", RelatedFilter),
         ("created_at", PeriodFilter),
@@ -107,7 +109,7 @@ class DeliveryAdmin(HistoryAdmin):
             "Progress",
             {
                 "fields": (
-                    "trigger", "attempt_count", "answer", "next_attempt", "replay_link",
+                    "trigger_word", "attempt_count", "answer", "next_attempt", "replay_link",
                     "created", "delivered",
                 )
             },
@@ -126,8 +128,10 @@ class DeliveryAdmin(HistoryAdmin):
         variant="primary",
         question="It is carried again from the start of the retry schedule, with the same "
         "webhook-id and a fresh timestamp and signature.",
-        is_possible=lambda delivery: delivery.status != Status.DELIVERING
-        and delivery.subscription.status != Subscription.Status.ARCHIVED,
+        is_possible=lambda delivery: (
+            delivery.status != Status.DELIVERING
+            and delivery.subscription.status != Subscription.Status.ARCHIVED
+        ),
     )
     def redeliver(self, delivery: Delivery) -> str:
         services.redeliver_one(delivery=delivery)

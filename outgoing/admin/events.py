@@ -68,14 +68,15 @@ def not_matched_of_event(event: Event) -> Panel:
         subscription = known.get(key) if key else None
         name = link_to(subscription) if subscription else str(item.get("subscription", EMPTY))
         rows.append([name, str(item.get("reason", EMPTY))])
-    return Table(
-        "Heard, and yet not delivered to", ["Subscription", "Reason"], rows, empty="None."
-    )
+    return Table("Heard, and yet not delivered to", ["Subscription", "Reason"], rows, empty="None.")
 
 
 def data_of_event(event: Event) -> Panel:
     data = bytes(event.data)
-    blocks = [text_block("Indented", pretty_json(data)), bytes_block("As stored", data, is_open=False)]
+    blocks = [
+        text_block("Indented", pretty_json(data)),
+        bytes_block("As stored", data, is_open=False),
+    ]
     return Texts("Data", blocks)
 
 

@@ -12,7 +12,7 @@ from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Replay
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button
-from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Panel, Table
 from webhooks_project.admin.values import (
     capped_count,
@@ -58,7 +58,7 @@ class ReplayAdmin(HistoryAdmin):
         "subscription", "progress",
     )  # fmt: skip
     list_filter = (
-        ("status", ChoicesFilter),
+        ("status", ValuesFilter),
         ("account", RelatedFilter),
         ("subscription", RelatedFilter),
         ("created_at", PeriodFilter),

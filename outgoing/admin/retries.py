@@ -7,8 +7,8 @@ from django.db.models import Q
 
 from outgoing.models import Retry
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter
-from webhooks_project.admin.values import column, id_in, link_to, moment_column
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
+from webhooks_project.admin.values import column, id_in, link_to, moment_column, value_column
 
 
 @admin.register(Retry)
@@ -16,9 +16,10 @@ class RetryAdmin(HistoryAdmin):
     deferred = ("delivery__event__data", "delivery__event__not_matched")
     due = moment_column("Due", "due_at")
     created = moment_column("Created", "created_at")
-    list_display = ("due", "event_type", "subscription", "number", "cause", "created")
+    cause_word = value_column("Cause", "cause")
+    list_display = ("due", "event_type", "subscription", "number", "cause_word", "created")
     list_filter = (
-        ("cause", ChoicesFilter),
+        ("cause", ValuesFilter),
         ("delivery__subscription", RelatedFilter),
         ("delivery__account", RelatedFilter),
         ("due_at", PeriodFilter),
@@ -28,7 +29,15 @@ class RetryAdmin(HistoryAdmin):
     search_help_text = "Id of a delivery, of its event (evt_…) or of its subscription"
     date_hierarchy = "due_at"
     ordering = ("due_at",)
-    fields = ("due", "number", "cause", "delivery_link", "event_link", "subscription_link", "created")
+    fields = (
+        "due",
+        "number",
+        "cause_word",
+        "delivery_link",
+        "event_link",
+        "subscription_link",
+        "created",
+    )
 
     def find(self, term: str) -> Q:
         key = id_in(term)

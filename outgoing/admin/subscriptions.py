@@ -60,6 +60,4 @@ def attempts_of_subscription(subscription: Subscription) -> Panel:
     ]
     headers = ["Started", "Event", "Number", "Outcome", "Answer", "Duration"]
     url = list_of("outgoing.attempt", delivery__subscription__id__exact=subscription.pk)
-    return Table(
-        "Last attempts", headers, rows, empty="None yet.", more=link(url, "All attempts")
-    )
+    return Table("Last attempts", headers, rows, empty="None yet.", more=link(url, "All attempts"))

@@ -186,17 +186,15 @@ class ApiKeyAdmin(HistoryAdmin):
 
 
 def memberships_of_user(user: User) -> Panel:
-    rows = [
-        [link_to(row.account), row.role] for row in user.memberships.select_related("account")
-    ]
+    rows = [[link_to(row.account), row.role] for row in user.memberships.select_related("account")]
     return Table("Accounts", ["Account", "Role"], rows, empty="In no account.")
 
 
 @admin.register(User)
-class UserAdmin(_UserAdmin, HubAdmin):
+class UserAdmin(_UserAdmin, HubAdmin):  # type: ignore[misc]  # get_form of the stubs
     """Who may come in. Only a superuser decides who else is one, and what anybody may do."""
 
-    form = UserChangeForm
+    form = UserChangeForm  # type: ignore[assignment]  # generic in the stubs
     add_form = UserCreationForm
     last_seen = moment_column("Last login", "last_login")
     change_password_form = AdminPasswordChangeForm
@@ -231,4 +229,3 @@ class GroupAdmin(DjangoGroupAdmin, HubAdmin):
 
     list_display = ("name",)
     history_view = options.ModelAdmin.history_view
-

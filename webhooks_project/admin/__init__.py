@@ -56,4 +56,3 @@ class HeartbeatAdmin(HistoryAdmin):
             return label("free")
         is_silent = clock.now() - row.beat_at > SILENT_AFTER
         return label("silent" if is_silent else "alive", {"silent": "danger", "alive": "success"})
-

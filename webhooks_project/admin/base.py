@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
     from django.core.paginator import Paginator as InfinitePaginator
 
-    _ModelAdmin = ModelAdmin[Any]
+    class _ModelAdmin(ModelAdmin[Any]):
+        def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]: ...
+
     _ChangeList = ChangeList
 else:
     from unfold.admin import ModelAdmin as _ModelAdmin
@@ -35,6 +37,8 @@ else:
 
 class HubChangeList(_ChangeList):
     """A list that does not read the columns which it does not show."""
+
+    model_admin: HubAdmin
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
@@ -59,7 +63,6 @@ class HubAdmin(_ModelAdmin):
     has_history: ClassVar[bool] = True
 
     show_facets = ShowFacets.NEVER
-    show_full_result_count = False
     list_per_page = 50
     list_filter_submit = True
     list_fullwidth = True
@@ -184,6 +187,7 @@ class HistoryAdmin(HubAdmin):
 
     # Counting a long history would take longer than reading a page of it.
     paginator = InfinitePaginator
+    show_full_result_count = False
     has_history = False
     sortable_by = ()
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 
     from webhooks_project.admin.base import HubAdmin
+
+    ActionVariant: Any
 else:
     from unfold.enums import ActionVariant
 
@@ -84,7 +86,7 @@ def button(
             "short_description": title,
             "url_path": method.__name__.replace("_", "-"),
             "icon": icon,
-            "variant": _variant(variant),
+            "variant": ActionVariant(variant),
             "attrs": {},
             ATTRIBUTE: described,
         }.items():
@@ -178,7 +180,3 @@ def _page(
         "opts": model_admin.opts,
         "original": row,
     }
-
-
-def _variant(name: Variant) -> Any:
-    return name if TYPE_CHECKING else ActionVariant(name)

@@ -54,8 +54,8 @@ def _steps(shown: list[int], first: date, last: date) -> Iterator[list[int]]:
             if (first.year, first.month) <= (shown[0], month) <= (last.year, last.month):
                 yield [*shown, month]
     elif len(shown) == 2 and 1 <= shown[1] <= 12:
-        for day in range(1, calendar.monthrange(*shown)[1] + 1):
-            if first <= date(*shown, day) <= last:
+        for day in range(1, calendar.monthrange(shown[0], shown[1])[1] + 1):
+            if first <= date(shown[0], shown[1], day) <= last:
                 yield [*shown, day]
 
 

@@ -23,7 +23,15 @@ else:
 
     _ModelForm = forms.ModelForm
 
-__all__ = ["Checkboxes", "LinesField", "NumberInput", "Select", "ServiceForm", "TextInput", "Textarea"]
+__all__ = [
+    "Checkboxes",
+    "LinesField",
+    "NumberInput",
+    "Select",
+    "ServiceForm",
+    "TextInput",
+    "Textarea",
+]
 
 
 class ServiceForm(_ModelForm):

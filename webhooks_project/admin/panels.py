@@ -74,7 +74,9 @@ def secrets_table(title: str, secrets: Iterable[_SealedSecret]) -> Table:
         ]
         for secret in secrets
     ]
-    return Table(title, ["Ends in", "State", "Created", "Valid until"], rows, empty="There is none.")
+    return Table(
+        title, ["Ends in", "State", "Created", "Valid until"], rows, empty="There is none."
+    )
 
 
 def shown_end(secret: _SealedSecret) -> str:

@@ -52,6 +52,16 @@ def moment_column(title: str, name: str) -> Callable[[Any, Any], str]:
     return show
 
 
+def value_column(title: str, name: str) -> Callable[[Any, Any], str]:
+    """A column or field that shows a choice by its value, which is the word everywhere else."""
+
+    @column(title)
+    def show(model_admin: Any, row: Any) -> str:
+        return str(getattr(row, name) or EMPTY)
+
+    return show
+
+
 def milliseconds(value: float | None) -> str:
     """`12.3 ms`, `4.56 s`."""
     if value is None:
@@ -59,7 +69,7 @@ def milliseconds(value: float | None) -> str:
     return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"
 
 
-def label(text: str, colours: Mapping[str, str] | None = None) -> str:
+def label(text: str, colours: Mapping[Any, str] | None = None) -> str:
     """A coloured label; `colours` gives success, danger, warning, info or primary for a text."""
     if not text:
         return EMPTY
@@ -75,7 +85,8 @@ def page_of(model: str, pk: object) -> str:
 def list_of(model: str, **filters: object) -> str:
     """The path of a list, filtered."""
     path = reverse(f"admin:{model.replace('.', '_')}_changelist")
-    return f"{path}?{urlencode(filters)}" if filters else path
+    given = {name: str(value) for name, value in filters.items()}
+    return f"{path}?{urlencode(given)}" if given else path
 
 
 def capped_count(rows: QuerySet[Any]) -> str:

@@ -107,6 +107,19 @@ _PROTOCOLS = {
 }
 
 
+class _Handed:
+    """A socket on its way to libcurl, which keeps a copy of the descriptor; ours ends here."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._descriptor = opened.detach()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
 class _Transfer:
     """One reusable libcurl handle and what it has received so far."""
 
@@ -153,7 +166,7 @@ class _Transfer:
         ):
             self._forbidden = str(target[0]) if isinstance(target, tuple) else "not an IP address"
             return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+        return _Handed(socket.socket(family, kind, protocol))
 
     def _on_header(self, line: bytes) -> int | None:
         self._header_bytes += len(line)

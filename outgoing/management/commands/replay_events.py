@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -65,9 +65,12 @@ class Command(BaseCommand):
 
 
 def _moment(text: str) -> datetime:
-    moment = parse_datetime(text)
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
     if moment is None:
-        raise ValueError(f"{text} is no ISO 8601 moment")
+        raise ArgumentTypeError(f"{text!r} is no ISO 8601 moment such as 2026-01-31T12:00")
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 

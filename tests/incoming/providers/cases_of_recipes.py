@@ -125,12 +125,12 @@ def _walmart() -> Case:
         digest = hashlib.sha256(body).hexdigest()
         text = f"POST\n/in/src_1?a=1&b=%20\n{stamp}\n{digest}"
         headers = {
-            "wm_sec.timestamp": stamp,
-            "wm_sec.signature": based(mac(secret.encode(), text.encode())),
+            "wm-sec.timestamp": stamp,
+            "wm-sec.signature": based(mac(secret.encode(), text.encode())),
         }
         return call(headers, body, url=url, at=at)
 
-    return Case(sign=sign, header="wm_sec.signature", past=300, future=300, stamped=True)
+    return Case(sign=sign, header="wm-sec.signature", past=300, future=300, stamped=True)
 
 
 def _nmi() -> Case:

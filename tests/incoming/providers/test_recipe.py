@@ -23,6 +23,7 @@ from .cases import BODY, NOW, URL, based, call, mac, seconds
     ("locator", "value"),
     [
         ("header:X-Id", "h1"),
+        ("header:X_ID", "h1"),
         ("header:x-none", None),
         ("query:a", "1"),
         ("json:data.0.id", "j1"),
@@ -155,6 +156,8 @@ def test_a_secret_becomes_a_key_or_none_but_never_an_empty_one(
         ("-1", "s", None),
         ("1.5", "s", None),
         ("1_0", "s", None),
+        ("253402300799", "s", 253_402_300_799.0),
+        ("253402300800", "s", None),
         ("１", "s", None),
         ("", "s", None),
     ],
