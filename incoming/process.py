@@ -32,6 +32,7 @@ SWEEP_SECONDS: Final = 5.0
 # After a failure, seconds to the next try; then the receipt is dead until a person takes it up.
 RETRY_SECONDS: Final = (5, 60, 300, 1_800, 7_200)
 DATABASE_PAUSE_SECONDS: Final = 0.5
+FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def run_processing_pump(place: Place) -> int:
@@ -94,7 +95,10 @@ def _process_one(receipt_id: UUID, token: UUID) -> None:
 
 @transaction.atomic
 def _process(ids: Collection[UUID], token: UUID) -> None:
-    receipts = list(Receipt.objects.held_by(token, ids).select_for_update().select_related(None))
+    # In the order of their arrival, so that their events are in it too.
+    receipts = list(
+        Receipt.objects.held_by(token, ids).select_for_update().order_by("received_at", "pk")
+    )
     if len(receipts) < len(ids):
         raise ClaimLost
     sources = Source.objects.in_bulk({receipt.source_id for receipt in receipts})
@@ -209,9 +213,9 @@ def data_of(receipt: Receipt) -> bytes:
     Bytes that are no UTF-8 come as `{"base64": …}`.
     """
     body = bytes(receipt.body)
-    media_type = orjson.loads(bytes(receipt.headers)).get("content-type", "")
-    if "x-www-form-urlencoded" in media_type:
-        form = Call(receipt.method, "", {}, body, 0).form
+    content_type = orjson.loads(bytes(receipt.headers)).get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() in FORM_TYPES:
+        form = Call(receipt.method, "", {"content-type": content_type}, body, 0).form
         if form:
             return orjson.dumps(form)
     try:

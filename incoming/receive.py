@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ from django import db
 from django.conf import settings
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.csrf import csrf_exempt
 from django_ratelimit.core import get_usage
 
 from incoming.models import Receipt
@@ -28,6 +28,7 @@ from incoming.sources import KnownSource, source_by_token
 from webhooks_project.lib import clock
 from webhooks_project.lib.client_address import client_address, in_networks
 from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.sql import insert_instance
 from webhooks_project.queues import wake
 
 log = structlog.get_logger(__name__)
@@ -42,11 +43,13 @@ STATUS_OF: Final = {
     Cause.PAYLOAD_UNPARSABLE: 400,
     Cause.HANDSHAKE_REFUSED: 403,
 }  # every other cause is a failed proof: 401, which some providers' checks insist on
+PATH_PREFIX: Final = "/in/"
 MEDIA_TYPES: Final = frozenset(
     {
         "application/json",
         "application/x-www-form-urlencoded",
         "application/xml",
+        "multipart/form-data",
         "text/json",
         "text/plain",
         "text/xml",
@@ -66,7 +69,20 @@ class Arrival:
     request_id: str
 
 
-@csrf_exempt
+def door(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware that answers ingest URLs before sessions, CSRF and the rest would look at them."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        path = request.path_info
+        if path.startswith(PATH_PREFIX) and "/" not in path[len(PATH_PREFIX) :]:
+            return receive(request, path[len(PATH_PREFIX) :])
+        return get_response(request)
+
+    return middleware
+
+
 def receive(request: HttpRequest, token: str) -> HttpResponse:
     """Answer one call to an ingest URL. A 2xx means that the receipt is committed."""
     try:
@@ -121,7 +137,8 @@ def _read_body(request: HttpRequest, limit: int) -> bytes | None:
     read itself.
     """
     length = request.META.get("CONTENT_LENGTH") or ""
-    if length.isascii() and length.isdigit() and int(length) > limit:
+    # Python reads no number of thousands of digits, and this one is a stranger's.
+    if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > limit):
         return None
     chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
     stream = request.META["wsgi.input"] if chunked and not length else request
@@ -196,7 +213,14 @@ def _over_rate(request: HttpRequest, group: str, value: str, per_minute: int) ->
     # A cache of each process's own sees only that process's share of the calls.
     own_cache = not settings.REDIS_URL
     limit = max(1, per_minute // settings.WEB_PROCESSES) if own_cache else per_minute
-    usage = get_usage(request, group=group, key=lambda *_: value, rate=(limit, 60), increment=True)
+    try:
+        usage = get_usage(
+            request, group=group, key=lambda *_: value, rate=(limit, 60), increment=True
+        )
+    except Exception as error:
+        # With the cache down webhooks are still received; its client's errors are of no one family.
+        log.warning("the rate was not counted", error=str(error)[:200])
+        return None
     if usage is None or not usage["should_limit"]:
         return None
     request.retry_after = max(1, usage["time_left"])  # type: ignore[attr-defined]
@@ -210,16 +234,16 @@ def _store(arrival: Arrival, verdict: Verified) -> HttpResponse:
     receipt.signed_at = clock.from_unix(verdict.signed_at)
     receipt.next_attempt_at = receipt.received_at
     try:
-        receipt.save(force_insert=True)
+        insert_instance(receipt)
     except IntegrityError:
-        return _store_duplicate(receipt)
+        return _store_duplicate(arrival, receipt)
     wake("processing")
     log.info("receipt accepted", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
              type=receipt.type, body_bytes=len(arrival.call.body))  # fmt: skip
-    return _answer(200, {"status": "accepted", "receipt": str(receipt.pk)})
+    return _acknowledge(arrival, receipt)
 
 
-def _store_duplicate(receipt: Receipt) -> HttpResponse:
+def _store_duplicate(arrival: Arrival, receipt: Receipt) -> HttpResponse:
     """The provider's id is known: keep the repeat as one, and answer well so that it stops."""
     first = (
         Receipt.objects.filter(source_id=receipt.source_id, external_id=receipt.external_id)
@@ -229,14 +253,21 @@ def _store_duplicate(receipt: Receipt) -> HttpResponse:
     )
     if first is None:
         raise IntegrityError("the receipt was not stored, and no earlier one stands in its way")
-    receipt.status = Receipt.Status.DUPLICATE
+    receipt.status = Receipt.Status.DUPLICATE.value
     receipt.next_attempt_at = None
     same_body = bytes(first[1]) == bytes(receipt.body_sha256)
     receipt.detail = f"repeats {first[0]}" + ("" if same_body else ", with another body")
-    receipt.save(force_insert=True)
+    insert_instance(receipt)
     log.info("receipt is a duplicate", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
              repeats_id=str(first[0]), same_body=same_body)  # fmt: skip
-    return _answer(200, {"status": "duplicate", "receipt": str(receipt.pk)})
+    return _acknowledge(arrival, receipt)
+
+
+def _acknowledge(arrival: Arrival, receipt: Receipt) -> HttpResponse:
+    answer = arrival.source.provider.acknowledge(arrival.call)
+    if answer is not None:
+        return _given(answer)
+    return _answer(200, {"status": str(receipt.status), "receipt": str(receipt.pk)})
 
 
 def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | Refused:
@@ -245,8 +276,12 @@ def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | R
     if answer.learned_secret:
         learn_secret(source_id=arrival.source.id, secret=answer.learned_secret)
     receipt = _receipt(arrival, Receipt.Status.HANDSHAKE, Identity())
-    receipt.save(force_insert=True)
+    insert_instance(receipt)
     log.info("handshake answered", receipt_id=str(receipt.pk), source_id=str(receipt.source_id))
+    return _given(answer)
+
+
+def _given(answer: Answer) -> HttpResponse:
     return HttpResponse(
         answer.body,
         status=answer.status,
@@ -261,18 +296,25 @@ def _receipt(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Re
         id=new_id(),
         account_id=arrival.source.account_id,
         source_id=arrival.source.id,
-        status=status,
+        status=status.value,
         external_id=_storable(identity.external_id),
         type=_storable(identity.type),
         method=call.method,
         query=_storable(call.url.partition("?")[2]),
-        headers=orjson.dumps(call.headers),
+        headers=_headers_text(call.headers),
         body=call.body,
         body_sha256=hashlib.sha256(call.body).digest(),
         remote_address=arrival.remote_address,
         request_id=arrival.request_id,
         received_at=clock.from_unix(call.received_at),
     )
+
+
+def _headers_text(headers: Mapping[str, str]) -> bytes:
+    try:
+        return orjson.dumps(headers)
+    except orjson.JSONEncodeError:
+        return orjson.dumps({_storable(name): _storable(text) for name, text in headers.items()})
 
 
 def _storable(text: str) -> str:

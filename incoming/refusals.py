@@ -11,7 +11,7 @@ from django.db.models import F
 
 from incoming.models import Receipt, RefusalCount
 from incoming.providers import Refused
-from webhooks_project.lib.sql import update_returning
+from webhooks_project.lib.sql import insert_instance, update_returning
 
 KEPT_PER_HOUR: Final = 100  # of a source and a cause; an attack fills the counter, not the disk
 KEPT_BODY_BYTES: Final = 64 * 1024
@@ -43,8 +43,8 @@ def record_refusal(
     )
     count = int(rows[0][0])
     if receipt is not None and count <= KEPT_PER_HOUR:
-        receipt.cause = refused.cause
+        receipt.cause = refused.cause.value
         receipt.detail = refused.detail[:500]
         receipt.body = bytes(receipt.body)[:KEPT_BODY_BYTES]
-        receipt.save(force_insert=True)
+        insert_instance(receipt)
     return count

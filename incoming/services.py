@@ -66,7 +66,9 @@ def create_source(
     text = secret or new_secret()
     SourceSecret.objects.create(source=source, secret=text)
     for position, route in enumerate(routes):
-        Route.objects.create(source=source, position=position, **route)
+        made = Route(source=source, position=position, **route)
+        _check_route(made)
+        made.save(force_insert=True)
     journal.record_change(
         account_id=account.pk, action="source.created", subject=source, after=_shown(source)
     )
@@ -80,7 +82,7 @@ def change_source(*, source: Source, **changes: Any) -> Source:
     for name, value in changes.items():
         setattr(source, name, value)
     _check(source)
-    source.save(update_fields=list(changes) or None)
+    source.save(update_fields=list(changes))
     journal.record_change(
         account_id=source.account_id,
         action="source.changed",

@@ -57,6 +57,8 @@ def source_by_token(token: str) -> KnownSource | None:
     known = _known.get(token)
     if known is not None and time.monotonic() - known.loaded_at <= FRESH_SECONDS:
         return known
+    if "\x00" in token:  # PostgreSQL refuses the question itself
+        return None
     source = Source.objects.prefetch_related("secrets").filter(token=token).first()
     if source is None or source.provider not in PROVIDERS:
         _known.pop(token, None)

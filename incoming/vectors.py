@@ -140,7 +140,10 @@ def _differences(answer: Answer, expected: Mapping[str, Any]) -> Iterator[str]:
         yield f"content type {answer.content_type!r}, should be {wanted!r}"
     given = {name.lower(): value for name, value in answer.headers.items()}
     for name, value in expected.get("headers", {}).items():
-        if given.get(name.lower()) != value:
+        if name.lower() == "content-type":
+            if not answer.content_type.startswith(value):
+                yield f"content type {answer.content_type!r}, should be {value!r}"
+        elif given.get(name.lower()) != value:
             yield f"header {name} is {given.get(name.lower())!r}, should be {value!r}"
 
 

@@ -31,6 +31,7 @@ from webhooks_project.pumps import POLL_SECONDS, Place
 log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 400
+ACTIVE: Final = Subscription.Status.ACTIVE.value
 RECORD_ROWS: Final = 200  # written together at most
 RECORD_SECONDS: Final = 0.05  # and this late at most
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
@@ -67,10 +68,10 @@ class DeliveryPump:
         While the database is away, what is under way goes on and its results are kept. Returns
         how many attempts were recorded.
         """
-        going_on = True
-        while going_on:
+        while True:
             try:
-                going_on = self._place.goes_on()
+                if not self._place.goes_on():
+                    break
                 self._sweep()
                 self._claim()
                 self._turn()
@@ -131,17 +132,30 @@ class DeliveryPump:
             released = Delivery.objects.release_expired(clock.now())
             if released:
                 log.warning("claims of a lost worker released", count=released)
+            self._notice_changes()
             if Delivery.objects.filter(status=Delivery.Status.HELD).exists():
                 Delivery.objects.restore_held(clock.now(), CLAIM_ROWS)
                 Delivery.objects.cancel_archived(CLAIM_ROWS)
 
+    def _notice_changes(self) -> None:
+        """Go by what subscriptions are now, also for what was claimed a while ago."""
+        waiting = self._lines.waiting()
+        if not waiting:
+            return
+        self._endpoints.reload(waiting)
+        for subscription_id in waiting:
+            if self._endpoints.get(subscription_id).status != Subscription.Status.ACTIVE:
+                self._put_aside(self._lines.withdraw(subscription_id))
+
     def _claim(self) -> None:
-        if time.monotonic() < self._claim_after or self._lines.startable >= conf.in_flight():
+        if time.monotonic() < self._claim_after or not self._lines.wants(Delivery.Lane.FIRST):
             return
         now = clock.now()
         full = self._lines.full()
         found = False
         for lane in Delivery.objects.lanes_due(now):
+            if not self._lines.wants(lane):
+                continue
             claims = Delivery.objects.claim(
                 now=now, lane=lane, limit=CLAIM_ROWS, except_subscriptions=full
             )
@@ -157,11 +171,12 @@ class DeliveryPump:
         unsendable: list[Work] = []
         for claim in claims:
             message = messages.get(claim.event_id)
-            if message is None or not self._endpoints.knows(claim.subscription_id):
+            endpoint = self._endpoints.find(claim.subscription_id)
+            if message is None or endpoint is None:
                 self._close_claim(claim.token)  # deleted with its account meanwhile
                 continue
             work = Work(claim=claim, lane=lane, message=message)
-            if self._endpoints.get(claim.subscription_id).status == Subscription.Status.ACTIVE:
+            if endpoint.status == ACTIVE:
                 self._lines.add(work)
             else:
                 unsendable.append(work)
@@ -199,10 +214,8 @@ class DeliveryPump:
             endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
             work.timestamp = int(time.time())
-            if work.message.data is None:
-                work.message.data = bytes(
-                    Event.objects.values_list("data", flat=True).get(pk=work.claim.event_id)
-                )
+            if work.message.data is None and not self._read_data(work):
+                continue
             failed = (
                 self._outbound.start(_request(work, endpoint), work)
                 if endpoint.keys
@@ -210,6 +223,22 @@ class DeliveryPump:
             )
             if failed is not None:
                 self._end(work, failed)
+
+    def _read_data(self, work: Work) -> bool:
+        """Read a large event's data; False where it was deleted with its account meanwhile."""
+        found = Event.objects.filter(pk=work.claim.event_id).values_list("data", flat=True)
+        try:
+            data = found.first()
+        except (db.OperationalError, db.InterfaceError):
+            self._lines.ended(work)
+            self._lines.add(work)  # its turn comes again
+            raise
+        if data is None:
+            self._lines.ended(work)
+            self._close_claim(work.claim.token)
+            return False
+        work.message.data = bytes(data)
+        return True
 
     def _end(self, work: Work, response: Response) -> None:
         self._lines.ended(work)
@@ -248,7 +277,6 @@ class DeliveryPump:
         self._recorded += stored
         if stored < len(results):
             log.warning("results of lost claims dropped", count=len(results) - stored)
-
 
     def _record_one(self, result: Result) -> int:
         for attempt in (result, result.without_answer()):

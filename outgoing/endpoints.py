@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -19,9 +19,12 @@ log = structlog.get_logger(__name__)
 FRESH_SECONDS: Final = 1.0  # how late the engine may notice that a subscription was changed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Endpoint:
-    """Where and how to deliver. `keys` is empty where no secret could be opened."""
+    """Where and how to deliver. `keys` is empty where no secret could be opened.
+
+    One object for each subscription: reading it anew changes the fields of the one there is.
+    """
 
     subscription_id: UUID
     account_id: UUID
@@ -47,8 +50,12 @@ class Endpoints:
             for key in subscription_ids
             if key not in self._known or now - self._known[key].loaded_at > FRESH_SECONDS
         }
-        if not stale:
-            return
+        if stale:
+            self.reload(stale)
+
+    def reload(self, stale: Collection[UUID]) -> None:
+        """Read the facts for these anew, in two queries."""
+        now = time.monotonic()
         keys: dict[UUID, list[bytes]] = {}
         for row in SigningSecret.objects.filter(subscription__in=stale).valid(clock.now()):
             try:
@@ -56,20 +63,26 @@ class Endpoints:
             except (CannotDecrypt, ValueError) as error:
                 log.error("signing secret unreadable", secret=str(row.pk), error=str(error))
         for subscription in Subscription.objects.filter(pk__in=stale):
-            self._known[subscription.pk] = Endpoint(
-                subscription_id=subscription.pk,
-                account_id=subscription.account_id,
-                url=subscription.url,
-                status=subscription.status,
-                timeout_seconds=subscription.timeout_seconds,
-                max_in_flight=subscription.max_in_flight,
-                keys=tuple(keys.get(subscription.pk, ())),
-                loaded_at=now,
-            )
+            facts = {
+                "url": subscription.url,
+                "status": subscription.status,
+                "timeout_seconds": subscription.timeout_seconds,
+                "max_in_flight": subscription.max_in_flight,
+                "keys": tuple(keys.get(subscription.pk, ())),
+                "loaded_at": now,
+            }
+            known = self._known.get(subscription.pk)
+            if known is None:
+                self._known[subscription.pk] = Endpoint(
+                    subscription_id=subscription.pk, account_id=subscription.account_id, **facts
+                )
+            else:
+                for name, value in facts.items():
+                    setattr(known, name, value)
 
-    def knows(self, subscription_id: UUID) -> bool:
-        """Whether there is such a subscription, as far as was loaded."""
-        return subscription_id in self._known
+    def find(self, subscription_id: UUID) -> Endpoint | None:
+        """The endpoint, or None where there is no such subscription as far as was loaded."""
+        return self._known.get(subscription_id)
 
     def get(self, subscription_id: UUID) -> Endpoint:
         """The facts loaded last."""

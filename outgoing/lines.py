@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Final
 from uuid import UUID
 
@@ -22,9 +21,10 @@ from outgoing.payload import envelope
 from outgoing.querysets import Claim
 
 FIRSTS_BEFORE_AGAIN: Final = 3
+FIRST: Final = Delivery.Lane.FIRST.value
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Message:
     """An event as the deliveries of one claim share it. `data` is None where it is large and not
     yet read."""
@@ -33,16 +33,35 @@ class Message:
     occurred_at: datetime
     correlation_id: str
     data: bytes | None
+    _body: bytes = b""
 
-    @cached_property
+    @property
     def body(self) -> bytes:
-        """The bytes to send."""
-        if self.data is None:
-            raise ValueError("the event's data is not read yet")
-        return envelope(type=self.type, occurred_at=self.occurred_at, data=self.data)
+        """The bytes to send, made once."""
+        if not self._body:
+            if self.data is None:
+                raise ValueError("the event's data is not read yet")
+            self._body = envelope(type=self.type, occurred_at=self.occurred_at, data=self.data)
+        return self._body
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Line:
+    """What waits for one subscription. `cap`: how many attempts it may have under way."""
+
+    cap: int
+    first: deque[Work] = field(default_factory=deque)
+    again: deque[Work] = field(default_factory=deque)
+    in_flight: int = 0
+    firsts_in_a_row: int = 0
+    has_turn: bool = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self.first) + len(self.again)
+
+
+@dataclass(slots=True, eq=False)
 class Work:
     """A claim with what is needed to send it, and, once it is sent, since when."""
 
@@ -51,18 +70,7 @@ class Work:
     message: Message
     started_at: datetime | None = None
     timestamp: int = 0
-
-
-@dataclass(slots=True)
-class _Line:
-    first: deque[Work] = field(default_factory=deque)
-    again: deque[Work] = field(default_factory=deque)
-    in_flight: int = 0
-    firsts_in_a_row: int = 0
-    has_turn: bool = False
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.again)
+    line: Line | None = None
 
 
 class Lines:
@@ -71,8 +79,8 @@ class Lines:
     def __init__(self, *, capacity: int, cap: Callable[[UUID], int]) -> None:
         self._capacity = capacity
         self._cap = cap
-        self._lines: dict[UUID, _Line] = {}
-        self._turns: deque[UUID] = deque()
+        self._lines: dict[UUID, Line] = {}
+        self._turns: deque[Line] = deque()
         self._in_flight = 0
         self._again_in_flight = 0
 
@@ -83,47 +91,102 @@ class Lines:
 
     @property
     def startable(self) -> int:
-        """How much could be started now, were there no limit but each subscription's own."""
-        return sum(
-            min(len(line), self._cap(key) - line.in_flight) for key, line in self._lines.items()
+        """How much of what waits could be started now, within every limit."""
+        again_room = self._again_room
+        first = again = newcomers = newcomers_again = 0
+        for line in self._lines.values():
+            own = line.cap - line.in_flight
+            if own <= 0:
+                continue
+            first += min(len(line.first), own)
+            again += min(len(line.again), own)
+            if not line.in_flight:
+                newcomers += bool(line.first)
+                newcomers_again += not line.first and bool(line.again)
+        newcomers += min(newcomers_again, again_room)
+        return min(first + min(again, again_room), newcomers + max(0, self._shared_room))
+
+    def wants(self, lane: int) -> bool:
+        """Whether there is room for more of a lane than waits: what waits and may not be started
+        now must not keep others from being claimed."""
+        if self.startable >= self._capacity - self._in_flight:
+            return False
+        return lane == FIRST or self._again_room > sum(
+            min(len(line.again), max(0, line.cap - line.in_flight)) for line in self._lines.values()
         )
 
     def add(self, work: Work) -> None:
         """Put claimed work at the end of its subscription's line."""
-        line = self._lines.setdefault(work.claim.subscription_id, _Line())
-        (line.first if work.lane == Delivery.Lane.FIRST else line.again).append(work)
-        self._give_turn(work.claim.subscription_id, line)
+        subscription_id = work.claim.subscription_id
+        cap = self._cap(subscription_id)
+        line = self._lines.get(subscription_id)
+        if line is None:
+            line = self._lines[subscription_id] = Line(cap)
+        line.cap = cap
+        work.line = line
+        (line.first if work.lane == FIRST else line.again).append(work)
+        self._give_turn(line)
 
     def take(self) -> Work | None:
         """The next work to start now, or None. Counts as under way until `ended`."""
         if self._in_flight >= self._capacity:
             return None
         for _ in range(len(self._turns)):
-            subscription_id = self._turns.popleft()
-            line = self._lines[subscription_id]
+            line = self._turns.popleft()
             line.has_turn = False
             work = self._take_from(line)
-            self._give_turn(subscription_id, line)
             if work is not None:
                 line.in_flight += 1
                 self._in_flight += 1
-                self._again_in_flight += work.lane == Delivery.Lane.AGAIN
+                self._again_in_flight += work.lane != FIRST
+            self._give_turn(line)
+            if work is not None:
                 return work
         return None
 
     def ended(self, work: Work) -> None:
         """The work is no longer under way."""
-        line = self._lines[work.claim.subscription_id]
+        line = work.line
+        if line is None:
+            raise ValueError("the work never stood in a line")
         line.in_flight -= 1
         self._in_flight -= 1
-        self._again_in_flight -= work.lane == Delivery.Lane.AGAIN
-        self._give_turn(work.claim.subscription_id, line)
-        if not line and not line.in_flight:
-            del self._lines[work.claim.subscription_id]
+        self._again_in_flight -= work.lane != FIRST
+        self._give_turn(line)
+        if not line.in_flight and not line.waiting:
+            self._lines.pop(work.claim.subscription_id, None)
 
     def full(self) -> list[UUID]:
-        """Subscriptions with as much waiting as they may have under way: claim no more of them."""
-        return [key for key, line in self._lines.items() if len(line) >= self._cap(key)]
+        """Subscriptions with as much waiting as they may start: claim no more of them."""
+        no_room = self._shared_room <= 0
+        return [
+            key
+            for key, line in self._lines.items()
+            if line.waiting >= line.cap or (no_room and line.waiting and line.in_flight)
+        ]
+
+    def waiting(self) -> list[UUID]:
+        """Subscriptions with something that was not started."""
+        return [key for key, line in self._lines.items() if line.waiting]
+
+    def notice_cap(self, subscription_id: UUID) -> None:
+        """Go by what the subscription may have under way by now."""
+        line = self._lines[subscription_id]
+        line.cap = self._cap(subscription_id)
+        self._give_turn(line)
+
+    def withdraw(self, subscription_id: UUID) -> list[Work]:
+        """Take out what was not started of one subscription."""
+        line = self._lines[subscription_id]
+        rest = [*line.first, *line.again]
+        line.first.clear()
+        line.again.clear()
+        if line.has_turn:
+            self._turns.remove(line)
+            line.has_turn = False
+        if not line.in_flight:
+            del self._lines[subscription_id]
+        return rest
 
     def drain(self) -> list[Work]:
         """Take out everything that was not started."""
@@ -135,16 +198,24 @@ class Lines:
         self._turns.clear()
         return rest
 
-    def _give_turn(self, subscription_id: UUID, line: _Line) -> None:
-        if len(line) and not line.has_turn and line.in_flight < self._cap(subscription_id):
-            line.has_turn = True
-            self._turns.append(subscription_id)
+    @property
+    def _shared_room(self) -> int:
+        """How many more those with something under way may start."""
+        return self._capacity - self._in_flight - self._capacity // 4
 
-    def _take_from(self, line: _Line) -> Work | None:
-        free = self._capacity - self._in_flight
-        if line.in_flight and free <= self._capacity // 4:
+    @property
+    def _again_room(self) -> int:
+        return max(1, self._capacity // 2) - self._again_in_flight
+
+    def _give_turn(self, line: Line) -> None:
+        if not line.has_turn and line.in_flight < line.cap and (line.first or line.again):
+            line.has_turn = True
+            self._turns.append(line)
+
+    def _take_from(self, line: Line) -> Work | None:
+        if line.in_flight >= line.cap or (line.in_flight and self._shared_room <= 0):
             return None
-        may_again = line.again and self._again_in_flight < max(1, self._capacity // 2)
+        may_again = line.again and self._again_room > 0
         if line.first and not (may_again and line.firsts_in_a_row >= FIRSTS_BEFORE_AGAIN):
             line.firsts_in_a_row += 1
             return line.first.popleft()

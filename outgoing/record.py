@@ -83,11 +83,13 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
         for result in stored:
             if isinstance(result.step, GiveUp):
                 _note_exhausted(result)
-    for subscription_id in {
-        result.claim.subscription_id for result in stored if isinstance(result.step, Disable)
-    }:
+    gone = {result.claim.subscription_id for result in stored if isinstance(result.step, Disable)}
+    # Those archived or disabled while the attempt was under way stay as they are.
+    for subscription in Subscription.objects.filter(pk__in=gone).exclude(
+        status__in=[Subscription.Status.DISABLED, Subscription.Status.ARCHIVED]
+    ):
         set_status(
-            subscription=Subscription.objects.get(pk=subscription_id),
+            subscription=subscription,
             status=Subscription.Status.DISABLED,
             reason="the endpoint answered 410 Gone",
         )

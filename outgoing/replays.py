@@ -104,7 +104,9 @@ def run_replay(replay: Replay, progress: Callable[[int], None] = lambda count: N
     A run that was cut off goes on where it stopped: deliveries that this replay has taken already
     are passed over. The attempts follow at the delivery cluster's pace, behind first attempts.
     """
-    Replay.objects.filter(pk=replay.pk).update(status=Replay.Status.RUNNING)
+    Replay.objects.filter(pk=replay.pk).update(
+        status=Replay.Status.RUNNING, error="", finished_at=None
+    )
     try:
         for ids in _batches(replay):
             with transaction.atomic():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,9 +91,12 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     for new in new_events:
         types.setdefault(new.account_id, set()).add(new.type)
     _check_schemas(new_events, texts, types)
-    events = [_event(new, text, now) for new, text in zip(new_events, texts, strict=True)]
-    known = _store(events)
     matches = match_types(types)
+    events = [
+        _event(new, text, matches[new.account_id, new.type], now)
+        for new, text in zip(new_events, texts, strict=True)
+    ]
+    known = _store(events)
     deliveries: dict[UUID, list[Delivery]] = {}
     for event in events:
         if event.pk not in known:
@@ -101,7 +105,6 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
                 for match in matches[event.account_id, event.type]
                 if not match.reason
             ]
-    _note_not_matched([event for event in events if event.pk not in known], matches)
     rows = [row for group in deliveries.values() for row in group]
     Delivery.objects.bulk_create(rows, batch_size=400)
     if any(row.lane is not None for row in rows):
@@ -127,7 +130,10 @@ def _json_text(new: NewEvent) -> bytes:
             text = new.data
         else:
             text = orjson.dumps(new.data)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+            if b"null" in text:
+                # It may stand for a NaN or an infinity, which orjson writes so.
+                json.dumps(new.data, allow_nan=False, default=str)
+    except (TypeError, ValueError) as error:
         raise PayloadNotJson(f"the data is not JSON: {error}") from error
     if len(text) > MAX_EVENT_BYTES:
         raise PayloadTooLarge(f"the data has {len(text)} bytes; {MAX_EVENT_BYTES} are allowed")
@@ -150,7 +156,7 @@ def _check_schemas(
             )
 
 
-def _event(new: NewEvent, text: bytes, now: datetime) -> Event:
+def _event(new: NewEvent, text: bytes, matches: Iterable[Match], now: datetime) -> Event:
     return Event(
         account_id=new.account_id,
         type=new.type,
@@ -160,6 +166,11 @@ def _event(new: NewEvent, text: bytes, now: datetime) -> Event:
         idempotency_key=new.idempotency_key or None,
         correlation_id=new.correlation_id,
         causation_id=new.causation_id,
+        not_matched=[
+            {"subscription": str(match.subscription_id), "reason": match.reason}
+            for match in matches
+            if match.reason
+        ],
     )
 
 
@@ -207,20 +218,6 @@ def _delivery(event: Event, match: Match) -> Delivery:
         next_attempt_at=event.created_at,
         created_at=event.created_at,
     )
-
-
-def _note_not_matched(
-    events: Iterable[Event], matches: dict[tuple[UUID, str], list[Match]]
-) -> None:
-    for event in events:
-        reasons = [
-            {"subscription": str(match.subscription_id), "reason": match.reason}
-            for match in matches[event.account_id, event.type]
-            if match.reason
-        ]
-        if reasons:
-            event.not_matched = reasons
-            event.save(update_fields=["not_matched"])
 
 
 @transaction.atomic

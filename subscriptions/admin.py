@@ -91,7 +91,8 @@ class SubscriptionAdmin(HubAdmin):
     autocomplete_fields = ("account",)
     panels: ClassVar = [signing_secrets]
     created = moment_column("Created", "created_at")
-    list_display = ("name", "status_label", "url", "hears", "account", "created")
+    endpoint = value_column("URL", "url")
+    list_display = ("name", "status_label", "endpoint", "hears", "account", "created")
     list_filter = (
         ("status", ValuesFilter),
         ("account", RelatedFilter),

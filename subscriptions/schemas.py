@@ -32,7 +32,8 @@ def check_payload(schema: Any, payload: Any) -> list[SchemaError]:
     validator = _validator(orjson.dumps(schema))
     return [
         SchemaError(
-            path="".join(f"/{step}" for step in error.instance_path), message=error.message[:500]
+            path="".join(f"/{_escaped(step)}" for step in error.instance_path),
+            message=error.message[:500],
         )
         for error, _ in zip(validator.iter_errors(payload), range(MAX_ERRORS), strict=False)
     ]
@@ -50,6 +51,11 @@ def schemas_in_force(types: Mapping[UUID, Iterable[str]]) -> dict[tuple[UUID, st
         .order_by("version")
     )
     return {(row.event_type.account_id, row.event_type.name): row for row in rows}
+
+
+def _escaped(step: str | int) -> str:
+    """A step of a JSON Pointer (RFC 6901, 3)."""
+    return str(step).replace("~", "~0").replace("/", "~1")
 
 
 @lru_cache(maxsize=512)

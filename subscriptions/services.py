@@ -42,7 +42,6 @@ class NewSubscription:
     secret: str = field(repr=False)
 
 
-@transaction.atomic
 def create_subscription(
     *,
     account: Account,
@@ -61,26 +60,26 @@ def create_subscription(
     _check(url=url, event_types=event_types)
     text = secret or signing.new_secret()
     signing.key_of(text)
-    subscription = Subscription.objects.create(
-        account=account,
-        name=name,
-        url=url,
-        description=description,
-        timeout_seconds=timeout_seconds,
-        max_in_flight=max_in_flight,
-    )
-    _set_event_types(subscription, event_types)
-    SigningSecret.objects.create(subscription=subscription, secret=text)
-    journal.record_change(
-        account_id=account.pk,
-        action="subscription.created",
-        subject=subscription,
-        after=_shown(subscription),
-    )
+    with transaction.atomic():
+        subscription = Subscription.objects.create(
+            account=account,
+            name=name,
+            url=url,
+            description=description,
+            timeout_seconds=timeout_seconds,
+            max_in_flight=max_in_flight,
+        )
+        _set_event_types(subscription, event_types)
+        SigningSecret.objects.create(subscription=subscription, secret=text)
+        journal.record_change(
+            account_id=account.pk,
+            action="subscription.created",
+            subject=subscription,
+            after=_shown(subscription),
+        )
     return NewSubscription(subscription, text)
 
 
-@transaction.atomic
 def change_subscription(
     *, subscription: Subscription, event_types: Collection[str] | None = None, **changes: Any
 ) -> Subscription:
@@ -92,19 +91,20 @@ def change_subscription(
     if unknown:
         raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
     _check(url=changes.get("url"), event_types=event_types)
-    before = _shown(subscription)
-    for name, value in changes.items():
-        setattr(subscription, name, value)
-    subscription.save(update_fields=list(changes) or None)
-    if event_types is not None:
-        _set_event_types(subscription, event_types)
-    journal.record_change(
-        account_id=subscription.account_id,
-        action="subscription.changed",
-        subject=subscription,
-        before=before,
-        after=_shown(subscription),
-    )
+    with transaction.atomic():
+        before = _shown(subscription)
+        for name, value in changes.items():
+            setattr(subscription, name, value)
+        subscription.save(update_fields=list(changes))
+        if event_types is not None:
+            _set_event_types(subscription, event_types)
+        journal.record_change(
+            account_id=subscription.account_id,
+            action="subscription.changed",
+            subject=subscription,
+            before=before,
+            after=_shown(subscription),
+        )
     return subscription
 
 
@@ -183,7 +183,7 @@ def change_event_type(*, event_type: EventType, **changes: Any) -> EventType:
     before = {name: getattr(event_type, name) for name in changes}
     for name, value in changes.items():
         setattr(event_type, name, value)
-    event_type.save(update_fields=list(changes) or None)
+    event_type.save(update_fields=list(changes))
     journal.record_change(
         account_id=event_type.account_id,
         action="event_type.changed",
@@ -227,6 +227,7 @@ def add_schema(*, event_type: EventType, schema: Any, examples: Any = ()) -> Eve
 
 
 def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:
+    # Before the transaction: a name server that hangs must not hold a lock of the database.
     for pattern in event_types or ():
         if not is_pattern(pattern):
             raise EventTypeMalformed(

@@ -1,11 +1,10 @@
-"""The hub's addresses: ingest, API, console, health."""
+"""The hub's addresses, apart from the ingest URLs: those are incoming/receive.py's `door`."""
 
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
 urlpatterns = [
-    path("in/", include("incoming.urls")),
     path("api/", include("webhooks_project.api.urls")),
     path("admin/", admin.site.urls),
     path("", include("monitoring.urls")),

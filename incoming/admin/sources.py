@@ -64,6 +64,12 @@ class SourceForm(ServiceForm):
         help_text="The provider's, where the provider makes it. Left empty, we make one and show "
         "it once.",
     )
+    options = forms.JSONField(
+        initial=dict,
+        required=False,
+        widget=Textarea(attrs={"rows": 2}),
+        help_text="What this provider needs to know: a JSON mapping of names to texts.",
+    )
     allowed_networks = LinesField(
         required=False,
         widget=Textarea(attrs={"rows": 2}),
@@ -74,7 +80,6 @@ class SourceForm(ServiceForm):
         model = Source
         fields = ("account", "name", "provider", *services.CHANGEABLE)
         labels: ClassVar = {"public_url": "Public URL"}
-        widgets: ClassVar = {"options": Textarea(attrs={"rows": 2})}
 
     def clean_options(self) -> Any:
         return self.cleaned_data["options"] or {}

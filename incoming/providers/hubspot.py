@@ -1,14 +1,16 @@
 """HubSpot, three versions; only the newest that the call has is looked at.
 
 v1 and v2 are plain hashes with the client secret in front. v3 has the URL decoded: what HubSpot
-decodes are the characters of its own list, so the URL is tried as it stands and decoded.
+decodes is told in more than one way, so the URL is tried as it stands and decoded.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import unquote
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
@@ -51,17 +53,23 @@ class Hubspot(Declaration):
             if older is None:
                 return Refused(Cause.SIGNATURE_MALFORMED, "unknown signature version")
             return older.verify(call, secrets)
-        verdict = _V3.verify(call, secrets, tolerance_seconds=tolerance_seconds)
-        decoded = decoded_url(call.url)
-        if decoded == call.url or verdict != Refused(Cause.SIGNATURE_MISMATCH):
-            return verdict
-        return _V3.verify(replace(call, url=decoded), secrets, tolerance_seconds=tolerance_seconds)
+        verdict: Verified | Refused = Refused(Cause.SIGNATURE_MISMATCH)
+        for url in _spellings(call.url):
+            verdict = _V3.verify(
+                replace(call, url=url), secrets, tolerance_seconds=tolerance_seconds
+            )
+            if verdict != Refused(Cause.SIGNATURE_MISMATCH):
+                break
+        return verdict
 
 
-def decoded_url(url: str) -> str:
+def _spellings(url: str) -> list[str]:
+    """The URL as it stands, with HubSpot's list of characters decoded, and with all of them."""
+    listed = url
     for encoded, character in _DECODED.items():
-        url = url.replace(encoded, character).replace(encoded.lower(), character)
-    return url
+        listed = listed.replace(encoded, character).replace(encoded.lower(), character)
+    whole = "%3F".join(unquote(piece) for piece in re.split("%3F", url, flags=re.IGNORECASE))
+    return list(dict.fromkeys((url, listed, whole)))
 
 
 provider = Hubspot(

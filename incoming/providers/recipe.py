@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
@@ -36,7 +35,7 @@ _PARTS: Final[dict[str, Callable[[Call], bytes]]] = {
     "body_sha256": lambda call: hashlib.sha256(call.body).hexdigest().encode(),
     "method": lambda call: as_bytes(call.method),
     "url": lambda call: as_bytes(call.url),
-    "path": lambda call: as_bytes(urlsplit(call.url).path),
+    "path": lambda call: as_bytes(_path_query(call.url).partition("?")[0]),
     "path_query": lambda call: as_bytes(_path_query(call.url)),
 }
 
@@ -46,11 +45,11 @@ class Recipe(Declaration):
     """A provider that signs some text made from the call.
 
     Where the signature is: `signature_headers`, the first that is present is read, or with
-    `every_header` all of them; `signature_at`, a locator, where it is in no header. `group`: what
-    separates several complete `t=…,v1=…` signatures. `split`: what separates several signatures,
-    or its `key=value` items. `prefix`: what stands before the signature (`sha256=`, `v1,`); a
-    candidate without it is passed over unless `prefix_optional`. `version_key`: where the header
-    is a list of items, the key of those that hold a signature. `encoding`: see `decode_bytes`.
+    `every_header` all of them. `group`: what separates several complete `t=…,v1=…` signatures.
+    `split`: what separates several signatures, or its `key=value` items. `prefix`: what stands
+    before the signature (`sha256=`, `v1,`); a candidate without it is passed over unless
+    `prefix_optional`. `version_key`: where the header is a list of items, the key of those that
+    hold a signature. `encoding`: see `decode_bytes`.
 
     What is signed: `message`, a template over {body} {body_sha256} {timestamp} {id} {url}
     {method} {path} {path_query} {secret} and any locator in braces.
@@ -65,7 +64,6 @@ class Recipe(Declaration):
 
     signature_headers: tuple[str, ...] = ()
     every_header: bool = False
-    signature_at: str = ""
     group: str = ""
     split: str = ""
     prefix: str = ""
@@ -92,9 +90,8 @@ class Recipe(Declaration):
         ):
             if value not in known:
                 raise ValueError(f"{value!r} is not one of {', '.join(known)}")
-        for locator in (self.timestamp, self.signature_at):
-            if locator:
-                check_locator(locator)
+        if self.timestamp:
+            check_locator(self.timestamp)
         object.__setattr__(self, "_parts", _template(self.message))
         if "timestamp" in self._parts and not self.timestamp:
             raise ValueError("the message holds {timestamp}, but no place of one is given")
@@ -151,9 +148,6 @@ class Recipe(Declaration):
 
     def _signature_texts(self, call: Call) -> list[str]:
         found = [value for name in self.signature_headers if (value := call.headers.get(name))]
-        if not found and self.signature_at:
-            value = locate(call, self.signature_at)
-            found = [value] if value else []
         return found if self.every_header else found[:1]
 
     def _signed_at(self, call: Call, items: Mapping[str, str]) -> float | Refused | None:
@@ -251,8 +245,6 @@ class Recipe(Declaration):
 
     def facts(self) -> Sequence[tuple[str, str]]:
         where = ", ".join(f"`{name}`" for name in self.signature_headers)
-        if self.signature_at:
-            where = f"{where}, else `{self.signature_at}`" if where else f"`{self.signature_at}`"
         facts = [
             ("Signature", f"{'any of ' if self.every_header else ''}{where}{self._form()}"),
             ("Algorithm", self._scheme()),

@@ -38,7 +38,8 @@ class Line:
         head, _, rest = self._buffer.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
         headers = {
-            name.lower(): value.strip() for name, _, value in (item.partition(":") for item in lines)
+            name.lower(): value.strip()
+            for name, _, value in (item.partition(":") for item in lines)
         }
         self._buffer = rest
         length = int(headers.get("content-length", "0"))

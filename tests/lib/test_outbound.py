@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,14 @@ def test_what_is_no_http_url_is_not_sent(url: str) -> None:
     assert (response.status, response.failure) == (None, Failure.INVALID_URL)
 
 
+def test_an_engine_that_has_worked_still_knows_what_is_no_http_url() -> None:
+    with receiver(answer()) as there, engine(max_in_flight=1) as outbound:
+        outbound.start(Request(there.url, [], b"{}", 5), "first")
+        assert finish(outbound)["first"].status == 200
+        outbound.start(Request("ftp://127.0.0.1/", [], b"{}", 5), "second")
+        assert finish(outbound)["second"].failure == Failure.INVALID_URL
+
+
 # --- time -----------------------------------------------------------------------------------------
 
 
@@ -257,6 +266,22 @@ def test_a_receiver_that_says_nothing_is_left_at_the_deadline() -> None:
         assert in_time(began)
     assert (response.status, response.failure) == (None, Failure.TIMEOUT_RESPONSE)
     assert response.total_ms >= DEADLINE * 900
+
+
+def test_a_receiver_that_hangs_on_a_used_connection_has_not_answered() -> None:
+    def script(line: Line) -> None:
+        line.read()
+        line.send(OK)
+        line.read()
+        line.hang()
+
+    with receiver(script) as there, engine() as outbound:
+        outbound.start(Request(there.url, [], b"{}", 5), "first")
+        assert finish(outbound)["first"].status == 200
+        outbound.start(Request(there.url, [], b"{}", DEADLINE), "second")
+        response = finish(outbound)["second"]
+        assert there.connections == 1
+    assert (response.status, response.failure) == (None, Failure.TIMEOUT_RESPONSE)
 
 
 def test_a_receiver_that_drips_its_headers_is_left_at_the_deadline() -> None:
@@ -291,6 +316,21 @@ def test_a_receiver_that_does_not_read_is_left_at_the_deadline() -> None:
         response = send(there.url, body=b"x" * 20_000_000, timeout_seconds=DEADLINE)
         assert in_time(began)
     assert (response.status, response.failure) == (None, Failure.TIMEOUT_RESPONSE)
+
+
+def test_a_receiver_that_takes_no_connection_is_left_at_the_deadline() -> None:
+    with socket.socket() as listener, ExitStack() as queue:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)  # one may wait; the next ones get no answer at all
+        for _ in range(3):
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        began = time.monotonic()
+        port = listener.getsockname()[1]
+        response = send(f"http://127.0.0.1:{port}/", timeout_seconds=DEADLINE)
+        assert in_time(began)
+    assert (response.status, response.failure) == (None, Failure.TIMEOUT_CONNECT)
 
 
 def test_a_receiver_that_hangs_in_the_tls_handshake_is_left_at_the_deadline() -> None:
@@ -332,7 +372,8 @@ def test_reads_64_kib_of_a_body_and_keeps_16() -> None:
 @pytest.mark.parametrize(
     "flood",
     [
-        pytest.param(b"X-Flood: " + b"z" * 900 + b"\r\n", id="many headers"),
+        pytest.param(b"X-Flood: z\r\n", id="many short headers"),
+        pytest.param(b"X-Flood: " + b"z" * 900 + b"\r\n", id="many long headers"),
         pytest.param(b"X-Flood: " + b"z" * 65_000, id="one endless header"),
     ],
 )
@@ -340,13 +381,12 @@ def test_a_header_flood_is_too_large(flood: bytes) -> None:
     def script(line: Line) -> None:
         line.read()
         line.send(b"HTTP/1.1 200 OK\r\n")
-        for _ in range(2000):
-            line.send(flood)
+        for _ in range(200):
+            line.send(flood * 100)
 
     with receiver(script) as there:
         response = send(there.url)
-    assert response.status is None
-    assert response.failure in (Failure.TOO_LARGE, Failure.BAD_RESPONSE)
+    assert (response.status, response.failure) == (None, Failure.TOO_LARGE), response.detail
     assert response.headers == {}
 
 
@@ -404,7 +444,9 @@ def test_connects_to_no_forbidden_address_however_it_is_written(host: str) -> No
     assert "127.0.0.1" in response.detail or "::1" in response.detail
 
 
-def test_judges_the_address_of_each_socket_and_not_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judges_the_address_of_each_socket_and_not_the_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The name was good when it was registered: what counts is where the socket goes."""
     from webhooks_project.lib import outbound as module
 
@@ -504,7 +546,6 @@ def test_trusts_the_certificates_that_the_operator_names(
 
 def test_a_receiver_without_tls_is_a_tls_failure() -> None:
     with receiver(answer(b"HTTP/1.1 400 Bad Request\r\n\r\n", close=True)) as there:
-
         response = send(there.url.replace("http:", "https:"), timeout_seconds=2)
     assert response.status is None
     assert response.failure in (Failure.TLS, Failure.TIMEOUT_TLS)

@@ -66,7 +66,16 @@ FORBIDDEN = {
         "2606:4700::200:5efe:10.0.0.1",
         "2606:4700::5efe:169.254.169.254",
     ],
-    "no address": ["", "localhost", "127.1", "0x7f.0.0.1", "2130706433", "1.2.3.4.5", "1.2.3.256", "]"],
+    "no address": [
+        "",
+        "localhost",
+        "127.1",
+        "0x7f.0.0.1",
+        "2130706433",
+        "1.2.3.4.5",
+        "1.2.3.256",
+        "]",
+    ],
 }
 ALLOWED = [
     "1.1.1.1",
@@ -161,7 +170,7 @@ def test_an_allowed_network_opens_nothing_of_the_other_family(network: str) -> N
 
 @pytest.mark.parametrize("text", ["", "10.0.0.1/8", "10.0.0.0/33", "example.com", "10.0.0.0/8/8"])
 def test_refuses_what_is_no_network(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"network|host bits"):
         parse_networks([text])
 
 
@@ -173,7 +182,12 @@ def test_a_mapped_address_is_judged_like_the_plain_one(address: ipaddress.IPv4Ad
 @given(st.ip_addresses(v=4))
 def test_no_embedding_of_any_address_gets_through(address: ipaddress.IPv4Address) -> None:
     high, low = int(address) >> 16, int(address) & 0xFFFF
-    for text in (f"64:ff9b::{address}", f"::{address}", f"2002:{high:x}:{low:x}::1", f"::ffff:0:{address}"):
+    for text in (
+        f"64:ff9b::{address}",
+        f"::{address}",
+        f"2002:{high:x}:{low:x}::1",
+        f"::ffff:0:{address}",
+    ):
         assert is_forbidden(text)
 
 

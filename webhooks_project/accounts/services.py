@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from webhooks_project.lib import clock
 KEY_PREFIX: Final = "whk"
 SECRET_BYTES: Final = 32
 LAST_USED_STEP: Final = timedelta(minutes=1)  # how exact `last_used_at` is: a write for each step
+
+_KEY = re.compile(rf"{KEY_PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{1,64}})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,12 @@ def revoke_api_key(*, api_key: ApiKey) -> ApiKey:
 
 def authenticate_api_key(text: str) -> ApiKey | None:
     """The key that this text is, if it is one and still valid. Notes when it was used."""
-    scheme, _, rest = text.partition("_")
-    prefix, _, secret = rest.partition("_")
-    if scheme != KEY_PREFIX or not prefix or not secret or len(text) > 128:
+    form = _KEY.fullmatch(text)
+    if form is None:
         return None
+    prefix, secret = form.groups()
     api_key = ApiKey.objects.select_related("account").filter(prefix=prefix).first()
-    given = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    given = hashlib.sha256(secret.encode()).digest()
     if api_key is None or not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
         return None
     now = clock.now()

@@ -188,6 +188,7 @@ class HistoryAdmin(HubAdmin):
     # Counting a long history would take longer than reading a page of it.
     paginator = InfinitePaginator
     show_full_result_count = False
+    list_disable_select_all = True
     has_history = False
     sortable_by = ()
 

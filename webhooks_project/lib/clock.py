@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import overload
 
-from django.utils import timezone
-
 
 def now() -> datetime:
     """The present moment, aware, in UTC."""
-    return timezone.now()
+    return datetime.now(UTC)
 
 
 @overload

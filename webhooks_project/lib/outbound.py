@@ -16,6 +16,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import pycurl
@@ -99,6 +100,7 @@ _FAILURES = {
     pycurl.E_GOT_NOTHING: Failure.RESET,
     pycurl.E_UNSUPPORTED_PROTOCOL: Failure.INVALID_URL,
     pycurl.E_URL_MALFORMAT: Failure.INVALID_URL,
+    100: Failure.TOO_LARGE,  # CURLE_TOO_LARGE: libcurl's own bounds on a head; pycurl has no name
 }
 _PROTOCOLS = {
     pycurl.CURL_HTTP_VERSION_1_0: "HTTP/1.0",
@@ -136,27 +138,32 @@ class _Transfer:
         handle.setopt(pycurl.USERAGENT, user_agent)
         handle.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or bundled_ca_file())
         handle.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
-        handle.setopt(pycurl.HEADERFUNCTION, self._on_header)
         handle.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        # A list's own append is the quickest callback there is; libcurl itself ends a head of more
+        # than 300 KiB, and what is above our bound is judged at the end.
+        self._lines: list[bytes] = []
+        handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        self._set_for = ("", 0)  # the URL and the deadline that the handle has now
 
     def begin(self, request: Request, token: Any) -> pycurl.Curl:
         self.token = token
         self.request = request
-        self._lines: list[bytes] = []
-        self._header_bytes = 0
-        self._head_complete = False
+        self._lines.clear()
         self._chunks: list[bytes] = []
         self._kept_bytes = 0
         self._body_bytes = 0
-        self._too_large = False
         self._forbidden = ""
         handle = self.handle
         timeout_ms = int(request.timeout_seconds * 1000)
-        handle.setopt(pycurl.URL, request.url)
+        if (request.url, timeout_ms) != self._set_for:
+            handle.setopt(pycurl.URL, request.url)
+            handle.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+            handle.setopt(
+                pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000)
+            )
+            self._set_for = (request.url, timeout_ms)
         handle.setopt(pycurl.HTTPHEADER, request.headers)
         handle.setopt(pycurl.POSTFIELDS, request.body)
-        handle.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-        handle.setopt(pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000))
         return handle
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
@@ -168,20 +175,18 @@ class _Transfer:
             return pycurl.SOCKET_BAD
         return _Handed(socket.socket(family, kind, protocol))
 
-    def _on_header(self, line: bytes) -> int | None:
-        self._header_bytes += len(line)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._too_large = True
-            return -1
-        if line.startswith(b"HTTP/"):  # also after a 1xx block
-            self._lines = [line]
-            self._head_complete = False
-        elif self._head_complete:
-            pass  # a trailer
-        elif line in (b"\r\n", b"\n"):
-            self._head_complete = True
-        else:
-            self._lines.append(line)
+    def _head(self) -> list[bytes] | None:
+        """The lines of the final response's head; None unless the blank line that ends it came.
+
+        A 1xx block before it and trailers after it are left out.
+        """
+        lines = self._lines
+        start = max(
+            (index for index, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0
+        )
+        for index in range(start, len(lines)):
+            if lines[index] in (b"\r\n", b"\n"):
+                return lines[start + 1 : index]
         return None
 
     def _on_body(self, chunk: bytes) -> int | None:
@@ -208,9 +213,15 @@ class _Transfer:
             protocol=_PROTOCOLS.get(getinfo(pycurl.INFO_HTTP_VERSION), ""),
         )
         status = getinfo(pycurl.RESPONSE_CODE)
-        if self._head_complete and status >= 200 and not self._too_large:
+        too_large = sum(map(len, self._lines)) > MAX_HEADER_BYTES
+        head = self._head()
+        if head is not None and status >= 200 and not too_large:
             response.status = status
-            response.headers = _parse_headers(self._lines)
+            response.headers = _parse_headers(head)
+            return response
+        if too_large:
+            response.failure = Failure.TOO_LARGE
+            response.detail = f"more than {MAX_HEADER_BYTES} bytes of headers"
             return response
         response.failure = self._failure(errno, response)
         response.detail = self._forbidden or message or "the response head was cut short"
@@ -219,17 +230,20 @@ class _Transfer:
     def _failure(self, errno: int, response: Response) -> Failure:
         if self._forbidden and response.connect_ms is None:
             return Failure.FORBIDDEN_ADDRESS
-        if self._too_large:
-            return Failure.TOO_LARGE
         if errno in _TLS_ERRORS:
             return Failure.TLS
+        sent = self.handle.getinfo(pycurl.REQUEST_SIZE) > 0
         if errno == pycurl.E_OPERATION_TIMEDOUT:
+            if sent:  # on a connection used before there are no other times to go by
+                return Failure.TIMEOUT_RESPONSE
             if response.connect_ms is None:
                 return Failure.TIMEOUT_CONNECT
             secure = self.request is not None and self.request.url.startswith("https:")
             if secure and response.tls_ms is None:
                 return Failure.TIMEOUT_TLS
             return Failure.TIMEOUT_RESPONSE
+        if errno == pycurl.E_UNSUPPORTED_PROTOCOL and sent:
+            return Failure.BAD_RESPONSE  # what came is no HTTP/1 or 2
         return _FAILURES.get(errno, Failure.BAD_RESPONSE)
 
 
@@ -326,11 +340,14 @@ def _ms(seconds: float) -> float | None:
 def _parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
     """Header lines as a mapping with lower-case names; a repeated name is joined by a comma."""
     headers: dict[str, str] = {}
-    for line in lines[1:]:
-        name, separator, value = line.decode("latin-1").partition(":")
-        if not separator:
-            continue
-        key = name.strip().lower()
-        text = value.strip()
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    for line in lines:
+        name, value = _parse_header(line)
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers.pop("", None)
     return headers
+
+
+@lru_cache(maxsize=1024)  # receivers send the same few lines with every answer
+def _parse_header(line: bytes) -> tuple[str, str]:
+    name, separator, value = line.decode("latin-1").partition(":")
+    return (name.strip().lower(), value.strip()) if separator else ("", "")

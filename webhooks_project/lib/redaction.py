@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 MASK: Final = "[redacted]"
@@ -15,7 +16,12 @@ _SECRET_NAME = re.compile(
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers with the value of every one that may hold a secret or a proof masked."""
-    return {name: MASK if _SECRET_NAME.search(name) else value for name, value in headers.items()}
+    return {name: MASK if _is_secret(name) else value for name, value in headers.items()}
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def last_four(secret: str) -> str:

@@ -46,9 +46,7 @@ class Command(BaseCommand):
         with Progress(disable=not self.stdout.isatty()) as progress:
             task = progress.add_task("redelivering", total=replay.planned_count)
             replay = run_replay(replay, lambda count: progress.advance(task, count))
-        self.stdout.write(
-            f"{replay.redelivered_count} deliveries redelivered, replay {replay.pk}"
-        )
+        self.stdout.write(f"{replay.redelivered_count} deliveries redelivered, replay {replay.pk}")
 
     def _say_plan(self, deliveries: Any) -> None:
         rows = (

@@ -84,6 +84,22 @@ def test_a_recipe_that_cannot_work_is_refused_when_it_is_made(parts: dict[str, A
         Recipe(signature_headers=("x",), **parts)
 
 
+@pytest.mark.parametrize(
+    ("url", "path", "path_query"),
+    [
+        ("https://a.example/x/y?a=/b%20c", "/x/y", "/x/y?a=/b%20c"),
+        ("https://a.example//x", "//x", "//x"),
+        ("https://a.example", "/", "/"),
+        ("https://[half/x", "/x", "/x"),
+    ],
+)
+def test_path_and_query_are_signed_as_they_stand(url: str, path: str, path_query: str) -> None:
+    for message, text in (("{path}", path), ("{path_query}", path_query), ("{url}", url)):
+        recipe = Recipe(signature_headers=("x",), message=message)
+        signed = call({"x": mac(b"secret", text.encode()).hex()}, url=url)
+        assert recipe.verify(signed, [Secret(id="s0", value="secret")]) == Verified("s0")
+
+
 # Encodings and keys
 
 

@@ -134,6 +134,10 @@ def test_contentfuls_signed_headers_cannot_be_changed_or_dropped() -> None:
     changed = replace(signed, headers=signed.headers | {"x-contentful-topic": "Entry.delete"})
     names = "x-contentful-signed-headers,x-contentful-timestamp"
     fewer = replace(signed, headers=signed.headers | {"x-contentful-signed-headers": names})
+    listed = signed.headers["x-contentful-signed-headers"]
+    backwards = ", ".join(reversed(listed.upper().split(",")))
+    unsorted = replace(signed, headers=signed.headers | {"x-contentful-signed-headers": backwards})
+    assert cause_of("contentful", unsorted, SECRET) is None
     added = replace(signed, headers=signed.headers | {"x-unsigned": "1"})
     assert cause_of("contentful", changed, SECRET) == Cause.SIGNATURE_MISMATCH
     assert cause_of("contentful", fewer, SECRET) == Cause.SIGNATURE_MISMATCH

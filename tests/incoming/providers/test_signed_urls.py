@@ -126,6 +126,26 @@ def test_hubspots_older_versions_are_told_by_a_header() -> None:
     assert cause_of("hubspot", call(unknown), SECRET) == Cause.SIGNATURE_MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("query", "signed"),
+    [
+        ("a=b%40c", "a=b%40c"),
+        ("a=b%40c%20d", "a=b@c%20d"),
+        ("a=b%40c%20d%3fe", "a=b@c d%3Fe"),
+    ],
+)
+def test_hubspots_url_is_tried_as_it_stands_and_decoded(query: str, signed: str) -> None:
+    stamp = seconds(NOW) + "000"
+    text = f"POST{URL}?{signed}".encode() + BODY + stamp.encode()
+    headers = {
+        "x-hubspot-signature-v3": based(mac(SECRET.encode(), text)),
+        "x-hubspot-request-timestamp": stamp,
+    }
+    assert cause_of("hubspot", call(headers, url=f"{URL}?{query}"), SECRET) is None
+    late = call(headers, url=f"{URL}?{query}", at=NOW + 301)
+    assert cause_of("hubspot", late, SECRET) == Cause.TIMESTAMP_TOO_OLD
+
+
 def test_hubspots_older_signature_does_not_save_a_wrong_newer_one() -> None:
     headers = {
         "x-hubspot-signature": hashlib.sha256(SECRET.encode() + BODY).hexdigest(),

@@ -1,0 +1,262 @@
+"""Every route of the API: how its URL is built, what may be sent to it, and who may.
+
+A route that is not in the table fails `test_every_route_is_in_the_table`: whoever adds one decides
+here which role it needs, and gets the tests of other accounts and of roles with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from analytics.models import Rollup
+from incoming.models import Receipt, RefusalCount, Source
+from monitoring.journal import record_activity, record_change
+from monitoring.models import Activity, AuditEntry
+from outgoing.models import Attempt, Delivery, Event, Replay, Retry
+from subscriptions.models import EventType, Subscription
+from subscriptions.services import add_schema, create_event_type
+from tests.factories import (
+    make_account,
+    make_attempt,
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_retry,
+    make_source,
+    make_subscription,
+)
+from webhooks_project.accounts.models import Account, Role
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+
+VIEWER, DEVELOPER, OPERATOR, ADMIN = Role
+URL = "http://127.0.0.1:8009/hook"
+
+
+@dataclass(frozen=True)
+class World:
+    """One account with one row of everything that the API knows."""
+
+    account: Account
+    subscription: Subscription
+    event_type: EventType
+    event: Event
+    delivery: Delivery
+    attempt: Attempt
+    retry: Retry
+    replay: Replay
+    source: Source
+    receipt: Receipt
+    refusal: RefusalCount
+    activity: Activity
+    audit: AuditEntry
+    rollup: Rollup
+
+    def ids(self) -> dict[str, UUID]:
+        """The key of each row, by the row's name."""
+        return {name: getattr(self, name).pk for name in self.__dataclass_fields__}
+
+
+def make_world(account: Account | None = None) -> World:
+    account = account or make_account()
+    now = clock.now()
+    subscription = make_subscription(account)
+    event_type = create_event_type(account=account, name="order.made")
+    add_schema(event_type=event_type, schema={"type": "object"})
+    event = make_event(account)
+    delivery = make_delivery(event, subscription, status="exhausted", attempt_count=1)
+    waiting = make_delivery(
+        make_event(account), subscription, lane=None, attempt_count=1, trigger="retry"
+    )
+    source = make_source(account)
+    record_activity(account_id=account.pk, kind="test", text="Something was done.")
+    return World(
+        account=account,
+        subscription=subscription,
+        event_type=event_type,
+        event=event,
+        delivery=delivery,
+        attempt=make_attempt(delivery),
+        retry=make_retry(waiting),
+        replay=Replay.objects.create(account=account, since=now, until=now, created_at=now),
+        source=source,
+        receipt=make_receipt(source, status="failed"),
+        refusal=RefusalCount.objects.create(
+            account=account, source=source, hour=now, cause="rate_limited", count=3
+        ),
+        activity=Activity.objects.get(account=account),
+        audit=record_change(account_id=account.pk, action="test", subject=source),
+        rollup=Rollup.objects.create(
+            account=account,
+            subscription=subscription,
+            minute=now.replace(second=0, microsecond=0),
+            attempts=1,
+            first_attempts=1,
+            duration_ms_sum=1,
+            duration_ms_max=1,
+        ),
+    )
+
+
+Body = Callable[[dict[str, UUID]], Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`roles`: the lowest role by method. `bodies`: what a right call sends. `row`: whose rows a
+    list shows, by its name in the world."""
+
+    path: str
+    roles: dict[str, Role]
+    bodies: dict[str, Body] = field(default_factory=dict)
+    row: str = ""
+
+    def url(self, ids: dict[str, UUID]) -> str:
+        return self.path.format(**ids)
+
+    def body(self, method: str, ids: dict[str, UUID]) -> Any:
+        return self.bodies[method](ids) if method in self.bodies else None
+
+
+def reads(path: str, row: str = "", role: Role = VIEWER) -> Route:
+    return Route(path, {"get": role}, row=row)
+
+
+def acts(path: str, role: Role, body: Body = lambda ids: None) -> Route:
+    return Route(path, {"post": role}, {"post": body})
+
+
+def _replay_body(ids: dict[str, UUID]) -> Any:
+    return {"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}
+
+
+ROUTES: Final[dict[str, Route]] = {
+    "source-list": Route(
+        "incoming/sources",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"name": "Made", "provider": "github"}},
+        row="source",
+    ),
+    "source-detail": Route(
+        "incoming/sources/{source}",
+        {"get": VIEWER, "patch": DEVELOPER},
+        {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "source-disable": acts("incoming/sources/{source}/disable", OPERATOR),
+    "source-enable": acts("incoming/sources/{source}/enable", OPERATOR),
+    "source-rotate-secret": acts("incoming/sources/{source}/rotate-secret", DEVELOPER),
+    "source-rotate-token": acts("incoming/sources/{source}/rotate-token", DEVELOPER),
+    "receipt-list": reads("incoming/receipts", "receipt"),
+    "receipt-detail": reads("incoming/receipts/{receipt}"),
+    "receipt-reprocess": acts("incoming/receipts/{receipt}/reprocess", OPERATOR),
+    "refusal-list": reads("incoming/refusals", "refusal"),
+    "event-list": Route(
+        "outgoing/events",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"type": "invoice.paid", "data": {"amount": 1}}},
+        row="event",
+    ),
+    "event-detail": reads("outgoing/events/{event}"),
+    "event-deliveries": reads("outgoing/events/{event}/deliveries"),
+    "delivery-list": reads("outgoing/deliveries", "delivery"),
+    "delivery-detail": reads("outgoing/deliveries/{delivery}"),
+    "delivery-cancel": acts("outgoing/deliveries/{retry}/cancel", OPERATOR),
+    "delivery-redeliver": acts("outgoing/deliveries/{delivery}/redeliver", OPERATOR),
+    "attempt-list": reads("outgoing/attempts", "attempt"),
+    "attempt-detail": reads("outgoing/attempts/{attempt}"),
+    "replay-list": Route(
+        "outgoing/replays",
+        {"get": VIEWER, "post": OPERATOR},
+        {"post": _replay_body},
+        row="replay",
+    ),
+    "replay-detail": reads("outgoing/replays/{replay}"),
+    "replay-run": acts("outgoing/replays/{replay}/run", OPERATOR),
+    "event-type-list": Route(
+        "subscriptions/event-types",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"name": "thing.made"}},
+        row="event_type",
+    ),
+    "event-type-detail": Route(
+        "subscriptions/event-types/{event_type}",
+        {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
+        {"patch": lambda ids: {"description": "Changed"}},
+    ),
+    "event-type-schemas": acts(
+        "subscriptions/event-types/{event_type}/schemas",
+        DEVELOPER,
+        lambda ids: {"schema": {"type": "object"}},
+    ),
+    "subscription-list": Route(
+        "subscriptions",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"name": "Made", "url": URL, "event_types": ["*"]}},
+        row="subscription",
+    ),
+    "subscription-detail": Route(
+        "subscriptions/{subscription}",
+        {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
+        {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "subscription-disable": acts("subscriptions/{subscription}/disable", OPERATOR),
+    "subscription-pause": acts("subscriptions/{subscription}/pause", OPERATOR),
+    "subscription-resume": acts("subscriptions/{subscription}/resume", OPERATOR),
+    "subscription-rotate-secret": acts("subscriptions/{subscription}/rotate-secret", DEVELOPER),
+    "validate-payload": acts(
+        "validation/payload", DEVELOPER, lambda ids: {"schema": {}, "payload": {}}
+    ),
+    "validate-signature": acts(
+        "validation/signature",
+        DEVELOPER,
+        lambda ids: {"source": str(ids["source"]), "headers": {}, "body": ""},
+    ),
+    "validate-url": acts("validation/url", DEVELOPER, lambda ids: {"url": URL}),
+    "retry-list": reads("retry", "retry"),
+    "retry-detail": reads("retry/{retry}"),
+    "activity-list": reads("monitoring/activities", "activity"),
+    "activity-detail": reads("monitoring/activities/{activity}"),
+    "audit-list": reads("monitoring/audit", "audit", ADMIN),
+    "audit-detail": reads("monitoring/audit/{audit}", role=ADMIN),
+    "queues": reads("monitoring/queues"),
+    "rollup-list": reads("analytics/rollups", "rollup"),
+    "overview": reads("analytics/overview"),
+}
+CALLS: Final = [(name, method) for name, route in ROUTES.items() for method in route.roles]
+LISTS: Final = [name for name, route in ROUTES.items() if route.row]
+# Neither shows nor changes a row of any account.
+ROWLESS: Final = frozenset({"queues", "overview", "validate-payload", "validate-url"})
+
+
+def api_patterns() -> Iterator[tuple[str, URLPattern]]:
+    """Every URL pattern under /api/v1/, with its whole regular expression."""
+
+    def walk(patterns: list[Any], before: str) -> Iterator[tuple[str, URLPattern]]:
+        for pattern in patterns:
+            here = before + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern.url_patterns, here)
+            else:
+                yield here, pattern
+
+    found = walk(get_resolver("webhooks_project.urls").url_patterns, "/")
+    return (item for item in found if item[0].startswith("/api/v1/"))
+
+
+def methods_of(pattern: URLPattern) -> set[str]:
+    """The methods, in lower case, that the pattern's view answers beyond HEAD and OPTIONS."""
+    callback: Any = pattern.callback
+    view = getattr(callback, "cls", None) or callback.view_class
+    offered = set(getattr(callback, "actions", None) or view().allowed_methods)
+    allowed = {name.lower() for name in view.http_method_names}
+    return {name.lower() for name in offered} & allowed - {"head", "options"}
+
+
+def no_ids() -> dict[str, UUID]:
+    """Keys that no row has."""
+    return {name: new_id() for name in World.__dataclass_fields__}

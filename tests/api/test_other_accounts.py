@@ -1,0 +1,275 @@
+"""No account sees or changes another's anything, on any route (promise 12)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.urls import resolve
+from django_filters import rest_framework as filters
+
+from outgoing.models import Replay
+from tests.api.calls import ROOT, Answer, Api
+from tests.api.routes import (
+    CALLS,
+    LISTS,
+    ROUTES,
+    ROWLESS,
+    World,
+    api_patterns,
+    make_world,
+    methods_of,
+    no_ids,
+)
+from tests.factories import make_account, make_api_key, make_user
+from webhooks_project.accounts.models import Membership, Role
+from webhooks_project.lib import clock
+
+pytestmark = pytest.mark.django_db
+
+APPS = ("accounts", "subscriptions", "outgoing", "incoming", "monitoring", "analytics")
+CALLERS = ["key", "session"]
+METHODS = ["get", "head", "options", "post", "put", "patch", "delete"]
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world()
+
+
+@pytest.fixture(params=CALLERS)
+def stranger(request: pytest.FixtureRequest) -> Api:
+    """Somebody who may do everything, in an account of their own."""
+    account = make_account()
+    if request.param == "key":
+        return Api(make_api_key(account, Role.ADMIN).text)
+    return Api(user=make_user(account, Role.ADMIN))
+
+
+def everything() -> dict[str, list[Any]]:
+    """Every row of the hub's own tables; what a call may always write is left out."""
+    return {
+        model._meta.label: [
+            [bytes(value) if isinstance(value, memoryview) else value for value in row]
+            for row in model._default_manager.order_by("pk").values_list(
+                *(
+                    item.attname
+                    for item in model._meta.concrete_fields
+                    if item.name not in ("last_used_at", "last_login")
+                )
+            )
+        ]
+        for label in APPS
+        for model in apps.get_app_config(label).get_models()
+    }
+
+
+def without_ids(answer: Answer) -> tuple[int, str]:
+    """An answer in which one id cannot be told from another."""
+    text = re.sub(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", "<id>", answer.text)
+    return answer.status, re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", "<time>", text)
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def test_every_route_is_in_the_table() -> None:
+    found = {pattern.name: methods_of(pattern) for _, pattern in api_patterns()}
+    assert found == {name: set(route.roles) for name, route in ROUTES.items()}
+
+
+def test_every_url_of_the_table_leads_to_its_route() -> None:
+    ids = no_ids()
+    for name, route in ROUTES.items():
+        assert resolve(ROOT + route.url(ids)).url_name == name
+
+
+def test_every_route_with_rows_is_walked(world: World) -> None:
+    """Each list and each route with a key shows its own account's rows to the account itself."""
+    api = Api(make_api_key(world.account, Role.ADMIN).text)
+    for name, route in ROUTES.items():
+        if "get" not in route.roles or name in ROWLESS:
+            continue
+        answer = api.get(route.url(world.ids()))
+        assert answer.status == 200, name
+        mentioned = str(world.account.pk) in answer.text or any(
+            str(key) in answer.text for key in world.ids().values()
+        )
+        assert mentioned, name
+
+
+# --- the walk -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", [name for name in ROUTES if "{" in ROUTES[name].path])
+def test_finds_no_row_of_another_account(
+    world: World, stranger: Api, name: str, method: str
+) -> None:
+    route = ROUTES[name]
+    before = everything()
+    answer = stranger.call(method, route.url(world.ids()), route.body(method, world.ids()))
+    unknown = no_ids()
+    same = stranger.call(method, route.url(unknown), route.body(method, unknown))
+    assert without_ids(answer) == without_ids(same)
+    if method == "options":
+        assert answer.status == 200
+    elif method in route.roles or (method == "head" and "get" in route.roles):
+        assert answer.status == 404
+    else:
+        assert answer.status == 405
+    assert everything() == before
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_no_row_of_another_account(world: World, stranger: Api, name: str) -> None:
+    answer = stranger.get(ROUTES[name].path)
+    assert answer.rows == []
+    assert answer.json["next"] is answer.json["previous"] is None
+    assert not any(str(key) in answer.text for key in world.ids().values())
+
+
+def _filters() -> list[tuple[str, str]]:
+    found = []
+    for _, pattern in api_patterns():
+        view = getattr(pattern.callback, "cls", None)
+        if pattern.name not in LISTS or view is None:
+            continue
+        filterset = filters.DjangoFilterBackend().get_filterset_class(view(), view.queryset)
+        names = list(getattr(view, "filterset_fields", ())) or list(filterset.base_filters)
+        found += [(pattern.name, name) for name in names]
+    return found
+
+
+@pytest.mark.parametrize(("name", "parameter"), _filters())
+def test_no_filter_tells_whether_a_row_of_another_account_exists(
+    world: World, stranger: Api, name: str, parameter: str
+) -> None:
+    key = world.ids().get(parameter, world.source.pk)
+    unknown = no_ids()["source"]
+    answer = stranger.get(f"{ROUTES[name].path}?{parameter}={key}")
+    same = stranger.get(f"{ROUTES[name].path}?{parameter}={unknown}")
+    assert answer.status in (200, 400)
+    assert without_ids(answer) == without_ids(same)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, method in CALLS if method == "post" and name in LISTS]
+)
+def test_creates_nothing_in_another_account(world: World, stranger: Api, name: str) -> None:
+    route = ROUTES[name]
+    before = everything()
+    body = route.body("post", world.ids())
+    answer = stranger.post(route.path, {**body, "account": str(world.account.pk)})
+    same = stranger.post(route.path, {**body, "account": str(no_ids()["account"])})
+    assert answer.errors == {"/account": "does_not_exist"}
+    assert without_ids(answer) == without_ids(same)
+    assert everything() == before
+
+
+def test_replays_nothing_to_a_subscription_of_another_account(world: World, stranger: Api) -> None:
+    body = ROUTES["replay-list"].body("post", world.ids())
+    before = everything()
+    answer = stranger.post("outgoing/replays", {**body, "subscription": str(world.subscription.pk)})
+    same = stranger.post("outgoing/replays", {**body, "subscription": str(no_ids()["event"])})
+    assert answer.errors == {"/subscription": "does_not_exist"}
+    assert without_ids(answer) == without_ids(same)
+    assert everything() == before
+
+
+def test_checks_no_signature_for_a_source_of_another_account(world: World, stranger: Api) -> None:
+    route = ROUTES["validate-signature"]
+    answer = stranger.post(route.path, route.body("post", world.ids()))
+    same = stranger.post(route.path, route.body("post", no_ids()))
+    assert answer.status == 404
+    assert without_ids(answer) == without_ids(same)
+
+
+def test_counts_nothing_of_another_account(world: World, stranger: Api) -> None:
+    answer = stranger.get("analytics/overview")
+    for part in ("receipts", "deliveries", "attempts"):
+        assert answer.json[part] == {}
+    assert answer.json["events"] == 0
+
+
+@pytest.mark.parametrize("name", sorted(ROWLESS))
+def test_routes_without_rows_name_none(world: World, stranger: Api, name: str) -> None:
+    (method,) = ROUTES[name].roles
+    answer = stranger.call(method, ROUTES[name].path, ROUTES[name].body(method, world.ids()))
+    assert answer.status == 200
+    assert not any(str(key) in answer.text for key in world.ids().values())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "subscriptions/{subscription}",
+        "subscriptions/event-types/{event_type}",
+        "incoming/sources/{source}",
+    ],
+)
+def test_a_row_does_not_move_to_another_account(world: World, path: str) -> None:
+    other = make_account()
+    user = make_user(world.account, Role.ADMIN)
+    Membership.objects.create(account=other, user=user, role=Role.ADMIN)
+    before = everything()
+    answer = Api(user=user).patch(path.format(**world.ids()), {"account": str(other.pk)})
+    assert set(answer.errors) == {"/account"}
+    assert everything() == before
+
+
+# --- those who see more than one account ----------------------------------------------------------
+
+
+def test_a_user_sees_each_account_in_its_role(world: World) -> None:
+    """Administrator here, viewer there: there they read and no more."""
+    user = make_user(world.account, Role.VIEWER)
+    Membership.objects.create(account=make_account(), user=user, role=Role.ADMIN)
+    api = Api(user=user)
+    before = everything()
+    for name, method in CALLS:
+        route = ROUTES[name]
+        if name in ROWLESS or name == "validate-signature":
+            continue
+        body = route.body(method, world.ids())
+        if name in LISTS and method == "post":
+            body = {**body, "account": str(world.account.pk)}
+        answer = api.call(method, route.url(world.ids()), body)
+        allowed = route.roles[method] == Role.VIEWER
+        listed = name in LISTS and method == "get"
+        assert answer.status == (200 if allowed or listed else 403), (name, method)
+    assert everything() == before
+
+
+def test_a_user_of_several_accounts_names_the_one_to_create_in(world: World) -> None:
+    user = make_user(world.account, Role.ADMIN)
+    other = make_account()
+    Membership.objects.create(account=other, user=user, role=Role.ADMIN)
+    body = {"type": "a", "data": {}}
+    before = everything()
+    assert Api(user=user).post("outgoing/events", body).errors == {"/account": "invalid"}
+    assert everything() == before
+    answer = Api(user=user).post("outgoing/events", {**body, "account": str(other.pk)})
+    assert (answer.status, answer.json["account"]) == (201, str(other.pk))
+
+
+def test_a_user_of_no_account_sees_nothing(world: World) -> None:
+    api = Api(user=make_user(is_staff=True))
+    for name, method in CALLS:
+        route = ROUTES[name]
+        answer = api.call(method, route.url(world.ids()), route.body(method, world.ids()))
+        assert (answer.status, answer.code) == (403, "permission_denied"), name
+
+
+def test_platform_staff_see_everything(world: World) -> None:
+    hub_wide = Replay.objects.create(
+        since=clock.now(), until=clock.now(), created_at=clock.now(), account=None
+    )
+    api = Api(user=make_user(is_superuser=True))
+    for name in LISTS:
+        assert str(world.ids()[ROUTES[name].row]) in api.get(ROUTES[name].path).text, name
+    assert api.get(f"outgoing/replays/{hub_wide.pk}").status == 200
+    own = Api(make_api_key(world.account, Role.ADMIN).text)
+    assert own.get(f"outgoing/replays/{hub_wide.pk}").status == 404

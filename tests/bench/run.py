@@ -1,0 +1,48 @@
+"""The bench in order: what needs an empty hub comes first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection
+from typing import Final
+
+from django.core.management import call_command
+from django.db import connection
+
+from tests.bench import delivery, idle, ingest, machine
+from tests.bench.report import say, show
+from tests.bench.sink import running_sink
+
+NAMES: Final = ("ingest", *delivery.MARKS, *idle.NAMES)
+
+
+def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
+    """Print the figures of this process's database, and before them, on PostgreSQL, SQLite's.
+
+    Raises NoSink, and CalledProcessError where SQLite's could not be measured.
+    """
+    with running_sink() as sink:
+        if names_machine:
+            show("machine", **machine.describe(sink=sink.kind))
+        if connection.vendor == "postgresql":
+            _measure_on_sqlite(only=only, runs=runs)
+        say(f"== {connection.vendor}")
+        call_command("migrate", interactive=False, verbosity=0)
+        if set(idle.NAMES) & set(only):
+            idle.measure_idle(only=only)
+        if set(delivery.MARKS) & set(only):
+            delivery.measure_delivery(url=sink.url, sink=sink.kind, runs=runs, only=only)
+        if "ingest" in only:
+            ingest.measure_ingest(runs=runs)
+
+
+def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:
+    """In a process of its own: settings name one database for a process's life."""
+    subprocess.run(
+        [sys.executable, sys.argv[0], "bench", f"--only={','.join(only)}", f"--runs={runs}",
+         "--without-machine"],
+        env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+        check=True,
+    )  # fmt: skip

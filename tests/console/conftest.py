@@ -1,0 +1,100 @@
+"""An operator at the console, and one row of everything."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import Model
+from django.test import Client
+
+from analytics.models import Rollup
+from incoming.models import RefusalCount
+from monitoring import journal
+from outgoing.models import Replay
+from subscriptions.models import EventSchema, EventType
+from tests.factories import (
+    make_account,
+    make_api_key,
+    make_attempt,
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_retry,
+    make_source,
+    make_subscription,
+    make_user,
+)
+from webhooks_project.accounts.models import User
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+from webhooks_project.models import Heartbeat
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return make_user(username="operator", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def console(operator: User) -> Client:
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def rows(db: None) -> dict[str, Model]:
+    return make_rows()
+
+
+def make_rows() -> dict[str, Model]:
+    """A row of every model that the console has a page for, by `app.model`."""
+    now = clock.now()
+    account = make_account()
+    source = make_source(account)
+    receipt = make_receipt(source, secret_id=str(source.secrets.get().pk), signed_at=now)
+    subscription = make_subscription(account)
+    event = make_event(
+        account,
+        causation_id=receipt.causation_id,
+        not_matched=[{"subscription": str(subscription.pk), "reason": "expired"}],
+    )
+    delivery = make_delivery(event, subscription, lane=None, attempt_count=1, trigger="retry")
+    attempt = make_attempt(delivery, dns_ms=1.0, connect_ms=2.0, first_byte_ms=9.0)
+    event_type = EventType.objects.create(account=account, name="invoice.paid")
+    EventSchema.objects.create(event_type=event_type, version=1, schema={"type": "object"})
+    period = {"since": now - timedelta(days=1), "until": now, "created_at": now}
+    journal.record_activity(account_id=account.pk, kind="test", text="A test.", subject=delivery)
+    made = {
+        "accounts.account": account,
+        "accounts.apikey": make_api_key(account).api_key,
+        "accounts.user": make_user(account),
+        "subscriptions.subscription": subscription,
+        "subscriptions.eventtype": event_type,
+        "outgoing.event": event,
+        "outgoing.delivery": delivery,
+        "outgoing.attempt": attempt,
+        "outgoing.retry": make_retry(delivery),
+        "outgoing.replay": Replay.objects.create(
+            account=account, subscription=subscription, **period
+        ),
+        "incoming.source": source,
+        "incoming.receipt": receipt,
+        "incoming.refusalcount": RefusalCount.objects.create(
+            account=account, source=source, hour=now, cause="signature_mismatch", count=3
+        ),
+        "monitoring.auditentry": journal.record_change(
+            account_id=account.pk, action="test.changed", subject=subscription, after={"a": 1}
+        ),
+        "analytics.rollup": Rollup.objects.create(
+            account=account, subscription=subscription, minute=now, attempts=2,
+            first_attempts=1, duration_ms_sum=30.0, duration_ms_max=20.0,
+        ),
+        "hub.heartbeat": Heartbeat.objects.create(
+            host=new_id().hex, cluster="hub", family="delivery", token=new_id(),
+            started_at=now, beat_at=now,
+        ),
+    }  # fmt: skip
+    made["monitoring.activity"] = journal.Activity.objects.filter(account=account).get()
+    return made

@@ -1,0 +1,217 @@
+"""Every list and every page opens; history is only looked at."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+
+from tests.console.conftest import make_rows
+from tests.factories import make_account, make_delivery, make_receipt, make_source
+from webhooks_project.admin.values import list_of, page_of
+from webhooks_project.lib import clock
+
+HISTORY = [
+    "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
+    "outgoing.replay", "incoming.receipt", "incoming.refusalcount", "monitoring.activity",
+    "monitoring.auditentry", "analytics.rollup", "hub.heartbeat",
+]  # fmt: skip
+CHANGEABLE = [
+    "accounts.account", "accounts.user", "subscriptions.subscription",
+    "subscriptions.eventtype", "incoming.source",
+]  # fmt: skip
+MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
+# Queries of a list, whatever the number of its rows: two for the session and its user, one for the
+# page of rows, two for the first and the last date; then what the note says.
+QUERIES_OF_LIST = {
+    "outgoing.event": 6,  # the deliveries of the page's events, by status
+    "outgoing.delivery": 5,
+    "outgoing.attempt": 5,
+    "outgoing.retry": 5,
+    "outgoing.replay": 5,
+    "incoming.receipt": 5,
+    "incoming.refusalcount": 5,
+    "monitoring.activity": 5,
+    "monitoring.auditentry": 5,
+    "analytics.rollup": 5,
+    "hub.heartbeat": 5,
+    "accounts.apikey": 5,
+    "accounts.account": 7,  # two counts
+    "accounts.user": 8,  # two counts, the groups of the filter
+    "subscriptions.subscription": 8,  # two counts, the patterns
+    "subscriptions.eventtype": 7,  # two counts
+    "incoming.source": 7,  # two counts
+}
+
+
+def test_every_model_of_the_hub_has_pages() -> None:
+    registered = {model._meta.label_lower for model in admin.site._registry}
+
+    assert registered == {*MODELS, "auth.group"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_list_opens(console: Client, rows: dict[str, Model], model: str) -> None:
+    response = console.get(list_of(model))
+
+    assert response.status_code == 200
+    assert page_of(model, rows[model].pk) in response.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_page_opens(console: Client, rows: dict[str, Model], model: str) -> None:
+    assert console.get(page_of(model, rows[model].pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_queries_of_a_list_do_not_grow_with_it(
+    console: Client, rows: dict[str, Model], model: str, django_assert_num_queries: object
+) -> None:
+    for _ in range(6):
+        make_rows()
+
+    with django_assert_num_queries(QUERIES_OF_LIST[model]):  # type: ignore[operator]
+        response = console.get(list_of(model))
+
+    assert len(response.context["cl"].result_list) >= 7
+
+
+@pytest.mark.parametrize("model", HISTORY)
+def test_history_is_not_made_changed_or_deleted(
+    console: Client, rows: dict[str, Model], model: str
+) -> None:
+    path = page_of(model, rows[model].pk)
+
+    page = console.get(path).content.decode()
+
+    assert 'name="_save"' not in page
+    assert "deletelink" not in page
+    assert path.replace("/change/", "/delete/") not in page
+    assert console.post(path, {"_save": "Save"}).status_code == 403
+    assert console.get(list_of(model) + "add/").status_code == 403
+    assert console.post(path.replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403
+    assert type(rows[model])._default_manager.filter(pk=rows[model].pk).exists()
+
+
+@pytest.mark.parametrize("model", ["accounts.account", "subscriptions.subscription",
+                                   "incoming.source", "accounts.apikey"])  # fmt: skip
+def test_what_has_a_history_is_not_deleted(
+    console: Client, rows: dict[str, Model], model: str
+) -> None:
+    path = page_of(model, rows[model].pk).replace("/change/", "/delete/")
+
+    assert console.post(path, {"post": "yes"}).status_code == 403
+    assert type(rows[model])._default_manager.filter(pk=rows[model].pk).exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["accounts.account", "accounts.user", "accounts.apikey", "subscriptions.subscription",
+     "subscriptions.eventtype", "incoming.source", "auth.group"],
+)  # fmt: skip
+def test_add_form_opens(console: Client, model: str) -> None:
+    assert console.get(list_of(model) + "add/").status_code == 200
+
+
+def test_first_page_counts_the_last_day(console: Client, rows: dict[str, Model]) -> None:
+    make_delivery(status="exhausted", last_cause="dns", last_status_code=None)
+    make_receipt(status="dead", detail="it does not fit")
+
+    response = console.get("/admin/")
+
+    figures = {figure["title"]: figure["total"] for figure in response.context["figures"]}
+    assert figures == {"Receipts": 2, "Deliveries": 2}
+    assert response.context["events"]["count"] == 2
+    text = response.content.decode()
+    assert "it does not fit" in text
+    assert (
+        list_of("outgoing.delivery", status__exact="exhausted", last_cause="dns").replace(
+            "&", "&amp;"
+        )
+        in text
+    )
+
+
+def test_first_page_asks_little(console: Client, django_assert_max_num_queries: object) -> None:
+    source = make_source(make_account())
+    for _ in range(5):
+        make_delivery(status="exhausted", last_cause="dns")
+        make_receipt(source, status="dead")
+
+    with django_assert_max_num_queries(14):  # type: ignore[operator]
+        console.get("/admin/")
+
+
+def test_sidebar_leads_to_pages_that_are_there(console: Client) -> None:
+    page = console.get("/admin/").content.decode()
+    sidebar = page[page.index('id="nav-sidebar-apps"') :]
+    links = set(re.findall(r'href="(/admin/[a-z_]+/[a-z_]+/)"', sidebar))
+
+    assert {list_of(model) for model in [*MODELS, "auth.group"]} == links
+    assert {console.get(link).status_code for link in links} == {200}
+
+
+def test_nothing_is_loaded_from_elsewhere(console: Client, rows: dict[str, Model]) -> None:
+    for path in ("/admin/", list_of("outgoing.delivery"), list_of("incoming.source") + "add/"):
+        page = console.get(path).content.decode()
+
+        assert not re.findall(r'(?:src|<link[^>]*href)="(?:https?:)?//[^"]*"', page)
+
+
+def test_a_row_that_is_not_there_is_said_so(console: Client) -> None:
+    path = page_of("outgoing.delivery", "01234567-89ab-7def-8123-456789abcdef")
+
+    assert console.get(path).status_code == 302
+    assert console.get(path.replace("/change/", "/redeliver/")).status_code == 302
+
+
+def test_history_button_leads_to_the_audit(console: Client, rows: dict[str, Model]) -> None:
+    subscription = rows["subscriptions.subscription"]
+    path = page_of("subscriptions.subscription", subscription.pk).replace("/change/", "/history/")
+
+    response = console.get(path, follow=True)
+
+    assert response.redirect_chain[0][0] == list_of(
+        "monitoring.auditentry", object_id=subscription.pk
+    )
+    assert [entry.action for entry in response.context["cl"].result_list] == ["test.changed"]
+
+
+def test_attempt_page_tells_where_the_time_went(console: Client, rows: dict[str, Model]) -> None:
+    page = console.get(page_of("outgoing.attempt", rows["outgoing.attempt"].pk)).content.decode()
+
+    assert "Name lookup 1.0 ms" in page
+    assert "Connect 1.0 ms" in page
+    assert "First byte 7.0 ms" in page
+    assert "Answer 3.5 ms" in page
+    assert "Total 12.5 ms" in page
+
+
+def test_event_page_says_why_a_subscription_got_nothing(
+    console: Client, rows: dict[str, Model]
+) -> None:
+    page = console.get(page_of("outgoing.event", rows["outgoing.event"].pk)).content.decode()
+
+    assert "expired" in page
+    assert page_of("incoming.receipt", rows["incoming.receipt"].pk) in page
+
+
+def test_receipt_page_shows_verdict_and_events(console: Client, rows: dict[str, Model]) -> None:
+    receipt = rows["incoming.receipt"]
+    page = console.get(page_of("incoming.receipt", receipt.pk)).content.decode()
+
+    assert "secret …cret" in page
+    assert page_of("outgoing.event", rows["outgoing.event"].pk) in page
+    assert "1 pending" in page
+
+
+def test_binary_body_is_a_hex_dump(console: Client) -> None:
+    receipt = make_receipt(body=b"\x00\xff\x10MZ" * 1000, received_at=clock.now())
+
+    page = console.get(page_of("incoming.receipt", receipt.pk)).content.decode()
+
+    assert "00000000  00 ff 10 4d 5a 00 ff 10" in page
+    assert "5,000 bytes. The first 2,048 as a hex dump." in page

@@ -1,0 +1,551 @@
+"""Receipts become events, each of them once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+import time_machine
+from django.db import OperationalError
+
+from incoming import process
+from incoming.errors import StateNotAllowed
+from incoming.models import Receipt, Route
+from incoming.process import (
+    RETRY_SECONDS,
+    event_type_of,
+    process_due_receipts,
+    run_processing_pump,
+)
+from incoming.querysets import LEASE_SECONDS
+from incoming.services import reprocess_receipt
+from monitoring.models import Activity, AuditEntry
+from outgoing.models import Delivery, Event
+from subscriptions.models import EventSchema, EventType
+from tests.factories import make_receipt, make_source, make_subscription
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 14, 15, 9, 26, 535_897, tzinfo=UTC)
+
+
+def states() -> list[tuple[str, str, int]]:
+    return list(Receipt.objects.order_by("pk").values_list("status", "detail", "event_count"))
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("routes", "type_", "events"),
+    [
+        (({},), "push", ["github.push"]),
+        (({"type_pattern": "push"},), "push", ["github.push"]),
+        (({"type_pattern": "push"},), "pusher", []),
+        (({"type_pattern": "push"},), "Push", []),
+        (({"type_pattern": "issues*"},), "issues", ["github.issues"]),
+        (({"type_pattern": "issues.*"},), "issues.opened", ["github.issues.opened"]),
+        (({"type_pattern": "issues.*"},), "issues", []),
+        (({"type_pattern": "*"},), "", ["github.unknown"]),
+        (({"event_type": "code.pushed"},), "push", ["code.pushed"]),
+        (({"event_type": "{type}"},), "push", ["push"]),
+        (({"event_type": "a.{type}.{provider}.b"},), "push", ["a.push.github.b"]),
+        (({"disabled_at": NOW},), "push", []),
+        ((), "push", []),
+        (
+            ({"event_type": "first"}, {"type_pattern": "issues"}, {"event_type": "second"}),
+            "push",
+            ["first", "second"],
+        ),
+    ],
+)
+def test_each_route_that_takes_a_receipt_makes_one_event(
+    routes: tuple[dict[str, Any], ...], type_: str, events: list[str]
+) -> None:
+    make_receipt(make_source(routes=routes), type=type_)
+    assert process_due_receipts() == 1
+    assert list(Event.objects.order_by("pk").values_list("type", flat=True)) == events
+    assert states() == [("processed", "" if events else "no route takes it", len(events))]
+
+
+def test_a_route_of_another_source_takes_nothing() -> None:
+    make_source(routes=({"event_type": "elsewhere"},))
+    make_receipt(make_source(routes=()))
+    process_due_receipts()
+    assert states() == [("processed", "no route takes it", 0)]
+    assert Event.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("type_", "event_type"),
+    [
+        ("orders/create", "shopify.orders.create"),
+        ("repo:push", "shopify.repo.push"),
+        ("invoice.paid", "shopify.invoice.paid"),
+        ("", "shopify.unknown"),
+        ("...", "shopify.unknown"),
+        ("/a//b/", "shopify.a.b"),
+        ("a..b", "shopify.a.b"),
+        ("Zoë ✓", "shopify.Zo___"),
+        ("a b\nc", "shopify.a_b_c"),
+        ("under_score-dash", "shopify.under_score-dash"),
+        ("x" * 200, "shopify." + "x" * 120),
+        ("x" * 119 + ".y", "shopify." + "x" * 119),
+        ("{provider}", "shopify._provider_"),
+    ],
+)
+def test_names_the_event_after_the_provider_and_its_type(type_: str, event_type: str) -> None:
+    assert event_type_of("{provider}.{type}", provider="shopify", type_=type_) == event_type
+    make_receipt(make_source(provider="shopify"), type=type_)
+    process_due_receipts()
+    assert Event.objects.get().type == event_type
+
+
+# --- the event ------------------------------------------------------------------------------------
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "data"),
+    [
+        ("application/json", b'{"b": 1,\t"a":1.0, "a":1e2}\n', b'{"b": 1,\t"a":1.0, "a":1e2}\n'),
+        ("application/json", b"null", b"null"),
+        ("", b"[1, 2]", b"[1, 2]"),
+        ("text/plain", b"12345678901234567890123", b"12345678901234567890123"),
+        (FORM, b"a=1&b=%C3%A9&b=2&c=", b'{"a":"1","b":"2","c":""}'),
+        (f"{FORM.title()}; charset=utf-8", b"a=1", b'{"a":"1"}'),
+        (FORM, b"payload=%7B%22a%22%3A1%7D", rb'{"payload":"{\"a\":1}"}'),
+        (FORM, b"", b'{"text":""}'),
+        (
+            'multipart/form-data; boundary="b"',
+            b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n',
+            b'{"a":"1"}',
+        ),
+        ("text/plain", "Zoë\x00".encode(), '{"text":"Zoë\\u0000"}'.encode()),
+        ("application/xml", b"<a/>", b'{"text":"<a/>"}'),
+        ("", b"", b'{"text":""}'),
+        ("", b"[" * 5000, b'{"text":"' + b"[" * 5000 + b'"}'),
+        ("", b"NaN", b'{"text":"NaN"}'),
+        ("text/plain", b"\xff\xfe", b'{"base64":"//4="}'),
+        ("text/plain", b"\xed\xa0\x80", b'{"base64":"7aCA"}'),
+    ],
+    ids=lambda value: ascii(value[:16]),
+)
+def test_the_event_s_data_is_what_was_told(content_type: str, body: bytes, data: bytes) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    make_receipt(body=body, headers=headers)
+    process_due_receipts()
+    assert bytes(Event.objects.get().data) == data
+
+
+@time_machine.travel(NOW, tick=False)
+@pytest.mark.parametrize("signed_at", [None, NOW - timedelta(minutes=4)])
+def test_the_event_names_the_receipt_that_caused_it(signed_at: datetime | None) -> None:
+    received_at = NOW - timedelta(minutes=3)
+    receipt = make_receipt(request_id="request-12345", signed_at=signed_at, received_at=received_at)
+    subscription = make_subscription(receipt.account, event_types=("github.*",))
+    process_due_receipts()
+    event = Event.objects.get()
+    assert event.account_id == receipt.account_id
+    assert event.causation_id == f"receipt:{receipt.pk}"
+    assert event.correlation_id == "request-12345"
+    assert event.occurred_at == (signed_at or received_at)
+    assert event.created_at == NOW
+    assert Delivery.objects.get().subscription_id == subscription.pk
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.processed_at) == ("processed", NOW)
+    assert (receipt.lease_token, receipt.leased_until, receipt.next_attempt_at) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_events_are_in_the_order_in_which_their_receipts_arrived() -> None:
+    source = make_source()
+    minutes = [3, 1, 5, 2, 4]
+    receipts = {
+        minute: make_receipt(source, received_at=NOW + timedelta(minutes=minute))
+        for minute in minutes
+    }
+    process_due_receipts()
+    causes = list(Event.objects.order_by("pk").values_list("causation_id", flat=True))
+    assert causes == [receipts[minute].causation_id for minute in sorted(minutes)]
+
+
+def test_notes_when_each_source_last_received() -> None:
+    source, other, silent = make_source(), make_source(last_received_at=NOW), make_source()
+    for minute in (2, 7, 5):
+        make_receipt(source, received_at=NOW + timedelta(minutes=minute))
+    make_receipt(other, received_at=NOW - timedelta(minutes=1))
+    process_due_receipts()
+    for each in (source, other, silent):
+        each.refresh_from_db()
+    assert source.last_received_at == NOW + timedelta(minutes=7)
+    assert other.last_received_at == NOW
+    assert silent.last_received_at is None
+
+
+# --- which receipts -------------------------------------------------------------------------------
+
+
+@time_machine.travel(NOW, tick=False)
+def test_takes_what_is_due_and_nothing_else() -> None:
+    due = make_receipt(next_attempt_at=NOW)
+    make_receipt(next_attempt_at=NOW + timedelta(microseconds=1))
+    for status in ("processed", "dead", "refused", "duplicate", "handshake"):
+        make_receipt(status=status, next_attempt_at=None)
+    assert process_due_receipts() == 1
+    assert [event.causation_id for event in Event.objects.all()] == [due.causation_id]
+
+
+def test_takes_the_longest_waiting_first_and_no_more_than_asked() -> None:
+    source = make_source()
+    waits = {
+        minutes: make_receipt(source, next_attempt_at=clock.now() - timedelta(minutes=minutes))
+        for minutes in (1, 9, 5)
+    }
+    assert process_due_receipts(limit=2) == 2
+    assert Receipt.objects.filter(status="accepted").get() == waits[1]
+    assert process_due_receipts(limit=2) == 1
+    assert process_due_receipts(limit=2) == 0
+    assert Event.objects.count() == 3
+
+
+def test_an_idle_look_is_one_read(django_assert_num_queries: Any) -> None:
+    make_receipt(status="processed", next_attempt_at=None)
+    with django_assert_num_queries(1):
+        assert process_due_receipts() == 0
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_claim_costs_the_same_whatever_its_size(
+    count: int, django_assert_max_num_queries: Any
+) -> None:
+    source = make_source()
+    for _ in range(count):
+        make_receipt(source)
+    with django_assert_max_num_queries(20) as captured:
+        process_due_receipts()
+    assert len(captured) == QUERIES_OF_A_CLAIM
+    assert Event.objects.count() == count
+
+
+# The look, the claim, the receipts, sources, routes, schemas, events, matches, the end, the source,
+# and the savepoints that stand for transactions in a test.
+QUERIES_OF_A_CLAIM = 16
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def refuse_by_schema(receipt: Receipt, name: str = "github.push") -> None:
+    """Let only events with a number `amount` be of this type."""
+    event_type = EventType.objects.create(account=receipt.account, name=name)
+    schema = {
+        "type": "object",
+        "required": ["amount"],
+        "properties": {"amount": {"type": "number"}},
+    }
+    EventSchema.objects.create(event_type=event_type, version=1, schema=schema)
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_receipt_that_fits_no_schema_fails_with_the_cause() -> None:
+    receipt = make_receipt()
+    refuse_by_schema(receipt)
+    assert process_due_receipts() == 1
+    receipt.refresh_from_db()
+    assert receipt.status == "failed"
+    assert receipt.detail == "schema_mismatch: the data does not fit github.push v1"
+    assert (receipt.attempt_count, receipt.event_count) == (1, 0)
+    assert receipt.next_attempt_at == NOW + timedelta(seconds=5)
+    assert (receipt.lease_token, receipt.leased_until, receipt.processed_at) == (None, None, None)
+    assert Event.objects.count() == Activity.objects.count() == 0
+
+
+def test_is_tried_again_at_its_times_and_then_given_up() -> None:
+    receipt = make_receipt()
+    refuse_by_schema(receipt)
+    with time_machine.travel(NOW, tick=False) as traveller:
+        Receipt.objects.update(next_attempt_at=NOW)
+        for number, seconds in enumerate(RETRY_SECONDS, 1):
+            assert process_due_receipts() == 1
+            receipt.refresh_from_db()
+            assert (receipt.status, receipt.attempt_count) == ("failed", number)
+            assert receipt.next_attempt_at == clock.now() + timedelta(seconds=seconds)
+            traveller.shift(seconds - 0.001)
+            assert process_due_receipts() == 0
+            traveller.shift(0.002)
+        assert Activity.objects.count() == 0
+        assert process_due_receipts() == 1
+        receipt.refresh_from_db()
+        assert (receipt.status, receipt.attempt_count) == ("dead", len(RETRY_SECONDS) + 1)
+        assert receipt.next_attempt_at is None
+        traveller.shift(1_000_000)
+        assert process_due_receipts() == 0
+    activity = Activity.objects.get()
+    assert (activity.account_id, activity.kind) == (receipt.account_id, "receipt.dead")
+    assert (activity.object_type, activity.object_id) == ("incoming.receipt", str(receipt.pk))
+    assert activity.text == (
+        f"Receipt {receipt.pk} was given up after 6 tries: "
+        "schema_mismatch: the data does not fit github.push v1"
+    )
+    assert Event.objects.count() == 0
+
+
+def test_succeeds_when_what_was_wrong_is_right_again() -> None:
+    receipt = make_receipt()
+    refuse_by_schema(receipt)
+    process_due_receipts()
+    EventSchema.objects.all().delete()
+    Receipt.objects.update(next_attempt_at=clock.now())
+    assert process_due_receipts() == 1
+    assert states() == [("processed", "", 1)]
+    assert Event.objects.count() == 1
+
+
+def test_one_bad_receipt_does_not_spoil_the_others() -> None:
+    source = make_source()
+    bodies = [b'{"amount":1}', b'{"amount":"no"}', b'{"amount":2}']
+    receipts = [make_receipt(source, body=body) for body in bodies]
+    refuse_by_schema(receipts[0])
+    assert process_due_receipts() == 3
+    assert states() == [
+        ("processed", "", 1),
+        ("failed", "schema_mismatch: the data does not fit github.push v1", 0),
+        ("processed", "", 1),
+    ]
+    assert [bytes(event.data) for event in Event.objects.order_by("pk")] == [bodies[0], bodies[2]]
+
+
+def test_a_receipt_is_never_published_by_half_of_its_routes() -> None:
+    receipt = make_receipt(make_source(routes=({"event_type": "fine"}, {})))
+    refuse_by_schema(receipt)
+    process_due_receipts()
+    assert [status for status, _, _ in states()] == ["failed"]
+    assert Event.objects.count() == 0
+
+
+def test_a_route_that_makes_no_event_type_fails_with_the_cause() -> None:
+    make_receipt(make_source(routes=({"event_type": "no type"},)))
+    process_due_receipts()
+    assert states() == [
+        (
+            "failed",
+            "event_type_malformed: 'no type' is no event type; such are dotted names",
+            0,
+        )
+    ]
+
+
+# --- claims and crashes ---------------------------------------------------------------------------
+
+
+def crash_after(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Callable[[], None]:
+    """Let publishing succeed and something fail right after it, inside the transaction."""
+    real = process.publish_many
+
+    def publish_and_crash(new_events: Any) -> None:
+        real(new_events)
+        assert Event.objects.exists()
+        raise error
+
+    monkeypatch.setattr(process, "publish_many", publish_and_crash)
+    return lambda: monkeypatch.setattr(process, "publish_many", real)
+
+
+def test_a_failure_after_publishing_takes_the_event_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    receipt = make_receipt()
+    mend = crash_after(monkeypatch, RuntimeError("out of luck"))
+    assert process_due_receipts() == 1
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.detail) == ("failed", "RuntimeError: out of luck")
+    assert Event.objects.count() == 0
+    mend()
+    Receipt.objects.update(next_attempt_at=clock.now())
+    assert process_due_receipts() == 1
+    assert Event.objects.count() == 1
+    assert states() == [("processed", "", 1)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OperationalError("the server is gone")])
+def test_a_receipt_survives_the_death_of_its_pump(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    receipt = make_receipt()
+    mend = crash_after(monkeypatch, error)
+    with time_machine.travel(clock.now(), tick=False) as traveller:
+        with pytest.raises(type(error)):
+            process_due_receipts()
+        mend()
+        receipt.refresh_from_db()
+        assert (receipt.status, receipt.attempt_count) == ("processing", 0)
+        assert receipt.leased_until == clock.now() + timedelta(seconds=LEASE_SECONDS)
+        assert Event.objects.count() == 0
+        assert process_due_receipts() == 0
+        traveller.shift(LEASE_SECONDS)
+        assert Receipt.objects.all().release_expired(clock.now()) == 0
+        traveller.shift(0.001)
+        assert Receipt.objects.all().release_expired(clock.now()) == 1
+        receipt.refresh_from_db()
+        assert (receipt.status, receipt.lease_token) == ("accepted", None)
+        assert process_due_receipts() == 1
+    assert Event.objects.count() == 1
+    assert states() == [("processed", "", 1)]
+
+
+def lose_the_claim_of(monkeypatch: pytest.MonkeyPatch, *lost: Receipt) -> None:
+    """Let another pump take these between the claim and the work."""
+    queryset_class = type(Receipt.objects.all())
+    real = queryset_class.claim
+
+    def claim(self: Any, **arguments: Any) -> Any:
+        result = real(self, **arguments)
+        Receipt.objects.filter(pk__in=[receipt.pk for receipt in lost]).update(lease_token=new_id())
+        return result
+
+    monkeypatch.setattr(queryset_class, "claim", claim)
+
+
+def test_publishes_nothing_of_a_claim_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    receipt = make_receipt()
+    lose_the_claim_of(monkeypatch, receipt)
+    assert process_due_receipts() == 1
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.attempt_count, receipt.detail) == ("processing", 0, "")
+    assert receipt.lease_token is not None
+    assert Event.objects.count() == 0
+
+
+def test_a_lost_claim_is_not_the_others_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_source()
+    first, lost, last = (make_receipt(source) for _ in range(3))
+    lose_the_claim_of(monkeypatch, lost)
+    assert process_due_receipts() == 3
+    assert [status for status, _, _ in states()] == ["processed", "processing", "processed"]
+    causes = set(Event.objects.values_list("causation_id", flat=True))
+    assert causes == {first.causation_id, last.causation_id}
+
+
+def test_a_failure_of_a_lost_claim_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    receipt = make_receipt()
+    crash = crash_after(monkeypatch, RuntimeError("late"))
+    real = process._fail
+
+    def fail_late(*args: Any) -> None:
+        Receipt.objects.update(lease_token=new_id())
+        real(*args)
+
+    monkeypatch.setattr(process, "_fail", fail_late)
+    process_due_receipts()
+    crash()
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.attempt_count, receipt.detail) == ("processing", 0, "")
+
+
+# --- the pump -------------------------------------------------------------------------------------
+
+
+class Turns:
+    """A place that is given up after so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def goes_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def test_a_pump_returns_dead_pumps_claims_and_works_its_queue_off() -> None:
+    source = make_source()
+    make_receipt(source)
+    make_receipt(
+        source,
+        status="processing",
+        next_attempt_at=None,
+        lease_token=new_id(),
+        leased_until=clock.now() - timedelta(seconds=1),
+    )
+    assert run_processing_pump(Turns(1)) == 2  # type: ignore[arg-type]
+    assert Event.objects.count() == 2
+
+
+def test_a_pump_goes_on_after_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_receipt()
+    slept: list[float] = []
+    real = process.process_due_receipts
+    errors = [OperationalError("the server is gone")]
+
+    def process_or_fail() -> int:
+        if errors:
+            raise errors.pop()
+        return real()
+
+    monkeypatch.setattr(process, "process_due_receipts", process_or_fail)
+    monkeypatch.setattr(process.db, "close_old_connections", lambda: None)
+    monkeypatch.setattr(process.time, "sleep", slept.append)
+    assert run_processing_pump(Turns(2)) == 1  # type: ignore[arg-type]
+    assert slept == [process.DATABASE_PAUSE_SECONDS]
+    assert Event.objects.count() == 1
+
+
+def test_a_pump_that_has_lost_its_place_takes_nothing() -> None:
+    make_receipt()
+    assert run_processing_pump(Turns(0)) == 0  # type: ignore[arg-type]
+    assert states() == [("accepted", "", 0)]
+
+
+# --- again, on a person's word --------------------------------------------------------------------
+
+
+@time_machine.travel(NOW, tick=False)
+@pytest.mark.parametrize("status", ["failed", "dead"])
+def test_a_person_takes_a_receipt_up_again(status: str) -> None:
+    receipt = make_receipt(
+        status=status,
+        attempt_count=6,
+        detail="schema_mismatch: …",
+        next_attempt_at=None,
+        signed_at=NOW - timedelta(days=9),
+    )
+    again = reprocess_receipt(receipt=receipt)
+    assert again is receipt
+    assert (receipt.status, receipt.attempt_count, receipt.detail) == ("accepted", 0, "")
+    assert receipt.next_attempt_at == NOW
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.object_id) == ("receipt.reprocessed", str(receipt.pk))
+    # By the verdict of its arrival, however long ago it was signed.
+    assert process_due_receipts() == 1
+    assert states() == [("processed", "", 1)]
+    assert Event.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "status", ["accepted", "processing", "processed", "refused", "duplicate", "handshake"]
+)
+def test_no_other_receipt_is_taken_up_again(status: str) -> None:
+    receipt = make_receipt(status=status, next_attempt_at=None, attempt_count=2)
+    with pytest.raises(StateNotAllowed, match="only a failed or dead receipt"):
+        reprocess_receipt(receipt=receipt)
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.attempt_count) == (status, 2)
+    assert receipt.next_attempt_at is None
+    assert AuditEntry.objects.count() == Event.objects.count() == 0
+
+
+def test_a_route_that_was_enabled_since_takes_it() -> None:
+    route_source = make_source(routes=({"disabled_at": NOW},))
+    receipt = make_receipt(route_source, status="dead", next_attempt_at=None)
+    Route.objects.update(disabled_at=None)
+    reprocess_receipt(receipt=receipt)
+    process_due_receipts()
+    assert states() == [("processed", "", 1)]
+    assert orjson.loads(bytes(Event.objects.get().data)) == {}

@@ -1,0 +1,326 @@
+"""Slow endpoints and backlogs stand in nobody's way (promise 8); pauses lose nothing (promise 6)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+import time_machine
+
+from outgoing import deliver as deliver_module
+from outgoing.models import Attempt, Delivery
+from outgoing.services import publish
+from subscriptions.models import SigningSecret, Subscription
+from subscriptions.services import set_status
+from tests.factories import SIGNING_SECRET, make_delivery, make_event, make_subscription
+from tests.lib.receiver import OK, Line, Receiver, answer, receiver, status
+from tests.outgoing.pump import Turn, deliver
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+Status = Subscription.Status
+
+
+@pytest.fixture(autouse=True)
+def frozen_clock() -> Iterator[Any]:
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture(autouse=True)
+def small_pump(settings: Any) -> None:
+    settings.WEBHOOKS_DELIVERY_IN_FLIGHT = 8
+
+
+@pytest.fixture
+def sweeps_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done once a second is done in each pass."""
+    monkeypatch.setattr(deliver_module, "SWEEP_SECONDS", 0)
+
+
+class Held:
+    """A receiver that answers once it is let go."""
+
+    def __init__(self, response: bytes = OK) -> None:
+        self.response = response
+        self.gate = threading.Event()
+
+    def script(self, line: Line) -> None:
+        while line.read():
+            self.gate.wait(20)
+            line.send(self.response)
+
+    def let_go(self) -> None:
+        self.gate.set()
+
+
+def backlog(
+    subscription: Subscription, count: int, *, lane: int = 0, hours: int = 1
+) -> list[Delivery]:
+    """Deliveries that wait, the oldest first, each one minute older than the next."""
+    return [
+        make_delivery(
+            make_event(subscription.account, data={"n": number}),
+            subscription,
+            lane=lane,
+            trigger="retry" if lane else "first",
+            next_attempt_at=NOW - timedelta(hours=hours) + timedelta(minutes=number),
+        )
+        for number in range(count)
+    ]
+
+
+def numbers(here: Receiver) -> list[int]:
+    return [orjson.loads(arrived.body)["data"]["n"] for arrived in here.arrived]
+
+
+def is_under_way(count: int, *receivers: Receiver) -> Callable[[], bool]:
+    """Whether so many requests have reached the receivers."""
+    return lambda: sum(len(here.arrived) for here in receivers) >= count
+
+
+# --- slow, failing and hanging endpoints ----------------------------------------------------------
+
+
+def test_a_hanging_endpoint_delays_nobody_else() -> None:
+    held = Held()
+    with receiver(held.script) as slow, receiver(answer()) as fast:
+        hanging = make_subscription(url=slow.url, max_in_flight=16)
+        healthy = make_subscription(url=fast.url)
+        backlog(hanging, 30)
+        published: list[Any] = []
+
+        def publish_to_healthy() -> None:
+            published.append(publish(account=healthy.account, type="a", data={}))
+
+        def is_healthy_delivered() -> bool:
+            return Delivery.objects.filter(subscription=healthy, status="delivered").exists()
+
+        turn = Turn(
+            steps=[is_under_way(6, slow), publish_to_healthy],
+            until=is_healthy_delivered,
+            on_leaving=held.let_go,
+        )
+        seen: list[tuple[int, int]] = []
+        turn.on_leaving = lambda: (
+            seen.append((len(slow.arrived), len(fast.arrived))),
+            held.let_go(),
+        )
+        deliver(turn)
+    # Three quarters of the pump hung when the healthy one had its delivery.
+    assert seen == [(6, 1)]
+    assert Attempt.objects.filter(delivery__subscription=healthy).count() == 1
+
+
+def test_two_hanging_endpoints_leave_room_for_a_third() -> None:
+    held = Held()
+    with (
+        receiver(held.script) as one,
+        receiver(held.script) as two,
+        receiver(answer()) as fast,
+    ):
+        backlog(make_subscription(url=one.url), 20)
+        backlog(make_subscription(url=two.url), 20)
+        healthy = make_subscription(url=fast.url)
+        seen: list[int] = []
+
+        def look_and_let_go() -> None:
+            seen.append(len(one.arrived) + len(two.arrived))
+            held.let_go()
+
+        turn = Turn(
+            steps=[
+                is_under_way(6, one, two),
+                lambda: bool(publish(account=healthy.account, type="a", data={})),
+            ],
+            until=lambda: Delivery.objects.filter(status="delivered").exists(),
+            on_leaving=look_and_let_go,
+        )
+        deliver(turn)
+    assert seen == [6]
+    assert len(fast.arrived) == 1
+
+
+def test_a_backlog_of_retries_delays_no_first_attempt() -> None:
+    held = Held()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(receiver(held.script)) for _ in range(6)]
+        fast = stack.enter_context(receiver(answer()))
+        for here in slow:
+            backlog(make_subscription(url=here.url), 3, lane=1, hours=9)
+        healthy = make_subscription(url=fast.url)
+        backlog(healthy, 5, lane=1, hours=9)  # its own, too
+        seen: list[int] = []
+
+        def look_and_let_go() -> None:
+            seen.append(sum(len(here.arrived) for here in slow))
+            held.let_go()
+
+        turn = Turn(
+            steps=[
+                is_under_way(4, *slow),
+                lambda: bool(publish(account=healthy.account, type="a", data={"n": 99})),
+            ],
+            until=lambda: Delivery.objects.filter(trigger="first", status="delivered").exists(),
+            on_leaving=look_and_let_go,
+        )
+        deliver(turn)
+        assert len(seen) == 1
+        assert seen[0] <= 4  # half of the pump is for them and no more
+        assert 99 in numbers(fast)
+
+
+def test_failing_endpoints_delay_nobody() -> None:
+    with receiver(answer(status(500))) as failing, receiver(answer()) as fast:
+        backlog(make_subscription(url=failing.url), 40, hours=9)
+        healthy = make_subscription(url=fast.url)
+        (last,) = backlog(healthy, 1)
+        place_of_healthy: list[int] = []
+
+        def is_healthy_delivered() -> bool:
+            return Delivery.objects.filter(pk=last.pk, status="delivered").exists()
+
+        deliver(
+            Turn(
+                until=is_healthy_delivered,
+                on_leaving=lambda: place_of_healthy.append(len(failing.arrived)),
+            )
+        )
+    assert len(fast.arrived) == 1
+    assert Delivery.objects.filter(subscription__url=failing.url, status="exhausted").count() == 0
+
+
+@pytest.mark.parametrize("cap", [1, 3])
+def test_an_endpoint_has_no_more_under_way_than_it_may(cap: int) -> None:
+    most = 0
+    now = 0
+    lock = threading.Lock()
+
+    def script(line: Line) -> None:
+        nonlocal most, now
+        while line.read():
+            with lock:
+                now += 1
+                most = max(most, now)
+            line.receiver.closing.wait(0.01)
+            with lock:
+                now -= 1
+            line.send(OK)
+
+    with receiver(script) as here:
+        backlog(make_subscription(url=here.url, max_in_flight=cap), 12)
+        assert deliver() == 12
+    assert most == cap
+    assert sorted(numbers(here)) == list(range(12))
+
+
+def test_one_after_the_other_they_arrive_in_order() -> None:
+    with receiver(answer()) as here:
+        backlog(make_subscription(url=here.url, max_in_flight=1), 12)
+        deliver()
+    assert numbers(here) == list(range(12))
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [Status.PAUSED, Status.DISABLED])
+def test_what_came_during_a_pause_is_delivered_after_it_the_oldest_first(
+    state: Subscription.Status, frozen_clock: Any
+) -> None:
+    with receiver(answer()) as here:
+        subscription = make_subscription(url=here.url, max_in_flight=1)
+        backlog(subscription, 3)  # published before the pause
+        set_status(subscription=subscription, status=state)
+        for number in range(3, 6):
+            frozen_clock.shift(60)
+            publish(account=subscription.account, type="a", data={"n": number})
+        assert deliver() == 0
+        assert here.connections == 0
+        assert Delivery.objects.filter(status="held").count() == 6
+        frozen_clock.shift(60)
+        set_status(subscription=subscription, status=Status.ACTIVE)
+        assert deliver() == 6
+    assert numbers(here) == list(range(6))
+    assert Delivery.objects.filter(status="delivered").count() == 6
+    assert set(Attempt.objects.values_list("number", "trigger")) == {(1, "resume")}
+
+
+@pytest.mark.usefixtures("sweeps_always")
+@pytest.mark.parametrize(
+    ("state", "ending"), [(Status.PAUSED, "held"), (Status.ARCHIVED, "cancelled")]
+)
+def test_a_pause_also_stops_what_was_claimed_before_it(
+    state: Subscription.Status, ending: str
+) -> None:
+    held = Held()
+    with receiver(held.script) as here:
+        subscription = make_subscription(url=here.url, max_in_flight=1)
+        first, *rest = backlog(subscription, 3)
+        turn = Turn(
+            steps=[
+                is_under_way(1, here),
+                lambda: bool(set_status(subscription=subscription, status=state)),
+                lambda: Delivery.objects.filter(status=ending).count() == 2,
+                held.let_go,
+            ]
+        )
+        assert deliver(turn) == 1
+    assert numbers(here) == [0]
+    first.refresh_from_db()
+    assert first.status == "delivered"
+    rows = Delivery.objects.filter(pk__in=[row.pk for row in rest])
+    assert set(rows.values_list("status", "lane", "lease_token", "attempt_count")) == {
+        (ending, None, None, 0)
+    }
+
+
+@pytest.mark.usefixtures("sweeps_always")
+def test_a_new_url_and_secret_also_count_for_what_was_claimed_before() -> None:
+    held = Held()
+    new_secret = "whsec_" + "QUJD" * 8
+    with receiver(held.script) as old, receiver(answer()) as new:
+        subscription = make_subscription(url=old.url, max_in_flight=1)
+        backlog(subscription, 2)
+
+        def move() -> None:
+            Subscription.objects.update(url=new.url)
+            SigningSecret.objects.all().delete()
+            SigningSecret.objects.create(subscription=subscription, secret=new_secret)
+
+        turn = Turn(steps=[is_under_way(1, old), move, lambda: turn.passes > 5, held.let_go])
+        assert deliver(turn) == 2
+        from standardwebhooks import Webhook
+
+        Webhook(SIGNING_SECRET).verify(old.arrived[0].body, old.arrived[0].headers)
+        Webhook(new_secret).verify(new.arrived[0].body, new.arrived[0].headers)
+    assert (numbers(old), numbers(new)) == ([0], [1])
+
+
+@pytest.mark.parametrize("state", [Status.ARCHIVED, Status.DISABLED])
+def test_410_from_one_that_was_ended_meanwhile_changes_its_status_no_more(
+    state: Subscription.Status,
+) -> None:
+    held = Held(status(410))
+    with receiver(held.script) as here:
+        subscription = make_subscription(url=here.url)
+        (delivery,) = backlog(subscription, 1)
+        turn = Turn(
+            steps=[
+                is_under_way(1, here),
+                lambda: bool(set_status(subscription=subscription, status=state, reason="a word")),
+                held.let_go,
+            ]
+        )
+        assert deliver(turn) == 1
+    subscription.refresh_from_db()
+    assert (subscription.status, subscription.status_reason) == (state, "a word")
+    assert Attempt.objects.get().status_code == 410
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempt_count) == ("held", 1)

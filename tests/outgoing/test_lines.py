@@ -1,0 +1,201 @@
+"""Fairness among subscriptions, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outgoing.lines import FIRSTS_BEFORE_AGAIN, Lines, Message, Work
+from outgoing.models import Delivery
+from outgoing.querysets import Claim
+
+FIRST, AGAIN = Delivery.Lane.FIRST, Delivery.Lane.AGAIN
+A, B, C, D = (UUID(int=number) for number in range(1, 5))
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+def work(subscription_id: UUID, lane: int = FIRST) -> Work:
+    claim = Claim(
+        delivery_id=uuid4(),
+        event_id=uuid4(),
+        subscription_id=subscription_id,
+        trigger="first",
+        attempt_count=0,
+        attempts_before=0,
+        replay_id=None,
+        due_at=NOW,
+        token=uuid4(),
+    )
+    return Work(claim, lane, Message("a", NOW, "", b"{}"))
+
+
+def lines_with(*works: Work, capacity: int = 64, cap: int = 1000) -> Lines:
+    lines = Lines(capacity=capacity, cap=lambda _: cap)
+    for item in works:
+        lines.add(item)
+    return lines
+
+
+def take_all(lines: Lines) -> list[Work]:
+    taken = []
+    while (item := lines.take()) is not None:
+        taken.append(item)
+    return taken
+
+
+def whose(works: list[Work]) -> list[UUID]:
+    return [item.claim.subscription_id for item in works]
+
+
+def test_keeps_the_order_of_one_subscription() -> None:
+    works = [work(A) for _ in range(10)]
+    assert take_all(lines_with(*works)) == works
+
+
+def test_subscriptions_take_turns() -> None:
+    works = [work(A) for _ in range(4)] + [work(B), work(B), work(C)]
+    assert whose(take_all(lines_with(*works))) == [A, B, C, A, B, A, A]
+
+
+@pytest.mark.parametrize("cap", [1, 2, 5])
+def test_a_subscription_has_no_more_under_way_than_it_may(cap: int) -> None:
+    lines = lines_with(*[work(A) for _ in range(10)], cap=cap)
+    taken = take_all(lines)
+    assert len(taken) == cap
+    lines.ended(taken.pop())
+    assert len(take_all(lines)) == 1
+
+
+def test_the_capacity_is_never_exceeded() -> None:
+    lines = lines_with(*[work(UUID(int=number)) for number in range(100)], capacity=8)
+    assert len(take_all(lines)) == 8
+    assert lines.ready == 92
+
+
+def test_the_last_quarter_is_for_those_with_nothing_under_way() -> None:
+    """A receiver that hangs takes three quarters and no more; a newcomer finds room at once."""
+    lines = lines_with(*[work(A) for _ in range(100)], capacity=8)
+    assert len(take_all(lines)) == 6
+    lines.add(work(B))
+    lines.add(work(B))
+    lines.add(work(C))
+    assert whose(take_all(lines)) == [B, C]
+    lines.add(work(D))
+    assert lines.take() is None
+
+
+def test_attempts_again_use_half_of_the_capacity() -> None:
+    backlog = [work(UUID(int=number), AGAIN) for number in range(100, 200)]
+    lines = lines_with(*backlog, capacity=8)
+    assert len(take_all(lines)) == 4
+    lines.add(work(A))
+    assert whose(take_all(lines)) == [A]
+
+
+def test_attempts_again_go_on_as_they_end() -> None:
+    lines = lines_with(*[work(UUID(int=number), AGAIN) for number in range(100, 110)], capacity=4)
+    taken = take_all(lines)
+    assert len(taken) == 2
+    lines.ended(taken[0])
+    assert len(take_all(lines)) == 1
+
+
+def test_a_capacity_of_one_still_tries_again() -> None:
+    lines = lines_with(work(A, AGAIN), capacity=1)
+    assert whose(take_all(lines)) == [A]
+
+
+def test_three_first_ones_go_before_one_again() -> None:
+    lines = lines_with(
+        *[work(A, AGAIN) for _ in range(3)], *[work(A, FIRST) for _ in range(9)], capacity=64
+    )
+    lanes = [item.lane for item in take_all(lines)]
+    assert lanes == [FIRST, FIRST, FIRST, AGAIN] * 3
+    assert FIRSTS_BEFORE_AGAIN == 3
+
+
+def test_says_which_subscriptions_have_enough_waiting() -> None:
+    lines = lines_with(work(A), work(A), work(B), cap=2)
+    assert lines.full() == [A]
+    assert lines.startable == 3
+    lines.take()
+    assert lines.full() == []
+    assert lines.startable == 2
+
+
+def test_gives_back_what_was_not_started() -> None:
+    works = [work(A), work(A), work(B, AGAIN), work(B)]
+    lines = lines_with(*works, cap=1)
+    started = lines.take()
+    assert started == works[0]
+    rest = lines.drain()
+    assert {item.claim.delivery_id for item in rest} == {
+        item.claim.delivery_id for item in works[1:]
+    }
+    assert (lines.take(), lines.ready, lines.drain()) == (None, 0, [])
+    lines.ended(works[0])
+    lines.add(work(A))
+    assert whose(take_all(lines)) == [A]
+
+
+def test_a_body_is_made_once_for_all_deliveries_of_an_event() -> None:
+    message = Message("a", NOW, "", b'{"n": 1}')
+    assert message.body == (b'{"type":"a","timestamp":"2026-03-04T05:06:07Z","data":{"n": 1}}')
+    assert message.body is message.body
+
+
+def test_there_is_no_body_before_the_data_is_read() -> None:
+    with pytest.raises(ValueError, match="not read yet"):
+        _ = Message("a", NOW, "", None).body
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 4), st.sampled_from([FIRST, AGAIN])),
+        st.tuples(st.just("take"), st.just(0), st.just(0)),
+        st.tuples(st.just("end"), st.integers(0, 50), st.just(0)),
+        st.tuples(st.just("drain"), st.just(0), st.just(0)),
+    ),
+    max_size=120,
+)
+
+
+@given(STEPS, st.integers(1, 9), st.integers(1, 5))
+def test_nothing_is_lost_and_nothing_is_doubled(
+    steps: list[tuple[str, int, int]], capacity: int, cap: int
+) -> None:
+    lines = lines_with(capacity=capacity, cap=cap)
+    added: set[UUID] = set()
+    seen: Counter[UUID] = Counter()
+    under_way: list[Work] = []
+    for step, number, lane in steps:
+        if step == "add":
+            item = work(UUID(int=number), lane)
+            added.add(item.claim.delivery_id)
+            lines.add(item)
+        elif step == "take" and (taken := lines.take()):
+            seen[taken.claim.delivery_id] += 1
+            under_way.append(taken)
+        elif step == "end" and under_way:
+            lines.ended(under_way.pop(number % len(under_way)))
+        elif step == "drain":
+            seen.update(item.claim.delivery_id for item in lines.drain())
+        assert len(under_way) <= capacity
+        each = Counter(whose(under_way))
+        assert all(count <= cap for count in each.values())
+        assert sum(item.lane == AGAIN for item in under_way) <= max(1, capacity // 2)
+    while len(seen) < len(added):
+        taken_now = take_all(lines)
+        assert taken_now or under_way, "work waits and nothing is under way"
+        seen.update(item.claim.delivery_id for item in taken_now)
+        under_way += taken_now
+        while under_way:
+            lines.ended(under_way.pop())
+    assert set(seen) == added
+    assert set(seen.values()) <= {1}
+    assert (lines.take(), lines.startable, lines.drain()) == (None, 0, [])
