@@ -77,7 +77,10 @@ def door(
     def middleware(request: HttpRequest) -> HttpResponse:
         path = request.path_info
         if path.startswith(PATH_PREFIX) and "/" not in path[len(PATH_PREFIX) :]:
-            return receive(request, path[len(PATH_PREFIX) :])
+            response = receive(request, path[len(PATH_PREFIX) :])
+            # CommonMiddleware does this for the others; without it the answer would be chunked.
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            return response
         return get_response(request)
 
     return middleware

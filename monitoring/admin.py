@@ -21,10 +21,10 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, TextChoiceFilter
 from webhooks_project.admin.panels import Panel, Table, Texts
+from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
     column,
-    id_in,
     label,
     link,
     list_of,
@@ -56,7 +56,8 @@ class ActivityAdmin(HistoryAdmin):
     created = moment_column("When", "created_at")
     list_display = ("created", "kind", "text", "about", "account")
     list_filter = (("account", RelatedFilter), ("created_at", PeriodFilter))
-    list_select_related = ("account",)
+    prefetched = ("account",)
+    list_select_related = ()
     search_fields = ("pk",)
     search_help_text = "Id of what it is about, or a kind such as delivery.exhausted"
     date_hierarchy = "created_at"
@@ -93,7 +94,8 @@ class AuditEntryAdmin(HistoryAdmin):
     created = moment_column("When", "created_at")
     list_display = ("created", "action", "about", "actor", "actor_address", "account", "sequence")
     list_filter = (ActorFilter, ("account", RelatedFilter), ("created_at", PeriodFilter))
-    list_select_related = ("account",)
+    prefetched = ("account",)
+    list_select_related = ()
     search_fields = ("pk",)
     search_help_text = "Id of what was changed, an action such as source.created, or who did it"
     date_hierarchy = "created_at"

@@ -144,7 +144,9 @@ class DeliveryPump:
             return
         self._endpoints.reload(waiting)
         for subscription_id in waiting:
-            if self._endpoints.get(subscription_id).status != Subscription.Status.ACTIVE:
+            if self._endpoints.get(subscription_id).status == Subscription.Status.ACTIVE:
+                self._lines.notice_cap(subscription_id)
+            else:
                 self._put_aside(self._lines.withdraw(subscription_id))
 
     def _claim(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -63,7 +63,7 @@ class Endpoints:
             except (CannotDecrypt, ValueError) as error:
                 log.error("signing secret unreadable", secret=str(row.pk), error=str(error))
         for subscription in Subscription.objects.filter(pk__in=stale):
-            facts = {
+            facts: dict[str, Any] = {
                 "url": subscription.url,
                 "status": subscription.status,
                 "timeout_seconds": subscription.timeout_seconds,

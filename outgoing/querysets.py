@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -66,7 +67,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     ) -> list[Claim]:
         """Take up to `limit` due deliveries of a lane under a lease, in one statement.
 
-        Rows that another worker is taking are skipped where the database can. All of one call
+        They come the longest waiting first. Rows that another worker is taking are skipped where the database can. All of one call
         share a token.
         """
         candidates = self.due(now, lane)
@@ -86,7 +87,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 ("id", "event", "subscription", "trigger", "attempt_count", "attempts_before",
                  "replay", "next_attempt_at"),
             )  # fmt: skip
-        return [Claim(*(*row, token)) for row in rows]
+        claims = [Claim(*(*row, token)) for row in rows]
+        claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
+        return claims
 
     def renew_leases(self, tokens: Collection[UUID], now: datetime) -> int:
         """Keep the claims of a living worker. Returns how many are still its own."""

@@ -17,9 +17,9 @@ from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.forms import LinesField, NumberInput, ServiceForm, Textarea, TextInput
 from webhooks_project.admin.panels import Panel, Texts, secrets_table
+from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     column,
-    id_in,
     json_text,
     label,
     moment,

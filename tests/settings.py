@@ -21,3 +21,4 @@ if not os.environ["REDIS_PREFIX"].endswith(_WORKER):
 from webhooks_project.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_USE_FINDERS = False  # each test client would look for every file anew

@@ -1,4 +1,4 @@
-"""A whole hub as a child process, for what has to be seen from outside: demo, conformance, tests."""
+"""A whole hub as a child process, for what has to be seen from outside: conformance, tests."""
 
 from __future__ import annotations
 

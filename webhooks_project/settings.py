@@ -168,8 +168,10 @@ Q_CLUSTER: dict[str, Any] = {
     "bulk": 1,
     "poll": 0.2,
     "guard_cycle": 0.5,  # a power of two: django-q2 compares a float that is counted down by it
-    "timeout": int(WEBHOOKS_TURN_SECONDS) + 120,  # and the longest delivery (60 s), and then some
-    "retry": int(WEBHOOKS_TURN_SECONDS) + 180,  # more than the timeout and the wait in the queue, or tasks run twice
+    # A turn and the longest delivery (60 s), and then some.
+    "timeout": int(WEBHOOKS_TURN_SECONDS) + 120,
+    # More than the timeout and the wait in the queue, or tasks run twice.
+    "retry": int(WEBHOOKS_TURN_SECONDS) + 180,
     "save_limit": -1,
     "ack_failures": True,
     "max_attempts": 1,
@@ -217,7 +219,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["webhooks_project.api.rendering.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["webhooks_project.api.rendering.OrjsonParser"],
     "DEFAULT_PAGINATION_CLASS": "webhooks_project.api.pagination.CursorPagination",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["webhooks_project.api.filters.FilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "webhooks_project.api.errors.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from analytics.models import Rollup
 from incoming.models import Receipt
 from outgoing.models import Delivery, Event
+from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, scoped
 from webhooks_project.lib import clock
 
@@ -31,7 +32,7 @@ class RollupSerializer(serializers.ModelSerializer[Rollup]):
         )  # fmt: skip
 
 
-class RollupFilter(filters.FilterSet):
+class RollupFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="minute", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="minute", lookup_expr="lt")
 

@@ -26,9 +26,9 @@ from webhooks_project.admin.filters import (
 )
 from webhooks_project.admin.forms import LinesField, Select, ServiceForm, Textarea, TextInput
 from webhooks_project.admin.panels import Custom, Panel, Table, secrets_table
+from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     column,
-    id_in,
     label,
     link,
     list_of,

@@ -22,6 +22,7 @@ from incoming.api.serializers import (
 )
 from incoming.models import Receipt, RefusalCount, Source
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
@@ -96,7 +97,7 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
         return Response(self.get_serializer(self.get_object()).data)
 
 
-class ReceiptFilter(filters.FilterSet):
+class ReceiptFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="lt")
 

@@ -13,13 +13,13 @@ from outgoing.models import Attempt
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Custom, Panel
+from webhooks_project.admin.search import NONE, first_found, id_in
 from webhooks_project.admin.values import (
     EMPTY,
     Text,
     bytes_block,
     column,
     headers_block,
-    id_in,
     label,
     link_to,
     milliseconds,
@@ -124,7 +124,7 @@ class AttemptAdmin(HistoryAdmin):
     )
     list_select_related = ("delivery__event", "delivery__subscription")
     search_fields = ("pk",)
-    search_help_text = "Id of the attempt, of its delivery or of its event (evt_…), or a worker"
+    search_help_text = "Id of the attempt, of its delivery or of its event (evt_…)"
     date_hierarchy = "started_at"
     ordering = ("-started_at",)
     fields = ("delivery_link", "event_link", "subscription_link", "cause_word", "detail")
@@ -132,8 +132,13 @@ class AttemptAdmin(HistoryAdmin):
     def find(self, term: str) -> Q:
         key = id_in(term)
         if key is None:
-            return Q(worker=term)
-        return Q(pk=key) | Q(delivery_id=key) | Q(delivery__event_id=key)
+            return NONE
+        found = first_found(
+            Attempt.objects.filter(pk=key),
+            Attempt.objects.filter(delivery=key),
+            Attempt.objects.filter(delivery__event=key),
+        )
+        return found or NONE
 
     @column("Outcome")
     def outcome_label(self, attempt: Attempt) -> str:

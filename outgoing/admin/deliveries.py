@@ -11,8 +11,9 @@ from django.http import HttpRequest
 from outgoing import services
 from outgoing.admin.attempts import answer_of, shown_attempt
 from outgoing.errors import StateNotAllowed
-from outgoing.models import Attempt, Delivery
+from outgoing.models import Attempt, Delivery, Event
 from subscriptions.models import Subscription
+from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button, may_press
 from webhooks_project.admin.filters import (
@@ -22,11 +23,11 @@ from webhooks_project.admin.filters import (
     ValuesFilter,
 )
 from webhooks_project.admin.panels import Custom, Panel, Texts
+from webhooks_project.admin.search import NONE, first_found, id_in
 from webhooks_project.admin.values import (
     EMPTY,
     bytes_block,
     column,
-    id_in,
     label,
     link,
     link_to,
@@ -74,6 +75,12 @@ class CauseFilter(TextChoiceFilter):
     options = Attempt.Cause.values
 
 
+def is_used(event_type: str) -> bool:
+    """Whether any event is of the type; account by account, since that is how it is indexed."""
+    accounts = Account.objects.order_by()
+    return Event.objects.filter(account__in=accounts, type=event_type).exists()
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(HistoryAdmin):
     has_history = True
@@ -119,8 +126,9 @@ class DeliveryAdmin(HistoryAdmin):
     def find(self, term: str) -> Q:
         key = id_in(term)
         if key is None:
-            return Q(event__type=term)
-        return Q(pk=key) | Q(event_id=key) | Q(subscription_id=key)
+            return Q(event__type=term) if is_used(term) else NONE
+        found = first_found(Delivery.objects.filter(pk=key), Delivery.objects.filter(event=key))
+        return found or Q(subscription=key)
 
     @button(
         "Redeliver",

@@ -12,17 +12,18 @@ from django.db.models import Count, Q
 from django.utils.html import format_html_join
 
 from outgoing.admin.attempts import answer_of
-from outgoing.admin.deliveries import STATUS_COLOURS
+from outgoing.admin.deliveries import STATUS_COLOURS, is_used
 from outgoing.models import Delivery, Event
 from subscriptions.models import Subscription
+from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter
 from webhooks_project.admin.panels import Panel, Table, Texts
+from webhooks_project.admin.search import first_found, id_in, made_around
 from webhooks_project.admin.values import (
     EMPTY,
     bytes_block,
     column,
-    id_in,
     label,
     link,
     link_to,
@@ -92,7 +93,8 @@ class EventAdmin(HistoryAdmin):
     occurred = moment_column("Occurred", "occurred_at")
     list_display = ("created", "type", "webhook_id", "account", "deliveries", "caused_by")
     list_filter = (("account", RelatedFilter), ("created_at", PeriodFilter))
-    list_select_related = ("account",)
+    prefetched = ("account",)
+    list_select_related = ()
     search_fields = ("pk",)
     search_help_text = "Id, webhook-id (evt_…), id of a receipt, type, idempotency key, request id"
     date_hierarchy = "created_at"
@@ -104,11 +106,19 @@ class EventAdmin(HistoryAdmin):
 
     def find(self, term: str) -> Q:
         key = id_in(term)
-        if key is not None:
-            by_id = Q(pk=key) | Q(causation_id=f"receipt:{key}")
-            if Event.objects.filter(by_id).exists():
-                return by_id
-        return Q(type=term) | Q(idempotency_key=term) | Q(correlation_id=term)
+        by_key = Event.objects.filter(account__in=Account.objects.order_by(), idempotency_key=term)
+        if key is None:
+            by_word = Q(type=term) if is_used(term) else Q(correlation_id=term)
+            return first_found(by_key) or by_word
+        by_request = Q(correlation_id__in=[term, key.hex])
+        found = first_found(
+            Event.objects.filter(pk=key),
+            Event.objects.filter(by_request & made_around(key, "created_at")),
+            # Named twice so that SQLite, too, knows that the partial index has them.
+            Event.objects.filter(causation_id=f"receipt:{key}").exclude(causation_id=""),
+            by_key,
+        )
+        return found or by_request
 
     def prepare_rows(self, rows: list[Event]) -> None:
         counts: dict[UUID, Counter[str]] = {}

@@ -14,10 +14,10 @@ from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     capped_count,
     column,
-    id_in,
     label,
     link,
     list_of,

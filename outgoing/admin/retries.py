@@ -8,7 +8,8 @@ from django.db.models import Q
 from outgoing.models import Retry
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
-from webhooks_project.admin.values import column, id_in, link_to, moment_column, value_column
+from webhooks_project.admin.search import NONE, first_found, id_in
+from webhooks_project.admin.values import column, link_to, moment_column, value_column
 
 
 @admin.register(Retry)
@@ -42,8 +43,13 @@ class RetryAdmin(HistoryAdmin):
     def find(self, term: str) -> Q:
         key = id_in(term)
         if key is None:
-            return Q(cause=term)
-        return Q(pk=key) | Q(delivery__event_id=key) | Q(delivery__subscription_id=key)
+            return NONE
+        found = first_found(
+            Retry.objects.filter(pk=key),
+            Retry.objects.filter(delivery__event=key),
+            Retry.objects.filter(delivery__subscription=key),
+        )
+        return found or NONE
 
     @column("Event")
     def event_type(self, retry: Retry) -> str:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
@@ -127,13 +128,24 @@ class DeliveryWithAttemptsSerializer(DeliverySerializer):
         fields: ClassVar[tuple[str, ...]] = (*DeliverySerializer.Meta.fields, "attempts")
 
 
+if TYPE_CHECKING:
+    _SubscriptionRelatedField = serializers.PrimaryKeyRelatedField[Subscription]
+else:
+    _SubscriptionRelatedField = serializers.PrimaryKeyRelatedField
+
+
+class OwnSubscriptionField(_SubscriptionRelatedField):
+    """A subscription of one of the caller's accounts."""
+
+    def get_queryset(self) -> QuerySet[Subscription]:
+        return scoped(Subscription.objects.all(), self.context["request"], "account_id")
+
+
 class ReplaySerializer(serializers.ModelSerializer[Replay]):
     """A job that carries past events again."""
 
     account = AccountField()
-    subscription = serializers.PrimaryKeyRelatedField(
-        queryset=Subscription.objects.all(), required=False, allow_null=True
-    )
+    subscription = OwnSubscriptionField(required=False, allow_null=True)
 
     class Meta:
         model = Replay
@@ -144,12 +156,6 @@ class ReplaySerializer(serializers.ModelSerializer[Replay]):
         read_only_fields = (
             "status", "planned_count", "redelivered_count", "error", "created_at", "finished_at",
         )  # fmt: skip
-
-    def validate_subscription(self, subscription: Subscription | None) -> Subscription | None:
-        allowed = scoped(Subscription.objects.all(), self.context["request"], "account_id")
-        if subscription is not None and not allowed.filter(pk=subscription.pk).exists():
-            raise serializers.ValidationError("there is no such subscription", "does_not_exist")
-        return subscription
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["since"] >= attrs["until"]:

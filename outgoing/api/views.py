@@ -24,10 +24,11 @@ from outgoing.api.serializers import (
 )
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
-class EventFilter(filters.FilterSet):
+class EventFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
@@ -88,7 +89,7 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         return Response(DeliverySerializer(found, many=True).data)
 
 
-class DeliveryFilter(filters.FilterSet):
+class DeliveryFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
     event_type = filters.CharFilter(field_name="event__type")
@@ -127,7 +128,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountS
         return Response(self.get_serializer(self.get_object()).data)
 
 
-class AttemptFilter(filters.FilterSet):
+class AttemptFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
     subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
@@ -172,7 +173,7 @@ class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
         return Response(self.get_serializer(replays.start_replay(self.get_object())).data)
 
 
-class RetryFilter(filters.FilterSet):
+class RetryFilter(FilterSet):
     due_before = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
     subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
 

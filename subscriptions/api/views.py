@@ -19,10 +19,11 @@ from subscriptions.api.serializers import (
 )
 from subscriptions.models import EventType, Subscription
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
-class SubscriptionFilter(filters.FilterSet):
+class SubscriptionFilter(FilterSet):
     event_type = filters.CharFilter(
         field_name="patterns__pattern", help_text="A name or wildcard exactly as it is subscribed."
     )

@@ -27,15 +27,15 @@ MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the
 # page of rows, two for the first and the last date; then what the note says.
 QUERIES_OF_LIST = {
-    "outgoing.event": 6,  # the deliveries of the page's events, by status
+    "outgoing.event": 7,  # the accounts; the deliveries of the page's events, by status
     "outgoing.delivery": 5,
     "outgoing.attempt": 5,
     "outgoing.retry": 5,
     "outgoing.replay": 5,
-    "incoming.receipt": 5,
+    "incoming.receipt": 6,  # the sources
     "incoming.refusalcount": 5,
-    "monitoring.activity": 5,
-    "monitoring.auditentry": 5,
+    "monitoring.activity": 6,  # the accounts
+    "monitoring.auditentry": 6,  # the accounts
     "analytics.rollup": 5,
     "hub.heartbeat": 5,
     "accounts.apikey": 5,

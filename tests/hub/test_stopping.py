@@ -1,4 +1,4 @@
-"""SIGTERM stops every process, loses nothing and doubles nothing, however the families are spread."""
+"""SIGTERM stops every process, loses and doubles nothing, however the families are spread."""
 
 from __future__ import annotations
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import orjson
 import pytest
+import requests
 from django.core.management import CommandError, call_command
+from standardwebhooks import Webhook
 
 from incoming.conformance import Arrived, read_corpus, verifying_receiver
+from tests.factories import SIGNING_SECRET
+from webhooks_project.lib import clock
 
 # --- corpora --------------------------------------------------------------------------------------
 
@@ -57,12 +61,6 @@ def test_a_corpus_that_cannot_be_read_starts_nothing(
 
 
 def test_the_receiver_takes_what_verifies_and_notes_what_does_not() -> None:
-    import requests
-    from standardwebhooks import Webhook
-
-    from tests.factories import SIGNING_SECRET
-    from webhooks_project.lib import clock
-
     now = clock.now()
     signature = Webhook(SIGNING_SECRET).sign("evt_1", now, '{"a":1}')
     headers = {
@@ -164,5 +162,5 @@ def test_runs_the_parts_that_are_there(
 
 
 def test_says_what_a_directory_should_have(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="has none of: vectors/signatures.json"):
+    with pytest.raises(CommandError, match=r"has none of: vectors/signatures\.json"):
         hold_against(tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 import time_machine
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from incoming.models import Receipt, RefusalCount, SourceSecret
 from incoming.process import process_due_receipts
@@ -19,6 +19,7 @@ from outgoing.models import Event
 from tests.factories import make_source
 from tests.incoming.calls import BODY, answer_of, base64_hmac, github_headers, post
 from webhooks_project.lib.keyring import Keyring
+from webhooks_project.lib.sql import insert_instance
 
 pytestmark = pytest.mark.django_db
 
@@ -155,15 +156,35 @@ def test_odd_queries_do_no_harm(query: str) -> None:
 
 # --- duplicates -----------------------------------------------------------------------------------
 
-# The insert that fails is not inside a transaction of the test's own, as it is in no call.
-in_real_transactions = pytest.mark.django_db(transaction=True)
+
+@pytest.fixture
+def _own_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An insert that fails spoils nothing around it: a call is in no transaction, a test is."""
+
+    def insert(receipt: Receipt) -> None:
+        with transaction.atomic():
+            insert_instance(receipt)
+
+    monkeypatch.setattr("incoming.receive.insert_instance", insert)
+
+
+in_own_transactions = pytest.mark.usefixtures("_own_transactions")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_repeat_is_found_by_the_database_itself() -> None:
+    source = make_source()
+    statuses = [answer_of(repeat(source))["status"] for _ in range(2)]
+    assert statuses == ["accepted", "duplicate"]
+    kept = list(Receipt.objects.order_by("pk").values_list("status", flat=True))
+    assert kept == ["accepted", "duplicate"]
 
 
 def repeat(source: Any, body: bytes = BODY, delivery: str = "delivery-1") -> Any:
     return post(source, body, headers=github_headers(body, x_github_delivery=delivery))
 
 
-@in_real_transactions
+@in_own_transactions
 def test_a_repeat_is_answered_well_and_kept_as_one() -> None:
     source = make_source()
     first = answer_of(repeat(source))
@@ -181,7 +202,7 @@ def test_a_repeat_is_answered_well_and_kept_as_one() -> None:
     assert [event.causation_id for event in Event.objects.all()] == [f"receipt:{first['receipt']}"]
 
 
-@in_real_transactions
+@in_own_transactions
 def test_a_repeat_with_another_body_says_so() -> None:
     source = make_source()
     first = answer_of(repeat(source))
@@ -193,7 +214,7 @@ def test_a_repeat_with_another_body_says_so() -> None:
     assert bytes(duplicate.body) == other
 
 
-@in_real_transactions
+@in_own_transactions
 def test_a_repeat_is_one_after_the_first_was_processed_and_however_often() -> None:
     source = make_source()
     first = answer_of(repeat(source))
@@ -206,7 +227,7 @@ def test_a_repeat_is_one_after_the_first_was_processed_and_however_often() -> No
     assert Event.objects.count() == 1
 
 
-@in_real_transactions
+@in_own_transactions
 def test_the_same_id_at_another_source_is_no_repeat() -> None:
     source, other = make_source(), make_source()
     for each in (source, other):
@@ -287,7 +308,7 @@ def test_says_come_again_when_the_receipt_cannot_be_stored(
 
     source = make_source()
     with monkeypatch.context() as patched:
-        patched.setattr(Receipt, "save", fail)
+        patched.setattr("incoming.receive.insert_instance", fail)
         response = post(source)
     assert (response.status_code, answer_of(response)) == (503, {"cause": "unavailable"})
     assert response["Retry-After"] == "5"
@@ -323,7 +344,7 @@ def test_never_says_well_where_neither_the_receipt_nor_an_earlier_one_is_stored(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise IntegrityError("a constraint of another kind")
 
-    monkeypatch.setattr(Receipt, "save", fail)
+    monkeypatch.setattr("incoming.receive.insert_instance", fail)
     response = post(make_source())
     assert (response.status_code, answer_of(response)) == (503, {"cause": "unavailable"})
     assert Receipt.objects.count() == 0
@@ -339,7 +360,7 @@ def test_stores_nothing_of_a_call_that_broke_off() -> None:
     assert Receipt.objects.count() == RefusalCount.objects.count() == 0
 
 
-@in_real_transactions
+@in_own_transactions
 def test_wakes_the_queue_once_the_receipt_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, int]] = []
 
@@ -357,7 +378,7 @@ def test_wakes_the_queue_once_the_receipt_is_there(monkeypatch: pytest.MonkeyPat
 # --- what is asked of the hub ---------------------------------------------------------------------
 
 
-@in_real_transactions
+@in_own_transactions
 @pytest.mark.parametrize("repeated", [False, True])
 def test_the_acknowledgement_is_the_provider_s_own(repeated: bool) -> None:
     source = make_source(provider="shiphero")

@@ -17,8 +17,6 @@ from tests.factories import make_source
 from tests.incoming.calls import answer_of, assert_refused, hex_hmac, post
 
 pytestmark = pytest.mark.django_db
-# What is known of a source is forgotten when the learned secret is committed.
-in_real_transactions = pytest.mark.django_db(transaction=True)
 
 CHALLENGE = orjson.dumps({"type": "url_verification", "challenge": "<b>3eZbrw1a</b>"})
 
@@ -113,11 +111,17 @@ def test_a_handshake_is_counted_against_the_address_s_rate() -> None:
 # --- learned secrets ------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def _commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be done on commit is done at once: known sources are forgotten then."""
+    monkeypatch.setattr("incoming.services.transaction.on_commit", lambda call: call())
+
+
 def shake_hands(source: Source, secret: str) -> Any:
     return post(source, b"{}", headers={"X-Hook-Secret": secret})
 
 
-@in_real_transactions
+@pytest.mark.usefixtures("_commits")
 def test_learns_the_secret_that_the_provider_tells() -> None:
     source = make_source(provider="asana", secret=None)
     response = shake_hands(source, "told-by-asana")
@@ -135,7 +139,7 @@ def test_learns_the_secret_that_the_provider_tells() -> None:
     assert Receipt.objects.get(status="accepted").secret_id == str(source.secrets.get().pk)
 
 
-@in_real_transactions
+@pytest.mark.usefixtures("_commits")
 def test_never_takes_another_secret_for_the_one_it_has() -> None:
     source = make_source(provider="asana", secret=None)
     shake_hands(source, "told-by-asana")
@@ -152,7 +156,7 @@ def test_never_takes_another_secret_for_the_one_it_has() -> None:
     assert answer_of(post(source, b"{}", headers=forged)) == {"cause": "signature_mismatch"}
 
 
-@in_real_transactions
+@pytest.mark.usefixtures("_commits")
 def test_answers_the_same_handshake_again_and_stores_nothing_anew() -> None:
     source = make_source(provider="asana", secret=None)
     answers = [shake_hands(source, "told-by-asana") for _ in range(2)]

@@ -177,6 +177,7 @@ def test_a_living_pump_keeps_its_claims(frozen_clock: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("no_pause")
+@pytest.mark.django_db(transaction=True)
 def test_an_answer_is_kept_until_it_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     record_results = deliver_module.record_results
     failures = [OperationalError("away")] * 3
@@ -195,6 +196,7 @@ def test_an_answer_is_kept_until_it_can_be_written_down(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("no_pause")
+@pytest.mark.django_db(transaction=True)
 def test_goes_on_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     lanes_due = DeliveryQuerySet.lanes_due
     failures = [OperationalError("away")] * 3
@@ -215,6 +217,7 @@ LARGE = b'"' + b"x" * deliver_module.SMALL_DATA_BYTES + b'"'
 
 
 @pytest.mark.usefixtures("no_pause")
+@pytest.mark.django_db(transaction=True)
 def test_a_large_event_is_read_again_when_the_database_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

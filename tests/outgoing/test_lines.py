@@ -143,6 +143,98 @@ def test_gives_back_what_was_not_started() -> None:
     assert whose(take_all(lines)) == [A]
 
 
+def test_takes_one_subscription_out_alone() -> None:
+    works = [work(A), work(B), work(A, AGAIN)]
+    lines = lines_with(*works, cap=1)
+    assert lines.take() is works[0]
+    assert lines.waiting() == [A, B]
+    assert lines.withdraw(A) == [works[2]]
+    assert lines.waiting() == [B]
+    assert take_all(lines) == [works[1]]
+    lines.ended(works[0])
+    lines.add(works[2])
+    assert take_all(lines) == [works[2]]
+
+
+def test_takes_out_one_whose_turn_it_is() -> None:
+    lines = lines_with(work(A), work(B), work(A))
+    assert whose(lines.withdraw(A)) == [A, A]
+    assert (whose(take_all(lines)), lines.ready, lines.startable) == ([B], 0, 0)
+
+
+def test_goes_by_a_cap_that_was_changed() -> None:
+    caps = {A: 3, B: 3}
+    lines = Lines(capacity=64, cap=caps.__getitem__)
+    for item in (work(A) for _ in range(9)):
+        lines.add(item)
+    taken = take_all(lines)
+    assert len(taken) == 3
+    lines.ended(taken.pop())  # so that it has a turn
+    caps[A] = 1
+    lines.notice_cap(A)
+    assert (take_all(lines), lines.startable) == ([], 0)
+    lines.ended(taken.pop())
+    lines.ended(taken.pop())
+    assert len(take_all(lines)) == 1
+    caps[A] = 3
+    lines.notice_cap(A)
+    assert len(take_all(lines)) == 2
+
+
+# --- how much more to claim -----------------------------------------------------------------------
+
+
+def test_wants_as_much_as_it_could_start() -> None:
+    lines = lines_with(capacity=4)
+    assert lines.wants(FIRST)
+    assert lines.wants(AGAIN)
+    for number in range(4):
+        assert lines.wants(FIRST)
+        lines.add(work(UUID(int=number)))
+    assert not lines.wants(FIRST)
+    taken = take_all(lines)
+    assert not lines.wants(FIRST)
+    lines.ended(taken.pop())
+    assert lines.wants(FIRST)
+
+
+def test_what_hangs_keeps_nobody_from_being_claimed() -> None:
+    """Much waits that each receiver would allow, and none of it may start: there is room."""
+    lines = lines_with(*[work(A) for _ in range(50)], *[work(B) for _ in range(50)], capacity=8)
+    assert len(take_all(lines)) == 6
+    assert lines.startable == 0
+    assert lines.wants(FIRST)
+    assert sorted(lines.full()) == [A, B]
+    lines.add(work(C))
+    lines.add(work(C))
+    assert lines.startable == 1
+    assert whose(take_all(lines)) == [C]
+
+
+def test_attempts_again_keep_no_first_ones_from_being_claimed() -> None:
+    backlog = [work(UUID(int=number), AGAIN) for number in range(100, 200)]
+    lines = lines_with(*backlog, capacity=8)
+    taken = take_all(lines)
+    assert len(taken) == 4
+    assert lines.wants(FIRST)
+    assert not lines.wants(AGAIN)  # enough of them wait
+    lines.ended(taken.pop())
+    assert lines.startable == 1
+    assert lines.wants(FIRST)
+
+
+def test_as_many_attempts_again_are_wanted_as_may_start() -> None:
+    lines = lines_with(capacity=8)
+    for number in range(4):
+        assert lines.wants(AGAIN)
+        lines.add(work(UUID(int=number), AGAIN))
+    assert not lines.wants(AGAIN)
+    assert lines.wants(FIRST)
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
 def test_a_body_is_made_once_for_all_deliveries_of_an_event() -> None:
     message = Message("a", NOW, "", b'{"n": 1}')
     assert message.body == (b'{"type":"a","timestamp":"2026-03-04T05:06:07Z","data":{"n": 1}}')
@@ -160,6 +252,7 @@ STEPS = st.lists(
         st.tuples(st.just("take"), st.just(0), st.just(0)),
         st.tuples(st.just("end"), st.integers(0, 50), st.just(0)),
         st.tuples(st.just("drain"), st.just(0), st.just(0)),
+        st.tuples(st.just("withdraw"), st.integers(1, 4), st.just(0)),
     ),
     max_size=120,
 )
@@ -185,6 +278,11 @@ def test_nothing_is_lost_and_nothing_is_doubled(
             lines.ended(under_way.pop(number % len(under_way)))
         elif step == "drain":
             seen.update(item.claim.delivery_id for item in lines.drain())
+        elif step == "withdraw" and UUID(int=number) in lines.waiting():
+            seen.update(item.claim.delivery_id for item in lines.withdraw(UUID(int=number)))
+        if lines.startable == 0:
+            # Then none may start, and the other way round.
+            assert lines.take() is None
         assert len(under_way) <= capacity
         each = Counter(whose(under_way))
         assert all(count <= cap for count in each.values())

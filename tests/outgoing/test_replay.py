@@ -144,7 +144,7 @@ def test_a_run_that_was_cut_off_goes_on_where_it_stopped(monkeypatch: pytest.Mon
     # Delivered meanwhile: it is not carried a second time.
     Delivery.objects.filter(replay=replay).update(status="delivered", lane=None)
     replay = start_replay(replay)
-    assert (replay.status, replay.redelivered_count) == ("finished", 5)
+    assert (replay.status, replay.redelivered_count, replay.error) == ("finished", 5, "")
     assert Delivery.objects.filter(lane=Delivery.Lane.AGAIN).count() == 1
     assert Delivery.objects.filter(replay=replay, attempts_before=3).count() == 5
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
-from uuid import UUID
 
 import orjson
 from django.db.models import Model, QuerySet
@@ -102,14 +101,6 @@ def link(url: str, text: object) -> SafeString:
 def link_to(row: Model | None) -> SafeString | str:
     """A link to the row's own page, named as the row names itself."""
     return link(page_of(row._meta.label_lower, row.pk), row) if row is not None else EMPTY
-
-
-def id_in(term: str) -> UUID | None:
-    """The id that a search term is: a UUID in any form, a `webhook-id` `evt_…`."""
-    try:
-        return UUID(term.strip().removeprefix("evt_"))
-    except ValueError:
-        return None
 
 
 def pretty_json(data: bytes | str) -> str:

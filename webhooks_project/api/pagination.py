@@ -1,4 +1,11 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import Cursor
 from rest_framework.pagination import CursorPagination as DrfCursorPagination
+from rest_framework.request import Request
 
 
 class CursorPagination(DrfCursorPagination):
@@ -11,3 +18,14 @@ class CursorPagination(DrfCursorPagination):
     max_page_size = 200
     page_size_query_param = "page_size"
     ordering = "-created_at"
+    offset_cutoff = 100_000  # among rows of one moment: an event may have as many deliveries
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        ordering = getattr(view, "ordering", self.ordering)
+        return (ordering,) if isinstance(ordering, str) else tuple(ordering)
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor = super().decode_cursor(request)
+        if cursor is not None and "\x00" in (cursor.position or ""):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor

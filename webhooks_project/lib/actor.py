@@ -1,4 +1,4 @@
-"""Who is acting, for the audit chain: set where a caller is recognised, read where it is written."""
+"""Who is acting, for the audit chain: set where a caller is known, read where it is written."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class KeyringError(Exception):
 
 
 class CannotDecrypt(KeyringError):
-    """The value cannot be opened: its key is not in the ring, or it is not what was stored there."""
+    """The value cannot be opened: its key is not in the ring, or it is not what was stored."""
 
 
 @dataclass(frozen=True)

@@ -158,9 +158,7 @@ class _Transfer:
         if (request.url, timeout_ms) != self._set_for:
             handle.setopt(pycurl.URL, request.url)
             handle.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-            handle.setopt(
-                pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000)
-            )
+            handle.setopt(pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000))
             self._set_for = (request.url, timeout_ms)
         handle.setopt(pycurl.HTTPHEADER, request.headers)
         handle.setopt(pycurl.POSTFIELDS, request.body)
@@ -312,10 +310,8 @@ class Outbound:
         ended: list[tuple[Any, Response]] = []
         while True:
             left, succeeded, failed = self._multi.info_read()
-            for handle in succeeded:
-                ended.append(self._end(handle, 0, ""))
-            for handle, errno, message in failed:
-                ended.append(self._end(handle, errno, message))
+            ended.extend(self._end(handle, 0, "") for handle in succeeded)
+            ended.extend(self._end(*one) for one in failed)
             if not left:
                 return ended
 

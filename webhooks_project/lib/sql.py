@@ -34,7 +34,8 @@ def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) 
 def _is_due_sql(model: type[models.Model], column: str, equal: tuple[str, ...], using: str) -> str:
     quote = connections[using].ops.quote_name
     conditions = [f"{quote(name)} = %s" for name in equal] + [f"{quote(column)} <= %s"]
-    return f"SELECT 1 FROM {quote(model._meta.db_table)} WHERE {' AND '.join(conditions)} LIMIT 1"
+    table = quote(model._meta.db_table)
+    return f"SELECT 1 FROM {table} WHERE {' AND '.join(conditions)} LIMIT 1"  # noqa: S608 - as below
 
 
 def update_returning(
@@ -100,23 +101,15 @@ def insert_rows(
     `bulk_create` spends 70 µs a row on the model instances and the compiler; this does not. Values
     are plain Python values in the order of `columns`; defaults of the model are not applied.
     """
-    using = router.db_for_write(model)
-    connection = connections[using]
-    fields: list[Any] = [model._meta.get_field(name) for name in columns]
-    table = connection.ops.quote_name(model._meta.db_table)
-    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    adapters = _where_needed(_adapter(field, connection.vendor) for field in fields)
+    connection = connections[router.db_for_write(model)]
+    table, names, changes = _insert_parts(model, tuple(columns), connection.alias)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for row in rows:
-                    copy.write_row(_changed(row, adapters))
-            return
-        marks = ", ".join("%s" for _ in fields)
-        cursor.executemany(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})",
-            [_changed(row, adapters) for row in rows],
-        )
+                    copy.write_row(_changed(row, changes))
+        else:
+            cursor.executemany(_insert_sql(table, names), [_changed(row, changes) for row in rows])
 
 
 def insert_instance(instance: models.Model) -> None:
@@ -125,28 +118,36 @@ def insert_instance(instance: models.Model) -> None:
     For rows that come by the thousand: `save` makes the statement anew each time. No signals, no
     `auto_now`; the key must be set. Raises what `save(force_insert=True)` raises.
     """
-    connection = connections[router.db_for_write(type(instance))]
-    sql, names, adapters = _insert_sql(type(instance), connection.alias)
+    model = type(instance)
+    connection = connections[router.db_for_write(model)]
+    columns = tuple(field.attname for field in model._meta.concrete_fields)
+    table, names, changes = _insert_parts(model, columns, connection.alias)
     values = instance.__dict__
-    row = _changed([values[name] for name in names], adapters)
     with connection.cursor() as cursor:
-        cursor.execute(sql, row)
+        cursor.execute(
+            _insert_sql(table, names), _changed([values[name] for name in columns], changes)
+        )
 
 
 @functools.cache
-def _insert_sql(
-    model: type[models.Model], using: str
-) -> tuple[str, list[str], list[tuple[int, Callable[[Any], Any]]]]:
+def _insert_parts(
+    model: type[models.Model], columns: tuple[str, ...], using: str
+) -> tuple[str, str, list[tuple[int, Callable[[Any], Any]]]]:
+    """The table and the columns, quoted, and how values have to be changed for the database."""
     connection = connections[using]
     quote = connection.ops.quote_name
-    fields = model._meta.concrete_fields
-    columns = ", ".join(quote(field.column) for field in fields)
-    marks = ", ".join("%s" for _ in fields)
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
     return (
-        f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",
-        [field.attname for field in fields],
+        quote(model._meta.db_table),
+        ", ".join(quote(field.column) for field in fields),
         _where_needed(_adapter(field, connection.vendor) for field in fields),
     )
+
+
+@functools.cache
+def _insert_sql(table: str, names: str) -> str:
+    marks = ", ".join(["%s"] * (names.count(", ") + 1))
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of our own
 
 
 def _where_needed(

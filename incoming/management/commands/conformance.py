@@ -24,13 +24,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = []
-        found = [(path, command) for path, command in PIECES if (options["directory"] / path).is_file()]
+        directory = options["directory"]
+        found = [(path, name) for path, name in PIECES if (directory / path).is_file()]
         if not found:
-            raise CommandError(f"{options['directory']} has none of: {', '.join(dict(PIECES))}")
+            raise CommandError(f"{directory} has none of: {', '.join(dict(PIECES))}")
         for path, command in found:
             self.stdout.write(f"== {path}")
             try:
-                call_command(command, str(options["directory"] / path))
+                call_command(command, str(directory / path))
             except (SystemExit, CommandError) as error:
                 if isinstance(error, CommandError):
                     self.stdout.write(str(error))
