@@ -14,6 +14,7 @@ from django.db import transaction
 from incoming.errors import SourceNotAcceptable, StateNotAllowed
 from incoming.models import Receipt, Route, Source, SourceSecret
 from incoming.process import event_type_of
+from incoming.providers import PROVIDERS
 from incoming.sources import forget_sources
 from incoming.tokens import new_token
 from monitoring import journal
@@ -57,14 +58,15 @@ def create_source(
 ) -> NewSource:
     """Make a source with a fresh ingest URL, a secret (its own or the one given) and its routes.
 
-    By default one route publishes every receipt as `{provider}.{type}`. Raises
+    No secret is made for a provider that tells its own when it first calls. By default one route publishes every receipt as `{provider}.{type}`. Raises
     SourceNotAcceptable, naming the fields.
     """
     source = Source(account=account, name=name, provider=provider, **settings)
     _check(source)
     source.save(force_insert=True)
-    text = secret or new_secret()
-    SourceSecret.objects.create(source=source, secret=text)
+    text = secret or ("" if PROVIDERS[provider].learns_secret else new_secret())
+    if text:
+        SourceSecret.objects.create(source=source, secret=text)
     for position, route in enumerate(routes):
         made = Route(source=source, position=position, **route)
         _check_route(made)

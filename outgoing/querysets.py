@@ -67,8 +67,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     ) -> list[Claim]:
         """Take up to `limit` due deliveries of a lane under a lease, in one statement.
 
-        They come the longest waiting first. Rows that another worker is taking are skipped where the database can. All of one call
-        share a token.
+        They come the longest waiting first. Rows that another worker is taking are skipped where
+        the database can. All of one call share a token.
         """
         candidates = self.due(now, lane)
         if except_subscriptions:

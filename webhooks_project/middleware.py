@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from webhooks_project.lib.actor import SYSTEM, current_actor
 from webhooks_project.lib.ids import new_id
 
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -23,6 +24,7 @@ def request_id(
         identifier = given if _GIVEN.fullmatch(given) else new_id().hex
         request.request_id = identifier  # type: ignore[attr-defined]
         clear_contextvars()
+        current_actor.set(SYSTEM)  # this thread's last caller is not this one
         bind_contextvars(request_id=identifier)
         response = get_response(request)
         response["X-Request-ID"] = identifier

@@ -229,7 +229,7 @@ class SourceAdmin(HubAdmin):
         given = fields.pop("secret")
         made = services.create_source(secret=given or None, **fields)
         obj.__dict__.update(made.source.__dict__)
-        if not given:
+        if made.secret and not given:
             self.show_after_add(request, ShownOnce("Secret", made.secret, HINT))
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:

@@ -161,6 +161,11 @@ class Provider(Protocol):
         ...
 
     @property
+    def learns_secret(self) -> bool:
+        """Whether the third party tells the secret in its handshake: a source starts without."""
+        ...
+
+    @property
     def options(self) -> Mapping[str, str]:
         """The source's options that this provider reads, each with its meaning."""
         ...

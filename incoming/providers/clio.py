@@ -13,6 +13,7 @@ provider = Recipe(
     handshake_text="a POST with `X-Hook-Secret`: the header back; the value is stored as the "
     "secret, once",
     unsigned_handshake=True,
+    learns_secret=True,
     setup="Leave the secret empty and create the webhook through the API, or enter its "
     "shared_secret. Webhooks end after three days unless expires_at says otherwise (31 at most).",
 )

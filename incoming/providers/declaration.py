@@ -21,7 +21,8 @@ class Declaration:
     `id` and `type`: locators of the third party's id and event type, the first that has a value
     counts; a value in a header is mostly not signed. `methods`: what the source's URL answers.
     `on_handshake` and `handshake_text`: what the third party asks to see whether we are there;
-    `unsigned_handshake` where it asks so in a POST without a signature. `acknowledgement`: the
+    `unsigned_handshake` where it asks so in a POST without a signature; `learns_secret` where it
+    tells the secret in it. `acknowledgement`: the
     answer that it wants in place of an empty 2xx. `option_texts`: the source's options that are
     read, with their meaning; those in `required_options` must be set.
     """
@@ -37,6 +38,7 @@ class Declaration:
     on_handshake: Handshake | None = None
     handshake_text: str = ""
     unsigned_handshake: bool = False
+    learns_secret: bool = False
     acknowledgement: Answer | None = None
     option_texts: Mapping[str, str] = field(default_factory=dict)
     required_options: frozenset[str] = frozenset()

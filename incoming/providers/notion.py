@@ -34,6 +34,7 @@ provider = Recipe(
     handshake_text="a POST with a `verification_token`: 200; the token is stored as the secret, "
     "once",
     unsigned_handshake=True,
+    learns_secret=True,
     setup="Leave the secret empty. In the integration's settings: Webhooks, Create a subscription. "
     "Notion sends its token here; copy it from this source into Notion's Verify.",
 )

@@ -17,7 +17,7 @@ from incoming.process import process_due_receipts
 from incoming.sources import forget_sources
 from outgoing.models import Event
 from tests.factories import make_source
-from tests.incoming.calls import BODY, answer_of, base64_hmac, github_headers, post
+from tests.incoming.calls import BODY, answer_of, base64_hmac, github_headers, hex_hmac, post
 from webhooks_project.lib.keyring import Keyring
 from webhooks_project.lib.sql import insert_instance
 
@@ -373,6 +373,40 @@ def test_wakes_the_queue_once_the_receipt_is_there(monkeypatch: pytest.MonkeyPat
     repeat(source)
     post(source, headers={})
     assert seen == [("processing", 1)]
+
+
+# --- the address that was called ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("public_url", ["", "https://hooks.example.com/github"])
+@pytest.mark.parametrize("query", ["", "a=%C3%A9&a=b"])
+def test_what_signs_the_url_signs_the_source_s_own_whatever_the_host_header(
+    settings: Any, public_url: str, query: str
+) -> None:
+    settings.PUBLIC_URL = "https://hub.example.com"
+    source = make_source(
+        provider="generic-hmac", options={"message": "{url}{body}"}, public_url=public_url
+    )
+    url = public_url or f"https://hub.example.com{source.path}"
+    signed = f"{url}?{query}" if query else url
+    headers = {"x-signature": hex_hmac(signed.encode() + BODY)}
+    response = post(source, headers=headers, query=query, HTTP_HOST="evil.example")
+    assert (response.status_code, answer_of(response)["status"]) == (200, "accepted")
+    forged = {"x-signature": hex_hmac(f"http://evil.example{source.path}".encode() + BODY)}
+    response = post(source, headers=forged, HTTP_HOST="evil.example")
+    assert answer_of(response) == {"cause": "signature_mismatch"}
+
+
+@pytest.mark.parametrize("more", ["/", "/more", "//"])
+def test_what_goes_on_after_the_token_is_no_ingest_url(more: str) -> None:
+    assert post(f"{make_source().path}{more}").status_code == 404
+    assert Receipt.objects.count() == RefusalCount.objects.count() == 0
+
+
+def test_every_answer_says_its_length() -> None:
+    source = make_source()
+    for response in (post(source), post(source, headers={}), post("/in/nobody")):
+        assert response["Content-Length"] == str(len(response.content))
 
 
 # --- what is asked of the hub ---------------------------------------------------------------------

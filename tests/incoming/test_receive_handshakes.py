@@ -181,9 +181,6 @@ def test_of_two_that_tell_a_secret_at_once_the_first_counts() -> None:
     assert AuditEntry.objects.count() == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="create_source makes a secret of ours also where the provider tells its own"
-)
 @pytest.mark.parametrize("provider", ["asana", "clio"])
 def test_a_source_as_it_is_made_can_learn_its_secret(provider: str) -> None:
     source = create_source(account=make_source().account, name="Tasks", provider=provider).source

@@ -71,6 +71,13 @@ def test_takes_the_provider_s_secret_and_shows_it_nowhere() -> None:
     assert audited() == [("source.created", {}, DEFAULTS)]
 
 
+@pytest.mark.xfail(strict=True, reason="options are kept and audited in clear, tokens among them")
+def test_tells_no_token_that_is_an_option() -> None:
+    source = create(provider="meta", options={"verify_token": "a-token-of-mine"}).source
+    services.change_source(source=source, name="Other")
+    assert "a-token-of-mine" not in str(audited())
+
+
 def test_publishes_everything_unless_told_otherwise() -> None:
     routes = create().source.routes.values_list("position", "type_pattern", "event_type")
     assert list(routes) == [(0, "*", "{provider}.{type}")]

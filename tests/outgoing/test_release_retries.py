@@ -9,7 +9,7 @@ from outgoing import retries
 from outgoing.models import Delivery, Retry
 from outgoing.retries import release_due_retries
 from tests.factories import make_delivery, make_retry
-from tests.outgoing.place import StubPlace
+from tests.outgoing.pump import Turn
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,8 @@ def test_a_pump_releases_until_its_turn_is_over(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(retries, "RELEASE_ROWS", 2)
     for _ in range(5):
         make_retry(due_at=NOW)
-    assert retries.run_retry_pump(StubPlace(turns=4)) == 5
+    turn = Turn(until=lambda: turn.passes > 4)
+    assert retries.run_retry_pump(turn) == 5
     assert Delivery.objects.filter(lane=Delivery.Lane.AGAIN).count() == 5
 
 
@@ -93,4 +94,5 @@ def test_a_pump_outlives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(retries, "release_due_retries", release)
     monkeypatch.setattr(retries, "LOOK_SECONDS", 0)
     make_retry(due_at=NOW)
-    assert retries.run_retry_pump(StubPlace(turns=4)) == 5
+    turn = Turn(until=lambda: turn.passes > 4)
+    assert retries.run_retry_pump(turn) == 5

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -14,6 +15,7 @@ from rest_framework.request import Request
 from webhooks_project.accounts.models import ApiKey, Membership, Role, User
 from webhooks_project.accounts.services import authenticate_api_key
 from webhooks_project.lib.actor import Actor, current_actor
+from webhooks_project.lib.client_address import client_address
 
 
 class KeyUser:
@@ -82,7 +84,11 @@ def caller_of(request: Request) -> Caller:
     known: Caller | None = getattr(request, "_caller", None)
     if known is not None:
         return known
-    address = request.META.get("REMOTE_ADDR", "")
+    address = client_address(
+        remote_address=request.META.get("REMOTE_ADDR", ""),
+        forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
+        trusted_proxies=settings.TRUSTED_PROXIES,
+    )
     if isinstance(request.auth, ApiKey):
         key = request.auth
         caller = Caller({key.account_id: key.role})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -34,6 +35,13 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     body["request_id"] = getattr(request, "request_id", "")
     set_rollback()
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def unknown_path(request: HttpRequest) -> HttpResponse:
+    """The problem where the API has nothing at an address."""
+    body = _problem(404, "not_found", "there is nothing at this address", {})
+    body["request_id"] = getattr(request, "request_id", "")
+    return HttpResponse(orjson.dumps(body), status=404, content_type=CONTENT_TYPE)
 
 
 def _as_api_error(error: Exception) -> exceptions.APIException | None:

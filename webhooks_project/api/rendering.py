@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
+from django.conf import settings
 from django.db.models import Model
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
@@ -26,6 +27,12 @@ class OrjsonRenderer(BaseRenderer):
         return b"" if data is None else orjson.dumps(data, default=_plain)
 
 
+class BodyTooLarge(APIException):
+    status_code = 413
+    default_detail = "the body is too large"
+    default_code = "payload_too_large"
+
+
 class OrjsonParser(BaseParser):
     media_type = "application/json"
 
@@ -35,8 +42,12 @@ class OrjsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise BodyTooLarge
         try:
-            return orjson.loads(stream.read())
+            return orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"the body is not JSON: {error}") from error
 

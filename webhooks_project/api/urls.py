@@ -1,7 +1,9 @@
 """Everything under /api/."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from webhooks_project.api.errors import unknown_path
 
 urlpatterns = [
     path("v1/webhooks/incoming/", include("incoming.api.urls")),
@@ -14,4 +16,5 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    re_path("", unknown_path),
 ]

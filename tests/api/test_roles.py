@@ -1,0 +1,64 @@
+"""Which role may do what."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.calls import Api
+from tests.api.routes import CALLS, ROUTES, make_world
+from tests.api.test_other_accounts import everything
+from tests.factories import make_api_key, make_user
+from webhooks_project.accounts.models import Role
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(("name", "method"), CALLS)
+def test_a_call_needs_its_role_and_no_more(name: str, method: str) -> None:
+    world = make_world()
+    route = ROUTES[name]
+    keys = {role: Api(make_api_key(world.account, role).text) for role in Role}
+    before = everything()
+
+    def status_for(role: Role) -> int:
+        return (
+            keys[role].call(method, route.url(world.ids()), route.body(method, world.ids())).status
+        )
+
+    for role in Role:
+        if role.rank < route.roles[method].rank:
+            assert status_for(role) == 403, role
+    assert everything() == before
+    expected = {"get": 200, "patch": 200, "delete": 204}.get(method)
+    status = status_for(route.roles[method])
+    assert status == expected if expected else status in (200, 201)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_membership_gives_a_user_the_same_role(role: Role) -> None:
+    world = make_world()
+    api = Api(user=make_user(world.account, role))
+    allowed = {
+        name
+        for name, method in CALLS
+        if method == "get" and api.get(ROUTES[name].url(world.ids())).status == 200
+    }
+    assert allowed == {
+        name
+        for name, method in CALLS
+        if method == "get" and ROUTES[name].roles["get"].rank <= role.rank
+    }
+    may_publish = role.rank >= Role.DEVELOPER.rank
+    may_pause = role.rank >= Role.OPERATOR.rank
+    body = {"type": "a", "data": {}}
+    assert api.post("outgoing/events", body).status == (201 if may_publish else 403)
+    pause = api.post(f"subscriptions/{world.subscription.pk}/pause")
+    assert pause.status == (200 if may_pause else 403)
+
+
+def test_a_refusal_says_so() -> None:
+    world = make_world()
+    answer = Api(make_api_key(world.account, Role.VIEWER).text).post(
+        f"subscriptions/{world.subscription.pk}/pause"
+    )
+    assert (answer.status, answer.code) == (403, "permission_denied")
