@@ -58,8 +58,8 @@ def create_source(
 ) -> NewSource:
     """Make a source with a fresh ingest URL, a secret (its own or the one given) and its routes.
 
-    No secret is made for a provider that tells its own when it first calls. By default one route publishes every receipt as `{provider}.{type}`. Raises
-    SourceNotAcceptable, naming the fields.
+    No secret is made for a provider that tells its own when it first calls. By default one route
+    publishes every receipt as `{provider}.{type}`. Raises SourceNotAcceptable, naming the fields.
     """
     source = Source(account=account, name=name, provider=provider, **settings)
     _check(source)

@@ -125,8 +125,12 @@ class DeliveryPump:
         if not self._open:
             self._renew_after = now + RENEW_SECONDS
         elif now >= self._renew_after:
-            self._renew_after = now + RENEW_SECONDS
+            if now - self._renew_after > LEASE_SECONDS - RENEW_SECONDS:
+                # This process was frozen, or the database away, for longer than a lease: what is
+                # not sent yet may be another's by now. What is still ours goes back in line.
+                self._give_back(self._lines.drain())
             Delivery.objects.renew_leases(list(self._open), clock.now())
+            self._renew_after = now + RENEW_SECONDS
         if now >= self._sweep_after:
             self._sweep_after = now + SWEEP_SECONDS
             released = Delivery.objects.release_expired(clock.now())
@@ -164,7 +168,12 @@ class DeliveryPump:
             if claims:
                 found = True
                 self._open[claims[0].token] = len(claims)
-                self._queue(claims, lane)
+                try:
+                    self._queue(claims, lane)
+                except (db.OperationalError, db.InterfaceError):
+                    # Not renewed any more, they are due again when their lease ends.
+                    del self._open[claims[0].token]
+                    raise
         self._claim_after = time.monotonic() + (0 if found else POLL_SECONDS)
 
     def _queue(self, claims: Collection[Claim], lane: int) -> None:

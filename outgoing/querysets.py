@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Least
 
 from webhooks_project.lib.ids import new_id
@@ -110,7 +110,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def restore_held(self, now: datetime, limit: int) -> int:
         """Put back in line, the oldest first, what was held for subscriptions active by now.
 
-        They stand behind first attempts, so that a backlog does not hold up what is new.
+        They stand behind first attempts, so that a backlog does not hold up what is new, and have
+        the whole retry schedule before them.
         """
         ids = (
             self.filter(status="held", subscription__status="active")
@@ -121,6 +122,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             status="pending",
             lane=1,
             trigger="resume",
+            attempts_before=F("attempt_count"),
             next_attempt_at=Least("next_attempt_at", Value(now)),
         )
 

@@ -30,6 +30,12 @@ class EventTypeExists(SubscriptionError):
     status = 409
 
 
+class SchemaNotValid(SubscriptionError):
+    """That is no JSON Schema."""
+
+    code = "schema_not_valid"
+
+
 class StateNotAllowed(SubscriptionError):
     """The subscription's present status does not allow that."""
 

@@ -15,6 +15,7 @@ from subscriptions.errors import (
     EndpointNotAcceptable,
     EventTypeExists,
     EventTypeMalformed,
+    SchemaNotValid,
     StateNotAllowed,
 )
 from subscriptions.matching import is_event_type, is_pattern
@@ -25,6 +26,7 @@ from subscriptions.models import (
     SubscribedType,
     Subscription,
 )
+from subscriptions.schemas import check_payload
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock, signing
 from webhooks_project.lib.ssrf import check_endpoint
@@ -208,7 +210,14 @@ def delete_event_type(*, event_type: EventType) -> None:
 
 @transaction.atomic
 def add_schema(*, event_type: EventType, schema: Any, examples: Any = ()) -> EventSchema:
-    """Add the next version of a type's schema; the latest is the one in force."""
+    """Add the next version of a type's schema; the latest is the one in force.
+
+    Raises SchemaNotValid where it is no JSON Schema.
+    """
+    try:
+        check_payload(schema, None)
+    except ValueError as error:
+        raise SchemaNotValid(str(error)) from error
     event_type = EventType.objects.select_for_update().get(pk=event_type.pk)
     latest = event_type.schemas.first()
     made = EventSchema.objects.create(

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
@@ -134,6 +136,7 @@ else:
     _SubscriptionRelatedField = serializers.PrimaryKeyRelatedField
 
 
+@extend_schema_field(OpenApiTypes.UUID)
 class OwnSubscriptionField(_SubscriptionRelatedField):
     """A subscription of one of the caller's accounts."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -23,7 +24,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PUBLISH = {"type": "a", "data": {}}
 
 
-def assert_refused(api: Api, **options: object) -> None:
+def assert_refused(api: Api, **options: Any) -> None:
     answer = api.post("outgoing/events", PUBLISH, **options)
     assert answer.status == 401
     assert answer.code in ("not_authenticated", "authentication_failed")
@@ -142,9 +143,9 @@ def test_the_audit_names_the_user() -> None:
     ],
 )
 def test_the_audit_names_the_address_behind_our_own_proxies(
-    settings: object, forwarded: str, proxies: list[str], expected: str
+    settings: Any, forwarded: str, proxies: list[str], expected: str
 ) -> None:
-    settings.TRUSTED_PROXIES = parse_networks(proxies)  # type: ignore[attr-defined]
+    settings.TRUSTED_PROXIES = parse_networks(proxies)
     api = Api(make_api_key().text)
     api.post("subscriptions/event-types", {"name": "a"}, headers={"x-forwarded-for": forwarded})
     assert AuditEntry.objects.get(action="event_type.created").actor_address == expected

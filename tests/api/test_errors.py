@@ -100,18 +100,10 @@ def test_says_where_a_request_is_wrong(api: Api) -> None:
     assert not Subscription.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code", "extra"),
-    [
-        ({"type": "not a type", "data": {}}, 400, "event_type_malformed", {}),
-        ({"type": "*", "data": {}}, 400, "event_type_malformed", {}),
-    ],
-)
-def test_the_domain_s_own_errors_have_their_codes(
-    api: Api, body: Any, status: int, code: str, extra: dict[str, Any]
-) -> None:
-    answer = api.post("outgoing/events", body)
-    assert (answer.status, answer.code) == (status, code)
+@pytest.mark.parametrize("name", ["not a type", "*", "a.*"])
+def test_the_domain_s_own_errors_have_their_codes(api: Api, name: str) -> None:
+    answer = api.post("outgoing/events", {"type": name, "data": {}})
+    assert (answer.status, answer.code) == (400, "event_type_malformed")
     assert not Event.objects.exists()
 
 

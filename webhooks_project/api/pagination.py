@@ -26,6 +26,6 @@ class CursorPagination(DrfCursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor = super().decode_cursor(request)
-        if cursor is not None and "\x00" in (cursor.position or ""):
+        if cursor is not None and "\x00" in str(cursor.position):  # no database takes it
             raise NotFound(self.invalid_cursor_message)
         return cursor

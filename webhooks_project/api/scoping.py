@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -41,6 +43,7 @@ else:
     _AccountRelatedField = serializers.PrimaryKeyRelatedField
 
 
+@extend_schema_field(OpenApiTypes.UUID)
 class AccountField(_AccountRelatedField):
     """The account of a new row: one of the caller's, and by default its only one."""
 

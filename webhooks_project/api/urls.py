@@ -1,7 +1,7 @@
 """Everything under /api/."""
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from webhooks_project.api.errors import unknown_path
 
@@ -15,6 +15,5 @@ urlpatterns = [
     path("v1/webhooks/analytics/", include("analytics.api.urls")),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     re_path("", unknown_path),
 ]
