@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -19,6 +20,7 @@ from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Event
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
+from webhooks_project.admin.buttons import may_see
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, TextChoiceFilter
 from webhooks_project.admin.panels import Panel, Table, Texts
 from webhooks_project.admin.search import id_in
@@ -124,55 +126,63 @@ class AuditEntryAdmin(HistoryAdmin):
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The last day in numbers, the queues, and what waits for a person."""
+    """The last day in numbers, the queues, and what waits for a person; of each user what that
+    user may look at."""
     now = clock.now()
     since = now - SINCE
-    context["figures"] = [
-        _figure("Receipts", "incoming.receipt", Receipt, "received_at", since, RECEIPT_COLOURS),
-        _figure("Deliveries", "outgoing.delivery", Delivery, "created_at", since, DELIVERY_COLOURS),
+    figures: list[tuple[str, Callable[[], dict[str, Any]]]] = [
+        (
+            "incoming.receipt",
+            lambda: _figure("Receipts", Receipt, "received_at", since, RECEIPT_COLOURS),
+        ),
+        (
+            "outgoing.delivery",
+            lambda: _figure("Deliveries", Delivery, "created_at", since, DELIVERY_COLOURS),
+        ),
+        ("outgoing.event", lambda: _events(since)),
     ]
-    context["events"] = {
-        "count": Event.objects.filter(created_at__gte=since).count(),
-        "url": list_of("outgoing.event"),
-    }
-    context["panels"] = [
-        _queues(now),
-        _refusals(since),
-        _causes_of_dead_letters(),
-        _dead_letters(),
-        _dead_receipts(),
+    panels: list[tuple[str, Callable[[], Table]]] = [
+        ("hub.heartbeat", lambda: _queues(now)),
+        ("incoming.refusalcount", lambda: _refusals(since)),
+        ("outgoing.delivery", _causes_of_dead_letters),
+        ("outgoing.delivery", _dead_letters),
+        ("incoming.receipt", _dead_receipts),
     ]
+    context["figures"] = [make() for model, make in figures if may_see(request, model)]
+    context["panels"] = [make() for model, make in panels if may_see(request, model)]
     return context
+
+
+def _events(since: datetime) -> dict[str, Any]:
+    count = Event.objects.filter(created_at__gte=since).count()
+    return {"title": "Events", "total": count, "url": list_of("outgoing.event"), "parts": []}
 
 
 def _figure(
     title: str,
-    model: str,
     rows: type[Receipt] | type[Delivery],
     column_name: str,
     since: datetime,
     colours: dict[Any, str],
 ) -> dict[str, Any]:
+    model = rows._meta.label_lower
     counts = dict(
         rows._default_manager.filter(**{f"{column_name}__gte": since})
         .order_by()
         .values_list("status")
         .annotate(count=Count("pk"))
     )
-    return {
-        "title": title,
-        "total": sum(counts.values()),
-        "url": list_of(model),
-        "parts": [
-            {
-                "label": label(status, colours),
-                "count": counts[status],
-                "url": list_of(model, status__exact=status),
-            }
-            for status in rows.Status.values
-            if status in counts
-        ],
-    }
+    parts = [
+        {
+            "label": label(status, colours),
+            "count": counts[status],
+            "url": list_of(model, status__exact=status),
+        }
+        for status in rows.Status.values
+        if status in counts
+    ]
+    total = sum(counts.values())
+    return {"title": title, "total": total, "url": list_of(model), "parts": parts}
 
 
 def _queues(now: datetime) -> Table:

@@ -7,6 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from webhooks_project.lib.ssrf import parse_networks
+
+LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
+
 
 @register(Tags.security)
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -22,7 +26,9 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     if settings.PRODUCTION and any(
-        network.is_loopback for network in settings.WEBHOOKS_ALLOWED_NETWORKS
+        network.version == loopback.version and network.overlaps(loopback)
+        for network in settings.WEBHOOKS_ALLOWED_NETWORKS
+        for loopback in LOOPBACK
     ):
         found.append(
             Error(

@@ -94,8 +94,12 @@ def send_hint(family: str) -> bool:
 def ensure_schedules() -> None:
     """The backstop: django-q2's own schedules, one for each family that this node serves."""
     for family in enabled_families():
+        name = f"webhooks-{family}"
+        # Nothing keeps two nodes that start together from making one each.
+        known = Schedule.objects.filter(name=name).order_by("pk").first()
+        Schedule.objects.filter(name=name, pk__gt=known.pk if known else 0).delete()
         Schedule.objects.update_or_create(
-            name=f"webhooks-{family}",
+            name=name,
             defaults={
                 "func": PUMPS.get(family) or PERIODIC[family],
                 "cluster": cluster_of(family),

@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 
 from incoming import services
-from incoming.admin.masking import mask_of, redact_query
 from incoming.errors import StateNotAllowed
+from incoming.masking import mask_of, redact_query
 from incoming.models import Receipt, SourceSecret
 from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Event

@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 import orjson
 from rest_framework import serializers
 
+from incoming.masking import mask_of, redact_query_text
 from incoming.models import Receipt, RefusalCount, Route, Source, SourceSecret
 from incoming.sources import public_url_of
 from webhooks_project.api.scoping import AccountField
+from webhooks_project.lib.keyring import CannotDecrypt
 from webhooks_project.lib.redaction import last_four, redact_headers
 
 
@@ -21,7 +23,10 @@ class SourceSecretSerializer(serializers.ModelSerializer[SourceSecret]):
         fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
 
     def get_last_four(self, secret: SourceSecret) -> str:
-        return last_four(secret.secret)
+        try:
+            return last_four(secret.secret)
+        except CannotDecrypt:
+            return last_four("")
 
 
 class RouteSerializer(serializers.ModelSerializer[Route]):
@@ -98,8 +103,9 @@ class ReceiptSerializer(serializers.ModelSerializer[Receipt]):
 
 
 class ReceiptWithBodySerializer(ReceiptSerializer):
-    """A receipt with its headers, secrets and proofs masked, and its raw body as text."""
+    """A receipt with its headers and its raw body as text, secrets and proofs masked."""
 
+    query = serializers.SerializerMethodField()
     headers = serializers.SerializerMethodField()
     body = serializers.SerializerMethodField()
 
@@ -111,11 +117,16 @@ class ReceiptWithBodySerializer(ReceiptSerializer):
             "body",
         )
 
+    def get_query(self, receipt: Receipt) -> str:
+        return mask_of(receipt.source)(redact_query_text(receipt.query))
+
     def get_headers(self, receipt: Receipt) -> dict[str, str]:
-        return redact_headers(orjson.loads(bytes(receipt.headers)))
+        mask = mask_of(receipt.source)
+        headers = redact_headers(orjson.loads(bytes(receipt.headers)))
+        return {name: mask(value) for name, value in headers.items()}
 
     def get_body(self, receipt: Receipt) -> str:
-        return bytes(receipt.body).decode("utf-8", "replace")
+        return mask_of(receipt.source)(bytes(receipt.body).decode("utf-8", "replace"))
 
 
 class RefusalCountSerializer(serializers.ModelSerializer[RefusalCount]):

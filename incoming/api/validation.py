@@ -29,7 +29,7 @@ class SchemaErrorSerializer(serializers.Serializer[Any]):
 
 class PayloadQuestionSerializer(serializers.Serializer[Any]):
     schema = serializers.JSONField(help_text="JSON Schema, draft 2020-12 unless it says otherwise.")
-    payload = serializers.JSONField()
+    payload = serializers.JSONField(allow_null=True)
 
 
 class PayloadAnswerSerializer(serializers.Serializer[Any]):

@@ -119,7 +119,9 @@ class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
 
     def get_queryset(self) -> QuerySet[Receipt]:
         queryset = super().get_queryset()
-        return queryset.defer("body", "headers") if self.action == "list" else queryset
+        if self.action == "list":
+            return queryset.defer("body", "headers")
+        return queryset.select_related("source").prefetch_related("source__secrets")
 
     @extend_schema(request=None, responses=ReceiptWithBodySerializer)
     @action(detail=True, methods=["post"])

@@ -46,7 +46,7 @@ class PublishSerializer(serializers.Serializer[Any]):
 
     account = AccountField()
     type = serializers.CharField(max_length=128)
-    data = serializers.JSONField()  # type: ignore[assignment]
+    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
     idempotency_key = serializers.CharField(max_length=255, required=False)
     occurred_at = serializers.DateTimeField(required=False)
 

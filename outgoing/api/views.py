@@ -73,9 +73,12 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
             correlation_id=getattr(request, "request_id", ""),
             **fields,
         )
-        body = EventSerializer().to_representation(published.event) | {
+        event = published.event
+        body = EventSerializer().to_representation(event) | {
             "is_new": published.is_new,
-            "deliveries": [str(key) for key in published.delivery_ids],
+            "deliveries": published.delivery_ids
+            if published.is_new
+            else list(event.deliveries.order_by("pk").values_list("pk", flat=True)),
         }
         return Response(
             body, status=status.HTTP_201_CREATED if published.is_new else status.HTTP_200_OK

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from subscriptions.models import EventSchema, EventType, SigningSecret, Subscription
 from subscriptions.schemas import check_payload
 from webhooks_project.api.scoping import AccountField
+from webhooks_project.lib.keyring import CannotDecrypt
 from webhooks_project.lib.redaction import last_four
 
 
@@ -20,7 +21,10 @@ class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
         fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
 
     def get_last_four(self, secret: SigningSecret) -> str:
-        return last_four(secret.secret)
+        try:
+            return last_four(secret.secret)
+        except CannotDecrypt:
+            return last_four("")
 
 
 class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):

@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models import Model
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from tests.factories import (
     make_attempt,
@@ -193,6 +196,26 @@ def test_dates_in_one_month_start_with_its_days(console: Client) -> None:
     assert steps["choices"][0]["link"] == (
         "?created_at__day=30&created_at__month=1&created_at__year=2026"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "columns"),
+    [
+        ("outgoing.event", ["data", "not_matched"]),
+        ("outgoing.delivery", ["data", "not_matched"]),
+        ("outgoing.attempt", ["response_body", "response_headers", "request_headers", "data"]),
+        ("outgoing.retry", ["data"]),
+        ("incoming.receipt", ["body", "headers", "query"]),
+    ],
+)
+def test_lists_do_not_read_what_they_do_not_show(
+    console: Client, rows: dict[str, Model], model: str, columns: list[str]
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert found(console, model) == [rows[model].pk]
+
+    read = " ".join(query["sql"] for query in queries)
+    assert [column for column in columns if f'"{column}"' in read] == []
 
 
 def test_no_rows_have_no_dates(console: Client) -> None:

@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psutil
@@ -16,6 +18,7 @@ from tests.hub.scenario import main
 
 BEFORE, AFTER = 150, 50  # events published before and after each kill
 GIVE_UP_SECONDS = 60
+WAITING = 5  # processes of a cluster for all families that hold no pump: three workers and two more
 
 
 def scenario(port: int) -> dict[str, Any]:
@@ -34,9 +37,9 @@ def scenario(port: int) -> dict[str, Any]:
             account=account, name="Receiver", url=url, event_types=["*"], secret=secret
         )
         publisher = Publisher(hub.url, key)
-        for role, pid in each_process(hub.process.pid):
+        for role, find in each_process(hub.process.pid):
             expected = {publisher.publish() for _ in range(BEFORE)}
-            os.kill(pid, signal.SIGKILL)
+            pid = kill(find)
             killed_at = time.monotonic()
             expected |= {publisher.publish() for _ in range(AFTER)}
             while expected - arrived.bodies.keys():
@@ -54,8 +57,17 @@ def scenario(port: int) -> dict[str, Any]:
     return result
 
 
-def each_process(supervisor: int) -> Iterator[tuple[str, int]]:
-    """Every kind of process, by what it is at the moment; the supervisor last."""
+def kill(find: Callable[[], int]) -> int:
+    """SIGKILL what is found, which may end by itself between the look and the kill."""
+    while True:
+        pid = find()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            return pid
+
+
+def each_process(supervisor: int) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Every kind of process, and how to find it at the moment; the supervisor last."""
     from webhooks_project.models import Heartbeat
 
     def cluster() -> psutil.Process:
@@ -75,22 +87,22 @@ def each_process(supervisor: int) -> Iterator[tuple[str, int]]:
             time.sleep(0.05)
         raise AssertionError(f"no {family} pump")
 
-    def others() -> list[int]:
+    def waiting(index: int) -> int:
+        """Of the workers without a pump, the pusher and the monitor, one by its place."""
         pumps = set(Heartbeat.objects.exclude(token=None).values_list("pid", flat=True))
         sentinel = cluster().children()[0]
-        return [item.pid for item in sentinel.children() if item.pid not in pumps]
+        others = [item.pid for item in sentinel.children() if item.pid not in pumps]
+        return others[index % len(others)]
 
     for family in ("delivery", "processing", "retry"):
-        yield f"{family} pump", pump(family)
-    for index in range(len(others())):
-        waiting = others()
-        if index < len(waiting):
-            yield f"idle process {index}", waiting[index]
-    yield "sentinel", cluster().children()[0].pid
-    yield "cluster master", cluster().pid
-    yield "web worker", web().children()[-1].pid
-    yield "web master", web().pid
-    yield "supervisor", supervisor
+        yield f"{family} pump", partial(pump, family)
+    for index in range(WAITING):
+        yield f"waiting process {index}", partial(waiting, index)
+    yield "sentinel", lambda: cluster().children()[0].pid
+    yield "cluster master", lambda: cluster().pid
+    yield "web worker", lambda: web().children()[-1].pid
+    yield "web master", lambda: web().pid
+    yield "supervisor", lambda: supervisor
 
 
 class Publisher:

@@ -19,6 +19,7 @@ from webhooks_project.lib.redaction import MASK, last_four, redact_headers
         "webhook-signature",
         "x-api-key",
         "apikey",
+        "api_key",
         "x-shopify-hmac-sha256",
         "x-hook-secret",
         "x-password",

@@ -102,6 +102,12 @@ def may_press(request: HttpRequest, model_admin: ModelAdmin[Any]) -> bool:
     return bool(request.user.has_perm(f"{meta.app_label}.change_{meta.model_name}"))
 
 
+def may_see(request: HttpRequest, model: str) -> bool:
+    """Whether the user may look at rows of `app.model`."""
+    app, name = model.split(".")
+    return any(request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change"))
+
+
 @contextmanager
 def acting(request: HttpRequest) -> Iterator[None]:
     """Name the request's user as the actor for the audit chain."""

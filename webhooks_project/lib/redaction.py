@@ -10,7 +10,7 @@ from typing import Final
 MASK: Final = "[redacted]"
 
 _SECRET_NAME = re.compile(
-    r"authorization|cookie|token|secret|password|signature|api-?key|hmac|x-hook-secret", re.I
+    r"authorization|cookie|token|secret|password|signature|api[-_]?key|hmac|x-hook-secret", re.I
 )
 
 

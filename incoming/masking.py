@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus
 
 from incoming.models import Source
 from webhooks_project.lib.keyring import CannotDecrypt
@@ -33,6 +33,16 @@ def mask_of(source: Source) -> Callable[[str], str]:
 def redact_query(query: str) -> dict[str, str]:
     """The parameters of a URL, with the value of every one that may hold a secret masked."""
     return redact_headers(dict(parse_qsl(query, keep_blank_values=True)))
+
+
+def redact_query_text(query: str) -> str:
+    """The same as one text, in which everything else stays as it came."""
+    return "&".join(_redact_pair(pair) for pair in query.split("&"))
+
+
+def _redact_pair(pair: str) -> str:
+    name, separator, value = pair.partition("=")
+    return name + separator + redact_headers({unquote_plus(name): value})[unquote_plus(name)]
 
 
 def _secrets(source: Source) -> Iterable[str]:

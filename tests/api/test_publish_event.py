@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from django.db import OperationalError
+
+from outgoing import services
+from outgoing.models import Delivery, Event
+from subscriptions.models import Subscription
+from subscriptions.services import add_schema, create_event_type
+from tests.api.calls import Answer, Api
+from tests.factories import make_account, make_api_key, make_subscription
+from webhooks_project.accounts.models import Account
+
+pytestmark = pytest.mark.django_db
+
+PATH = "outgoing/events"
+
+
+@pytest.fixture
+def account() -> Account:
+    return make_account()
+
+
+@pytest.fixture
+def api(account: Account) -> Api:
+    return Api(make_api_key(account).text)
+
+
+def nothing_was_written() -> bool:
+    return not Event.objects.exists() and not Delivery.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, account: Account) -> None:
+    active = make_subscription(account)
+    draft = make_subscription(account, status=Subscription.Status.DRAFT)
+    answer = api.post(
+        PATH,
+        {"type": "invoice.paid", "data": {"a": [1, "é"]}, "occurred_at": "2026-03-04T05:06:07Z"},
+        headers={"x-request-id": "request-12345"},
+    )
+    assert answer.status == 201
+    event, delivery = Event.objects.get(), Delivery.objects.get()
+    assert delivery.subscription == active
+    assert answer.json == {
+        "id": str(event.pk),
+        "webhook_id": event.webhook_id,
+        "account": str(account.pk),
+        "type": "invoice.paid",
+        "data": {"a": [1, "é"]},
+        "occurred_at": "2026-03-04T05:06:07Z",
+        "created_at": answer.json["created_at"],
+        "idempotency_key": None,
+        "correlation_id": "request-12345",
+        "causation_id": "",
+        "not_matched": [{"subscription": str(draft.pk), "reason": "subscription_draft"}],
+        "is_new": True,
+        "deliveries": [str(delivery.pk)],
+    }
+    assert (event.type, event.payload) == ("invoice.paid", {"a": [1, "é"]})
+    assert event.correlation_id == "request-12345"
+    assert (delivery.status, delivery.event) == ("pending", event)
+    shown = api.get(f"{PATH}/{event.pk}")
+    assert shown.json == {
+        key: value for key, value in answer.json.items() if key not in ("is_new", "deliveries")
+    }
+    (row,) = api.get(f"{PATH}/{event.pk}/deliveries").json
+    assert (row["id"], row["subscription"]) == (str(delivery.pk), str(active.pk))
+
+
+@pytest.mark.parametrize("data", [None, 0, "", [], {}, False, "text", [1, [2]], {"": None}])
+def test_the_data_is_any_json(api: Api, data: Any) -> None:
+    answer = api.post(PATH, {"type": "a", "data": data})
+    assert (answer.status, answer.json["data"]) == (201, data)
+    assert orjson.loads(bytes(Event.objects.get().data)) == data
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({}, {"/type": "required", "/data": "required"}),
+        ({"type": "", "data": 1}, {"/type": "blank"}),
+        ({"type": "a" * 129, "data": 1}, {"/type": "max_length"}),
+        ({"type": "a", "data": 1, "occurred_at": "soon"}, {"/occurred_at": "invalid"}),
+        ({"type": "a", "data": 1, "account": "x"}, {"/account": "incorrect_type"}),
+        (
+            {"type": "a", "data": 1, "idempotency_key": "k" * 256},
+            {"/idempotency_key": "max_length"},
+        ),
+        (
+            {"type": "a", "data": 1, "idempotency_key": "a\x00"},
+            {"/idempotency_key": "null_characters_not_allowed"},
+        ),
+    ],
+)
+def test_says_what_is_wrong_and_publishes_nothing(
+    api: Api, account: Account, body: Any, errors: dict[str, str]
+) -> None:
+    make_subscription(account)
+    answer = api.post(PATH, body)
+    assert answer.status == 400
+    found = answer.errors
+    if "/account" in errors:
+        assert set(found) == set(errors)
+    else:
+        assert found == errors
+    assert nothing_was_written()
+
+
+def test_says_where_the_data_does_not_fit_its_schema(api: Api, account: Account) -> None:
+    make_subscription(account)
+    event_type = create_event_type(account=account, name="a")
+    add_schema(event_type=event_type, schema={"properties": {"n": {"type": "integer"}}})
+    answer = api.post(PATH, {"type": "a", "data": {"n": "1"}})
+    assert (answer.status, answer.code) == (400, "schema_mismatch")
+    assert answer.json["errors"] == [{"path": "/n", "message": '"1" is not of type "integer"'}]
+    assert nothing_was_written()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("broken", ["Event", "Delivery"])
+def test_a_database_that_fails_never_yields_a_2xx(
+    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationalError("database or disk is full")
+
+    make_subscription(account)
+    monkeypatch.setattr(getattr(services, broken).objects, "bulk_create", fail)
+    api.client.raise_request_exception = False
+    assert api.post(PATH, {"type": "a", "data": {}}).status >= 500
+    monkeypatch.undo()
+    assert nothing_was_written()
+
+
+# --- idempotency ----------------------------------------------------------------------------------
+
+
+def publish(api: Api, data: Any, *, header: str = "", field: str = "") -> Answer:
+    body = {"type": "a", "data": data} | ({"idempotency_key": field} if field else {})
+    return api.post(PATH, body, headers={"idempotency-key": header} if header else {})
+
+
+@pytest.mark.parametrize("how", ["header", "field"])
+def test_a_repeat_gets_the_first_answer_with_200(api: Api, account: Account, how: str) -> None:
+    make_subscription(account)
+    first = publish(api, {"n": 1}, **{how: "order-1"})
+    again = publish(api, {"n": 1}, **{how: "order-1"})
+    assert (first.status, again.status) == (201, 200)
+    assert (first.json["is_new"], again.json["is_new"]) == (True, False)
+    assert again.json["deliveries"] == first.json["deliveries"]
+    unchanged = {key: value for key, value in first.json.items() if key != "is_new"}
+    assert {key: again.json[key] for key in unchanged} == unchanged
+    assert first.json["idempotency_key"] == "order-1"
+    assert Event.objects.count() == Delivery.objects.count() == 1
+
+
+def test_the_header_and_the_field_are_one_key_and_the_field_wins(api: Api) -> None:
+    assert publish(api, 1, header="k").status == 201
+    assert publish(api, 1, field="k").status == 200
+    assert publish(api, 1, header="k", field="other").status == 201
+    assert sorted(Event.objects.values_list("idempotency_key", flat=True)) == ["k", "other"]
+
+
+def test_a_key_for_something_else_is_a_conflict(api: Api, account: Account) -> None:
+    make_subscription(account)
+    first = publish(api, {"n": 1}, header="k")
+    answer = publish(api, {"n": 2}, header="k")
+    assert (answer.status, answer.code) == (409, "idempotency_conflict")
+    assert answer.json["event"] == first.json["id"]
+    assert Event.objects.count() == Delivery.objects.count() == 1
+
+
+def test_a_key_of_another_account_is_another_key(api: Api) -> None:
+    other = Api(make_api_key().text)
+    first, second = publish(api, {"n": 1}, header="k"), publish(other, {"n": 2}, header="k")
+    assert (first.status, second.status) == (201, 201)
+    assert first.json["id"] != second.json["id"]
+
+
+def test_a_header_that_is_too_long_is_refused(api: Api) -> None:
+    assert publish(api, 1, header="k" * 255).status == 201
+    answer = publish(api, 1, header="k" * 256)
+    assert set(answer.errors) == {"/idempotency_key"}
+    assert Event.objects.count() == 1

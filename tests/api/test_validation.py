@@ -1,0 +1,124 @@
+"""Questions that change nothing."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import pytest
+
+from incoming.models import Receipt, RefusalCount
+from tests.api.calls import Api
+from tests.api.test_other_accounts import everything
+from tests.factories import SOURCE_SECRET, make_account, make_api_key, make_source
+from webhooks_project.accounts.models import Account
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account() -> Account:
+    return make_account()
+
+
+@pytest.fixture
+def api(account: Account) -> Api:
+    return Api(make_api_key(account).text)
+
+
+@pytest.mark.parametrize(
+    ("schema", "payload", "errors"),
+    [
+        ({"type": "object"}, {}, []),
+        (True, None, []),
+        ({"type": "object"}, [], [{"path": "", "message": '[] is not of type "object"'}]),
+        (
+            {"properties": {"a/b": {"type": "string"}}},
+            {"a/b": 1},
+            [{"path": "/a~1b", "message": '1 is not of type "string"'}],
+        ),
+    ],
+)
+def test_does_a_payload_fit(api: Api, schema: Any, payload: Any, errors: Any) -> None:
+    answer = api.post("validation/payload", {"schema": schema, "payload": payload})
+    assert (answer.status, answer.json) == (200, {"valid": not errors, "errors": errors})
+
+
+@pytest.mark.parametrize("schema", [5, {"type": 5}, {"$ref": "https://example.com/schema"}])
+def test_what_is_no_schema_is_told(api: Api, schema: Any) -> None:
+    answer = api.post("validation/payload", {"schema": schema, "payload": {}})
+    assert set(answer.errors) == {"/schema"}
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://127.0.0.1:8009/", ""),
+        ("http://10.0.0.1/", "forbidden_address"),
+        ("gopher://x", "scheme_not_allowed"),
+        ("http://" + "a" * 2100, "too_long"),
+    ],
+)
+def test_is_a_url_acceptable(api: Api, url: str, problem: str) -> None:
+    answer = api.post("validation/url", {"url": url})
+    assert (answer.status, answer.json) == (200, {"valid": not problem, "problem": problem})
+
+
+BODY = '{"a":"é"}'
+
+
+def ask(api: Api, account: Account, **change: Any) -> Any:
+    source = make_source(account)
+    signature = "sha256=" + hmac.digest(SOURCE_SECRET.encode(), BODY.encode(), "sha256").hex()
+    question = {
+        "source": str(source.pk),
+        "headers": {
+            "X-Hub-Signature-256": signature,
+            "X-GitHub-Event": "push",
+            "X-GitHub-Delivery": "d1",
+        },
+        "body": BODY,
+    } | change
+    before = everything()
+    answer = api.post("validation/signature", question)
+    assert everything() == before
+    return answer
+
+
+def test_a_right_signature(api: Api, account: Account) -> None:
+    answer = ask(api, account)
+    assert answer.json == {
+        "valid": True,
+        "cause": "",
+        "detail": "",
+        "external_id": "d1",
+        "type": "push",
+    }
+    assert not Receipt.objects.exists()
+    assert not RefusalCount.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"body": BODY + " "}, "signature_mismatch"),
+        ({"headers": {}}, "signature_missing"),
+        ({"headers": {"x-hub-signature-256": "nonsense"}}, "signature_malformed"),
+    ],
+)
+def test_which_step_failed(api: Api, account: Account, change: Any, cause: str) -> None:
+    answer = ask(api, account, **change)
+    assert (answer.json["valid"], answer.json["cause"]) == (False, cause)
+    right = hmac.digest(SOURCE_SECRET.encode(), change.get("body", BODY).encode(), "sha256").hex()
+    assert right not in answer.text
+    assert SOURCE_SECRET not in answer.text
+
+
+@pytest.mark.parametrize(
+    "change", [{"source": "x"}, {"headers": []}, {"body": 5}, {"headers": {"a": None}}]
+)
+def test_a_malformed_question_is_told(api: Api, account: Account, change: Any) -> None:
+    answer = ask(api, account, **change)
+    assert answer.status in (200, 400)
+    if answer.status == 400:
+        assert answer.code == "invalid"
