@@ -210,6 +210,9 @@ class Receipt(models.Model):
                 condition=Q(leased_until__isnull=False),
                 name="receipt_leased",
             ),
+            # The receipt that a repeat repeats, and a person's search for a provider's id. The
+            # partial index of the constraint serves neither: SQLite cannot see that it would do.
+            models.Index(fields=["external_id"], name="receipt_by_external_id"),
             # A source's list by state, newest first.
             models.Index(fields=["source", "status", "-received_at"], name="receipt_by_source"),
             # The account's list, newest first.

@@ -43,15 +43,14 @@ def record_change(
     """Add an entry to the account's chain, in the caller's transaction.
 
     The caller leaves secrets out of `before` and `after`. The actor is the one recognised for
-    this request or command. The last entry of the chain is locked, so entries of one account are
-    written one after the other.
+    this request or command. The account is locked until the transaction ends, so entries of one
+    account are written one after the other.
     """
-    last = (
-        AuditEntry.objects.select_for_update()
-        .filter(account_id=account_id)
-        .order_by("-sequence")
-        .first()
-    )
+    # The last entry itself will not do for a lock: who waited for it would still see it as the
+    # last. And the lock is one that leaves those alone who only refer to the account.
+    account: type[models.Model] = AuditEntry._meta.get_field("account").related_model
+    account._default_manager.select_for_update(no_key=True).filter(pk=account_id).first()
+    last = AuditEntry.objects.filter(account_id=account_id).order_by("-sequence").first()
     actor = current_actor.get()
     entry = AuditEntry(
         account_id=account_id,

@@ -27,6 +27,8 @@ class Activity(models.Model):
         indexes: ClassVar = [
             # The account's list, newest first.
             models.Index(fields=["account", "-created_at"], name="activity_by_account"),
+            # The console's list over all accounts.
+            models.Index(fields=["-created_at"], name="activity_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -59,6 +61,10 @@ class AuditEntry(models.Model):
         constraints: ClassVar = [
             # Two writers cannot both follow the same entry; also the walk along the chain.
             models.UniqueConstraint(fields=["account", "sequence"], name="audit_one_chain"),
+        ]
+        indexes: ClassVar = [
+            # The console's list over all accounts.
+            models.Index(fields=["-created_at"], name="audit_by_time"),
         ]
 
     def __str__(self) -> str:

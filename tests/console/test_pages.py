@@ -6,7 +6,7 @@ import re
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
 from django.test import Client
 
@@ -65,6 +65,12 @@ def test_list_opens(console: Client, rows: dict[str, Model], model: str) -> None
 @pytest.mark.parametrize("model", MODELS)
 def test_page_opens(console: Client, rows: dict[str, Model], model: str) -> None:
     assert console.get(page_of(model, rows[model].pk)).status_code == 200
+
+
+def test_group_page_opens(console: Client) -> None:
+    group = Group.objects.create(name="Operators")
+
+    assert console.get(page_of("auth.group", group.pk)).status_code == 200
 
 
 @pytest.mark.parametrize("model", MODELS)
