@@ -6,14 +6,21 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
+from incoming.models import Receipt
 from outgoing.models import Attempt, Delivery, Retry
-from tests.factories import make_delivery, make_event, make_subscription
+from tests.factories import (
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_source,
+    make_subscription,
+)
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.sql import insert_rows, is_due, update_returning
+from webhooks_project.lib.sql import insert_instance, insert_rows, is_due, update_returning
 
 pytestmark = pytest.mark.django_db
 
@@ -166,3 +173,44 @@ def test_due_is_one_cheap_query() -> None:
         is_due(Delivery, "next_attempt_at", MOMENTS[0], lane=0)
     assert len(queries) == 1
     assert queries[0]["sql"].startswith("SELECT 1 FROM")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_inserts_an_instance_as_saving_it_would(moment: datetime) -> None:
+    source = make_source()
+    saved = make_receipt(
+        source,
+        body=b"\x00\xff\\x41",
+        detail='a "quoted" \\ text\twith\na line end and Zoë',
+        received_at=moment,
+        signed_at=None,
+        next_attempt_at=None,
+    )
+    inserted = Receipt.objects.get(pk=saved.pk)
+    inserted.pk, inserted.external_id, inserted.signed_at = new_id(), "another", moment
+    insert_instance(inserted)
+    names = [field.attname for field in Receipt._meta.concrete_fields]
+    read = {name: getattr(Receipt.objects.get(pk=inserted.pk), name) for name in names}
+    expected = {name: getattr(saved, name) for name in names} | {
+        "id": inserted.pk,
+        "external_id": "another",
+        "signed_at": moment,
+    }
+    for name in ("body", "body_sha256", "headers"):
+        read[name] = bytes(read[name])
+    assert read == expected
+    assert Receipt.objects.filter(received_at=moment).count() == 2
+
+
+def test_inserts_a_row_with_json() -> None:
+    event = make_event()
+    event.pk, event.not_matched = new_id(), [{"reason": "Zoë", "none": None}]
+    insert_instance(event)
+    assert type(event).objects.get(pk=event.pk).not_matched == [{"reason": "Zoë", "none": None}]
+
+
+def test_a_second_instance_of_one_key_is_an_integrity_error() -> None:
+    receipt = make_receipt()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_instance(receipt)
+    assert Receipt.objects.count() == 1

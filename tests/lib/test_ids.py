@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+
+
+def test_later_keys_sort_later_also_within_a_millisecond() -> None:
+    keys = [new_id() for _ in range(20_000)]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
+    assert {key.version for key in keys} == {7}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "moment"),
+    [
+        (None, None),
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (1_772_600_767.25, datetime(2026, 3, 4, 5, 6, 7, 250_000, tzinfo=UTC)),
+        (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (1e300, None),
+        (-1e300, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (10**30, None),
+    ],
+)
+def test_a_moment_that_no_calendar_has_is_none(
+    seconds: float | None, moment: datetime | None
+) -> None:
+    assert clock.from_unix(seconds) == moment
+
+
+def test_the_clock_can_be_frozen() -> None:
+    moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    with time_machine.travel(moment, tick=False):
+        assert clock.now() == moment
