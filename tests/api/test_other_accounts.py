@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
-from django.apps import apps
-from django.db import connection
 from django.urls import resolve
 
 from outgoing.models import Replay
@@ -23,6 +20,7 @@ from tests.api.routes import (
     methods_of,
     no_ids,
 )
+from tests.api.rows import everything
 from tests.factories import make_account, make_api_key, make_user
 from webhooks_project.accounts.models import Membership, Role
 from webhooks_project.api.filters import FilterBackend
@@ -30,7 +28,6 @@ from webhooks_project.lib import clock
 
 pytestmark = pytest.mark.django_db
 
-APPS = ("accounts", "subscriptions", "outgoing", "incoming", "monitoring", "analytics")
 CALLERS = ["key", "session"]
 METHODS = ["get", "head", "options", "post", "put", "patch", "delete"]
 
@@ -47,26 +44,6 @@ def stranger(request: pytest.FixtureRequest) -> Api:
     if request.param == "key":
         return Api(make_api_key(account, Role.ADMIN).text)
     return Api(user=make_user(account, Role.ADMIN))
-
-
-def everything() -> dict[str, list[Any]]:
-    """Every row of the hub's own tables; what a call may always write is left out."""
-    found = {}
-    for label in APPS:
-        for model in apps.get_app_config(label).get_models():
-            columns = [
-                connection.ops.quote_name(item.column)
-                for item in model._meta.concrete_fields
-                if item.name not in ("last_used_at", "last_login")
-            ]
-            table = connection.ops.quote_name(model._meta.db_table)
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1")
-                found[model._meta.label] = [
-                    [bytes(value) if isinstance(value, memoryview) else value for value in row]
-                    for row in cursor.fetchall()
-                ]
-    return found
 
 
 def without_ids(answer: Answer) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.api.calls import Api
 from tests.api.routes import CALLS, ROUTES, make_world
-from tests.api.test_other_accounts import everything
+from tests.api.rows import everything
 from tests.factories import make_api_key, make_user
 from webhooks_project.accounts.models import Role
 

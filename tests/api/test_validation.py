@@ -9,7 +9,7 @@ import pytest
 
 from incoming.models import Receipt, RefusalCount
 from tests.api.calls import Api
-from tests.api.test_other_accounts import everything
+from tests.api.rows import everything
 from tests.factories import SOURCE_SECRET, make_account, make_api_key, make_source
 from webhooks_project.accounts.models import Account
 

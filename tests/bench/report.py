@@ -41,14 +41,20 @@ def show_ratio(
     mark: Mark | None = None,
     **fields: Any,
 ) -> None:
-    """The ratio of the medians of two alternating series of rates, the hub's named first."""
+    """The ratio of the medians of two alternating series of rates, the hub's named first.
+
+    `paired_ratio` is the median of each run's own ratio: the steadier one where the machine was
+    busy with something else meanwhile.
+    """
     medians = {key: median(values) for key, values in rates.items()}
     hub, bare = medians.values()
     ratio = hub / bare
+    pairs = zip(*rates.values(), strict=True)
     show(
         name,
         database=connection.vendor,
         ratio=round(ratio, 3),
+        paired_ratio=round(median(one / other for one, other in pairs), 3),
         runs=len(next(iter(rates.values()))),
         **_judged(ratio, mark),
         medians={key: round(value, 1) for key, value in medians.items()},
