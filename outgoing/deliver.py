@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 400
 ACTIVE: Final = Subscription.Status.ACTIVE.value
-RECORD_ROWS: Final = 200  # written together at most
-RECORD_SECONDS: Final = 0.05  # and this late at most
+RECORD_ROWS: Final = 400  # written together at most
+RECORD_SECONDS: Final = 0.1  # and this late at most
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
 SMALL_DATA_BYTES: Final = 32 * 1024  # read with the claim; larger ones when their turn comes
@@ -90,9 +90,8 @@ class DeliveryPump:
         elif not self._results and not self._lines.ready:
             time.sleep(POLL_SECONDS)
         late = time.monotonic() - self._result_since >= RECORD_SECONDS
-        if self._results and (
-            late or len(self._results) >= RECORD_ROWS or not self._outbound.in_flight
-        ):
+        idle = not self._outbound.in_flight and not self._lines.ready
+        if self._results and (late or idle or len(self._results) >= RECORD_ROWS):
             self._record()
 
     def _hand_over(self) -> None:

@@ -188,7 +188,7 @@ def test_a_failing_endpoint_delays_nobody() -> None:
                 on_leaving=lambda: seen.append(len(failing.arrived)),
             )
         )
-    assert numbers(fast) == [0, 1, 2]
+    assert sorted(numbers(fast)) == [0, 1, 2]  # side by side, so in any order
     # Its own hundred, all of them older, were not waited for.
     assert len(seen) == 1
     assert seen[0] < 100
