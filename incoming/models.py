@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from incoming.providers import PROVIDERS, Cause
-from incoming.querysets import ReceiptQuerySet
+from incoming.querysets import HandlerRunQuerySet, ReceiptQuerySet
 from incoming.tokens import new_token
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
@@ -26,6 +26,15 @@ def provider_choices() -> list[tuple[str, str]]:
     return sorted(((name, item.label) for name, item in PROVIDERS.items()), key=lambda x: x[1])
 
 
+class SchemaMode(models.TextChoices):
+    """What becomes of a payload that does not fit its source's schema."""
+
+    OFF = "off"  # it is not looked at
+    WARN = "warn"  # accepted, with what does not fit
+    REJECT = "reject"  # refused
+    QUARANTINE = "quarantine"  # kept until a person releases or drops it
+
+
 class Source(models.Model):
     """Who may send to us: an ingest URL, a provider, secrets, limits, an address allow-list."""
 
@@ -33,8 +42,12 @@ class Source(models.Model):
     account = models.ForeignKey(Account, models.CASCADE, related_name="sources")
     name = models.CharField(max_length=200)
     provider = models.CharField(max_length=64, choices=provider_choices)
-    # Part of the ingest URL; the lookup of each call.
+    # Part of the ingest URL; the lookup of each call. The one before counts for a grace.
     token = models.CharField(max_length=64, unique=True, default=new_token, editable=False)
+    previous_token = models.CharField(
+        max_length=64, unique=True, null=True, blank=True, editable=False
+    )
+    previous_token_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     options = models.JSONField(
         default=dict, blank=True, help_text="What this provider needs to know, by name."
     )
@@ -51,9 +64,18 @@ class Source(models.Model):
     allowed_networks = models.JSONField(
         default=list, blank=True, help_text="Networks that may call, in CIDR form; empty for all."
     )
+    methods = models.JSONField(
+        default=list, blank=True, help_text="Methods that are taken; empty for the provider's own."
+    )
+    content_types = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Media types that are taken, such as application/json; empty for all known.",
+    )
     max_body_bytes = models.PositiveIntegerField(
         default=5 * 1024 * 1024,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_BODY_BYTES)],
+        help_text="Of a body, and of what a compressed one expands to.",
     )
     rate_per_minute = models.PositiveIntegerField(
         default=6000, validators=[MinValueValidator(1)], help_text="Calls of the whole source."
@@ -61,8 +83,51 @@ class Source(models.Model):
     rate_per_minute_per_address = models.PositiveIntegerField(
         default=6000, validators=[MinValueValidator(1)], help_text="Calls from one address."
     )
+    answer_status = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(200), MaxValueValidator(299)],
+        help_text="Of the answer to a call that is taken; empty for the provider's own answer.",
+    )
+    answer_headers = models.JSONField(
+        default=dict, blank=True, help_text="Headers of that answer, by name."
+    )
+    answer_body = models.TextField(blank=True, max_length=16_384, help_text="Body of that answer.")
+    schema = models.JSONField(
+        null=True, blank=True, help_text="JSON Schema that payloads should fit."
+    )
+    schema_mode = models.CharField(
+        max_length=16,
+        choices=SchemaMode.choices,
+        default=SchemaMode.OFF,
+        help_text="What happens to a payload that does not fit.",
+    )
+    dedup_fields = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Places whose values make two calls the same, such as json:order.id or "
+        "header:x-id; empty for the provider's own id.",
+    )
+    dedup_window_seconds = models.PositiveIntegerField(
+        default=86_400,
+        validators=[MinValueValidator(1), MaxValueValidator(30 * 86_400)],
+        help_text="How long a call is known by those fields.",
+    )
+    transformation = models.TextField(
+        blank=True,
+        max_length=65_536,
+        help_text="JSONata over the payload; what it gives is what the routes see.",
+    )
     disabled_at = models.DateTimeField(null=True, blank=True)
+    # What the integration's own webhooks said of it, by the routes that update it.
+    state = models.JSONField(default=dict, blank=True, editable=False)
+    accepted_count = models.PositiveBigIntegerField(default=0, editable=False)
+    duplicate_count = models.PositiveBigIntegerField(default=0, editable=False)
+    refused_count = models.PositiveBigIntegerField(default=0, editable=False)
     last_received_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_error_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_error = models.CharField(max_length=500, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -100,13 +165,20 @@ def check_options(provider: str, options: object) -> None:
 
 
 class SourceSecret(models.Model):
-    """A secret that calls of a source may be signed with; several while one is being rotated."""
+    """A secret that calls of a source may be signed with; several while one is being rotated.
+
+    Or the value of an option that is secret.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     source = models.ForeignKey(Source, models.CASCADE, related_name="secrets")
+    # The option that it is the value of; empty for what calls are signed with.
+    option = models.CharField(max_length=64, blank=True)
     secret = EncryptedTextField()
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
+    # A learned secret that the operator must enter at the third party may be shown once.
+    is_showable = models.BooleanField(default=False, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
@@ -119,7 +191,13 @@ class SourceSecret(models.Model):
 
 
 class Route(models.Model):
-    """A rule of a source: which receipts become which events."""
+    """A rule of a source: which receipts, and what follows from them. In order of `position`."""
+
+    class Action(models.TextChoices):
+        PUBLISH = "publish"  # an event of a type
+        HANDLE = "handle"  # call a handler of the platform
+        UPDATE = "update"  # the state of the integration
+        NOTIFY = "notify"  # people
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     source = models.ForeignKey(Source, models.CASCADE, related_name="routes")
@@ -129,10 +207,39 @@ class Route(models.Model):
         default="*",
         help_text="The provider's event types it takes: a name, a name ending in *, or *.",
     )
+    condition = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="A filter over type, data, headers, query and method; empty for every receipt.",
+    )
+    action = models.CharField(max_length=16, choices=Action.choices, default=Action.PUBLISH)
     event_type = models.CharField(
-        max_length=128,
+        max_length=200,
+        blank=True,
         default="{provider}.{type}",
-        help_text="The type of the event it publishes; {provider} and {type} are filled in.",
+        help_text="publish: the event's type; {provider}, {type}, {header:…} and {json:…} are "
+        "filled in.",
+    )
+    expression = models.TextField(
+        blank=True,
+        max_length=16_384,
+        help_text="JSONata. publish: the event's type, in place of the field above. update: an "
+        "object that is merged into the integration's state.",
+    )
+    handler = models.CharField(max_length=255, blank=True, help_text="handle: the handler's name.")
+    recipients = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="notify: e-mail addresses, and roles of the account such as operator.",
+    )
+    message = models.TextField(
+        blank=True,
+        max_length=2_000,
+        help_text="notify: what they are told; {provider}, {type}, {header:…} and {json:…} are "
+        "filled in.",
+    )
+    is_last = models.BooleanField(
+        default=False, help_text="Routes after this one do not see what it takes."
     )
     disabled_at = models.DateTimeField(null=True, blank=True)
 
@@ -140,7 +247,56 @@ class Route(models.Model):
         ordering: ClassVar = ["position", "id"]
 
     def __str__(self) -> str:
-        return f"{self.type_pattern} → {self.event_type}"
+        target = {"publish": self.expression or self.event_type, "handle": self.handler}
+        return f"{self.type_pattern} → {self.action} {target.get(self.action, '')}".rstrip()
+
+
+class ReceiptReplay(models.Model):
+    """A job that processes past receipts again: planned, run, its progress, its end."""
+
+    class Status(models.TextChoices):
+        PLANNED = "planned"
+        RUNNING = "running"
+        FINISHED = "finished"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
+    # What is replayed: receipts received in [since, until) with these marks; empty for any.
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, related_name="+")
+    type_pattern = models.CharField(max_length=255, blank=True)
+    statuses = models.JSONField(default=list, blank=True)
+    cause = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PLANNED)
+    planned_count = models.PositiveIntegerField(default=0)
+    replayed_count = models.PositiveIntegerField(default=0)
+    # Counts of the plan by source and type, the oldest receipt.
+    plan = models.JSONField(default=dict, blank=True)
+    # How far it has come; a run that was cut off goes on from here.
+    cursor_at = models.DateTimeField(null=True, blank=True)
+    cursor_id = models.UUIDField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    requested_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [
+            # The jobs to be moved on; holds only those.
+            models.Index(
+                fields=["created_at"],
+                condition=Q(status="running"),
+                name="receipt_replay_running",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"receipt replay {self.id}"
 
 
 class Receipt(models.Model):
@@ -160,9 +316,13 @@ class Receipt(models.Model):
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
     source = models.ForeignKey(Source, models.CASCADE, related_name="receipts", db_index=False)
     status = models.CharField(max_length=16, choices=Status.choices)
-    cause = models.CharField(max_length=32, choices=Cause.choices, blank=True)
+    # Why it was refused (one of Cause), or the code of the error that it failed with.
+    cause = models.CharField(max_length=64, blank=True)
     detail = models.CharField(max_length=500, blank=True)
+    # What a repeat has too: the provider's id, or a digest of the fields that its source chose.
     external_id = models.CharField(max_length=255, blank=True)
+    # Null where a repeat of it is none. 0 for the provider's id, else the number of the window.
+    dedup_slot = models.BigIntegerField(null=True)
     type = models.CharField(max_length=255, blank=True)
     method = models.CharField(max_length=16)
     query = models.TextField(blank=True)
@@ -174,15 +334,32 @@ class Receipt(models.Model):
     request_id = models.CharField(max_length=64)
     received_at = models.DateTimeField()
     # The verdict on arrival: which secret fitted, and the signed time where the scheme has one.
+    is_verified = models.BooleanField(default=False)
     secret_id = models.CharField(max_length=64, blank=True)
     signed_at = models.DateTimeField(null=True)
+    # What does not fit its source's schema: at most ten of {path, message}.
+    schema_errors = models.JSONField(default=list)
+    # Set while it waits for a person, because of those.
+    quarantined_at = models.DateTimeField(null=True)
+    # An earlier receipt of the source with the same body and another id.
+    same_body_as = models.UUIDField(null=True)
     # Processing. `lease_token` is null unless a pump has it.
     attempt_count = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
     leased_until = models.DateTimeField(null=True)
+    # When its routes were followed in this round; its handlers may still be at work.
+    routed_at = models.DateTimeField(null=True)
     processed_at = models.DateTimeField(null=True)
     event_count = models.PositiveSmallIntegerField(default=0)
+    # What followed in all: events, handler runs, updates, notifications. 0 where no route took it.
+    action_count = models.PositiveSmallIntegerField(default=0)
+    # 0, and one more with each replay.
+    round = models.PositiveSmallIntegerField(default=0)
+    replay = models.ForeignKey(
+        ReceiptReplay, models.SET_NULL, null=True, related_name="receipts", db_index=False
+    )
+    body_pruned_at = models.DateTimeField(null=True)
 
     objects = ReceiptQuerySet.as_manager()
 
@@ -190,11 +367,10 @@ class Receipt(models.Model):
         db_table = "webhooks.incoming"
         ordering: ClassVar = ["-received_at"]
         constraints: ClassVar = [
-            # The provider's own id is taken once; a repeat is a duplicate, a refused one nobody.
+            # An id is taken once; NULLs are no repeats. Also the search for the receipt that a
+            # repeat repeats, and a person's for a provider's id.
             models.UniqueConstraint(
-                fields=["source", "external_id"],
-                condition=~Q(external_id="") & ~Q(status__in=["refused", "duplicate", "handshake"]),
-                name="receipt_unique_per_source",
+                fields=["external_id", "source", "dedup_slot"], name="receipt_unique_per_source"
             )
         ]
         indexes: ClassVar = [
@@ -210,9 +386,8 @@ class Receipt(models.Model):
                 condition=Q(leased_until__isnull=False),
                 name="receipt_leased",
             ),
-            # The receipt that a repeat repeats, and a person's search for a provider's id. The
-            # partial index of the constraint serves neither: SQLite cannot see that it would do.
-            models.Index(fields=["external_id"], name="receipt_by_external_id"),
+            # Receipts with the same body.
+            models.Index(fields=["body_sha256"], name="receipt_by_body"),
             # A source's list by state, newest first.
             models.Index(fields=["source", "status", "-received_at"], name="receipt_by_source"),
             # The account's list, newest first.
@@ -228,6 +403,70 @@ class Receipt(models.Model):
     def causation_id(self) -> str:
         """How events name this receipt as what caused them."""
         return f"receipt:{self.id}"
+
+
+class HandlerRun(models.Model):
+    """The duty of one handler to one receipt, with its tries: succeeded in the end, or dead."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"  # and tried again
+        DEAD = "dead"  # until a person takes it up
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    source = models.ForeignKey(Source, models.CASCADE, related_name="+", db_index=False)
+    receipt = models.ForeignKey(Receipt, models.CASCADE, related_name="runs", db_index=False)
+    handler = models.CharField(max_length=255)
+    # The receipt's round: a replay runs its handlers anew.
+    round = models.PositiveSmallIntegerField(default=0)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    lease_token = models.UUIDField(null=True)
+    leased_until = models.DateTimeField(null=True)
+    # Of the last try. `error` is its traceback.
+    worker = models.CharField(max_length=100, blank=True)
+    started_at = models.DateTimeField(null=True)
+    duration_ms = models.PositiveIntegerField(null=True)
+    cause = models.CharField(max_length=64, blank=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    objects = HandlerRunQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            # A handler has one run for a receipt and round; also the receipt's list.
+            models.UniqueConstraint(
+                fields=["receipt", "round", "handler"], name="run_unique_per_handler"
+            )
+        ]
+        indexes: ClassVar = [
+            # The claim of runs that are due; holds only what waits.
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False),
+                name="run_due",
+            ),
+            # The sweep of leases that ran out.
+            models.Index(
+                fields=["leased_until"],
+                condition=Q(leased_until__isnull=False),
+                name="run_leased",
+            ),
+            # The account's list by state, newest first.
+            models.Index(fields=["account", "status", "-created_at"], name="run_by_account"),
+            # A handler's list by state, newest first.
+            models.Index(fields=["handler", "status", "-created_at"], name="run_by_handler"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.handler} for {self.receipt_id}"
 
 
 class RefusalCount(models.Model):

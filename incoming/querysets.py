@@ -13,9 +13,9 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import is_due, update_returning
 
 if TYPE_CHECKING:
-    from incoming.models import Receipt
+    from incoming.models import HandlerRun, Receipt
 else:
-    Receipt = models.Model
+    HandlerRun = Receipt = models.Model
 
 LEASE_SECONDS: Final = 30  # a processing pump silent for longer loses its claim
 
@@ -58,3 +58,9 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
     def held_by(self, token: UUID, ids: Collection[UUID]) -> ReceiptQuerySet:
         """Those of the ids whose claim is still this one."""
         return self.filter(pk__in=list(ids), lease_token=token)
+
+
+class HandlerRunQuerySet(models.QuerySet["HandlerRun"]):
+    def due(self, now: datetime) -> HandlerRunQuerySet:
+        """Those waiting for a try, the longest waiting first."""
+        return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at")

@@ -35,6 +35,7 @@ class Cause(models.TextChoices):
     TIMESTAMP_IN_FUTURE = "timestamp_in_future"
     CREDENTIALS_MISMATCH = "credentials_mismatch"
     PAYLOAD_UNPARSABLE = "payload_unparsable"
+    SCHEMA_MISMATCH = "schema_mismatch"
     HANDSHAKE_REFUSED = "handshake_refused"
 
 
