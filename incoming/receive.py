@@ -1,7 +1,8 @@
 """The door: one call in, verified over its raw bytes, one durable row, one short answer.
 
 In order: method and size, address, rate by address, authentication and signature, payload, rate of
-the source, store. Whatever a stranger sends gets an answer below 500 with a cause.
+the source, store. Whatever a stranger sends gets an answer with a cause, and one below 500 unless
+the fault is ours.
 """
 
 from __future__ import annotations
@@ -9,22 +10,38 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 import structlog
 from django import db
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 
-from incoming.models import Receipt
-from incoming.providers import Answer, Call, Cause, Identity, Refused, Verified
+from incoming.models import Receipt, SchemaMode, Source
+from incoming.payload import (
+    ENCODINGS,
+    BodyTooLarge,
+    BodyUnreadable,
+    content_encoding,
+    expanded,
+    is_json,
+    is_readable,
+    media_type,
+    parse,
+)
+from incoming.providers import Answer, Call, Cause, Identity, Refused, Secret, Verified
+from incoming.providers.locator import locate
 from incoming.refusals import record_refusal
 from incoming.services import learn_secret
 from incoming.sources import KnownSource, source_by_token
+from subscriptions.schemas import check_payload
 from webhooks_project.lib import clock
 from webhooks_project.lib.client_address import client_address, in_networks
 from webhooks_project.lib.ids import new_id
@@ -41,32 +58,30 @@ STATUS_OF: Final = {
     Cause.RATE_LIMITED: 429,
     Cause.SOURCE_DISABLED: 403,
     Cause.PAYLOAD_UNPARSABLE: 400,
+    Cause.SCHEMA_MISMATCH: 422,
     Cause.HANDSHAKE_REFUSED: 403,
+    # Not the sender's fault: it should come again.
+    Cause.KEY_UNAVAILABLE: 503,
+    Cause.SOURCE_MISCONFIGURED: 503,
 }  # every other cause is a failed proof: 401, which some providers' checks insist on
 PATH_PREFIX: Final = "/in/"
-MEDIA_TYPES: Final = frozenset(
-    {
-        "application/json",
-        "application/x-www-form-urlencoded",
-        "application/xml",
-        "multipart/form-data",
-        "text/json",
-        "text/plain",
-        "text/xml",
-        "",  # none given
-    }
-)
 UNAVAILABLE_RETRY_SECONDS: Final = 5
+First = tuple[UUID, bytes | memoryview]  # the receipt that a call repeats, its body's hash
+MAX_SCHEMA_ERRORS: Final = 10  # kept with a receipt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
-    """A call on its way through the door."""
+    """A call on its way through the door. `call` has its body expanded once that was needed;
+    `verdict` is set once it is verified."""
 
     source: KnownSource
     call: Call
+    raw_body: bytes
     remote_address: str
     request_id: str
+    verdict: Verified | None = None
+    schema_errors: list[dict[str, str]] = field(default_factory=list)
 
 
 def door(
@@ -112,7 +127,7 @@ def _arrive(request: HttpRequest, source: KnownSource) -> Arrival | Refused:
     if source.disabled:
         return Refused(Cause.SOURCE_DISABLED)
     method = request.method or ""
-    if method not in source.provider.methods and method not in ("GET", "HEAD"):
+    if method not in source.methods and method not in ("GET", "HEAD"):
         return Refused(Cause.METHOD_NOT_ALLOWED)
     body = _read_body(request, source.max_body_bytes)
     if body is None:
@@ -128,6 +143,7 @@ def _arrive(request: HttpRequest, source: KnownSource) -> Arrival | Refused:
             body=body,
             received_at=time.time(),
         ),
+        raw_body=body,
         remote_address=_remote_address(request),
         request_id=getattr(request, "request_id", ""),
     )
@@ -182,33 +198,78 @@ def _judge(request: HttpRequest, arrival: Arrival) -> HttpResponse | Refused:
         answer = source.provider.handshake(call, secrets, source.options)
         if answer is not None:
             return _shake_hands(arrival, answer)
-        if call.method in ("GET", "HEAD"):
+        if call.method not in source.methods:
             return Refused(Cause.METHOD_NOT_ALLOWED)
-    verdict = source.provider.verify(
-        call, secrets, tolerance_seconds=source.tolerance_seconds, options=source.options
-    )
-    if isinstance(verdict, Refused):
-        return verdict
-    if refused := _check_payload(call):
+    if refused := _verify(arrival, secrets) or _check_payload(arrival):
         return refused
     if not source.provider.unsigned_handshake:
-        answer = source.provider.handshake(call, secrets, source.options)
+        answer = source.provider.handshake(arrival.call, secrets, source.options)
         if answer is not None:
             return _shake_hands(arrival, answer)
     if limited := _over_rate(request, str(source.id), "source", source.rate_per_minute):
         return limited
-    return _store(arrival, verdict)
+    return _store(arrival)
 
 
-def _check_payload(call: Call) -> Refused | None:
-    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = media_type.endswith(("/json", "+json"))
-    if media_type not in MEDIA_TYPES and not is_json:
+def _verify(arrival: Arrival, secrets: list[Secret]) -> Refused | None:
+    """Judge the bytes that came; where they are compressed and do not fit, what they expand to.
+
+    Some third parties sign what they send, others what they compressed.
+    """
+    source, came = arrival.source, arrival.call
+    expansion = _expansion(arrival) if content_encoding(came.headers) else came
+    verdict = _verdict(source, came, secrets)
+    if isinstance(verdict, Refused) and isinstance(expansion, Call) and expansion is not came:
+        second = _verdict(source, expansion, secrets)
+        verdict = second if isinstance(second, Verified) else verdict
+    if isinstance(verdict, Refused):
+        return verdict
+    arrival.verdict = verdict
+    if isinstance(expansion, Refused):  # only who is proved hears that the compression is wrong
+        return expansion
+    arrival.call = expansion
+    return None
+
+
+def _verdict(source: KnownSource, call: Call, secrets: list[Secret]) -> Verified | Refused:
+    return source.provider.verify(
+        call, secrets, tolerance_seconds=source.tolerance_seconds, options=source.options
+    )
+
+
+def _expansion(arrival: Arrival) -> Call | Refused:
+    call = arrival.call
+    if content_encoding(call.headers) not in ENCODINGS:
+        return Refused(Cause.UNSUPPORTED_MEDIA_TYPE, "a body may be compressed with gzip alone")
+    try:
+        return replace(call, body=expanded(call.body, call.headers, arrival.source.max_body_bytes))
+    except BodyTooLarge:
+        limit = arrival.source.max_body_bytes
+        return Refused(Cause.PAYLOAD_TOO_LARGE, f"it expands to more than {limit} bytes")
+    except BodyUnreadable as error:
+        return Refused(Cause.PAYLOAD_UNPARSABLE, str(error))
+
+
+def _check_payload(arrival: Arrival) -> Refused | None:
+    call, source = arrival.call, arrival.source
+    kind = media_type(call.headers)
+    if source.content_types:
+        if kind not in source.content_types:
+            taken = ", ".join(sorted(source.content_types))
+            return Refused(Cause.UNSUPPORTED_MEDIA_TYPE, f"this source takes {taken}")
+    elif not is_readable(kind):
         return Refused(Cause.UNSUPPORTED_MEDIA_TYPE)
-    if call.headers.get("content-encoding", "identity").lower() != "identity":
-        return Refused(Cause.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not taken")
-    if is_json and call.json is None and call.body.strip() != b"null":
+    if is_json(kind) and call.json is None and call.body.strip() != b"null":
         return Refused(Cause.PAYLOAD_UNPARSABLE, "the body is not JSON")
+    if source.schema is None:
+        return None
+    errors = check_payload(source.schema, parse(call.body, call.headers.get("content-type", "")))
+    arrival.schema_errors = [
+        {"path": _storable(error.path), "message": _storable(error.message)}
+        for error in errors[:MAX_SCHEMA_ERRORS]
+    ]
+    if errors and source.schema_mode == SchemaMode.REJECT:
+        return Refused(Cause.SCHEMA_MISMATCH, f"at {errors[0].path or 'the root'}: it does not fit")
     return None
 
 
@@ -230,44 +291,102 @@ def _over_rate(request: HttpRequest, group: str, value: str, per_minute: int) ->
     return Refused(Cause.RATE_LIMITED)
 
 
-def _store(arrival: Arrival, verdict: Verified) -> HttpResponse:
-    identity = arrival.source.provider.identify(arrival.call, arrival.source.options)
-    receipt = _receipt(arrival, Receipt.Status.ACCEPTED, identity)
-    receipt.secret_id = verdict.secret_id
-    receipt.signed_at = clock.from_unix(verdict.signed_at)
-    receipt.next_attempt_at = receipt.received_at
+def _store(arrival: Arrival) -> HttpResponse:
+    source = arrival.source
+    receipt = _receipt(arrival, Receipt.Status.ACCEPTED, _identify(arrival))
+    receipt.dedup_slot = _dedup_slot(source, receipt)
+    if arrival.schema_errors and source.schema_mode == SchemaMode.QUARANTINE:
+        receipt.cause = Cause.SCHEMA_MISMATCH.value
+        receipt.quarantined_at = receipt.received_at
+    else:
+        receipt.next_attempt_at = receipt.received_at
+    if source.dedup_fields and (first := _first_in_window(source, receipt)):
+        return _store_duplicate(arrival, receipt, first)
     try:
         insert_instance(receipt)
     except IntegrityError:
-        return _store_duplicate(arrival, receipt)
-    wake("processing")
+        return _store_duplicate(arrival, receipt, _first(receipt))
+    if receipt.next_attempt_at is not None:
+        wake("processing")
     log.info("receipt accepted", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
-             type=receipt.type, body_bytes=len(arrival.call.body))  # fmt: skip
+             type=receipt.type, body_bytes=len(arrival.raw_body))  # fmt: skip
     return _acknowledge(arrival, receipt)
 
 
-def _store_duplicate(arrival: Arrival, receipt: Receipt) -> HttpResponse:
-    """The provider's id is known: keep the repeat as one, and answer well so that it stops."""
+def _identify(arrival: Arrival) -> Identity:
+    """The third party's name for the call, or the digest of the fields that the source chose."""
+    source, call = arrival.source, arrival.call
+    identity = source.provider.identify(call, source.options)
+    if not source.dedup_fields:
+        return identity
+    values = [locate(call, locator) for locator in source.dedup_fields]
+    if all(value is None for value in values):
+        return replace(identity, external_id="")
+    digest = hashlib.sha256(orjson.dumps([value and _storable(value) for value in values]))
+    return replace(identity, external_id=f"fields:{digest.hexdigest()}")
+
+
+def _dedup_slot(source: KnownSource, receipt: Receipt) -> int | None:
+    """What makes a second call with this id a repeat: the same slot.
+
+    With chosen fields, slots are as long as the window, so that of calls that come at once one is
+    stored; `_first_in_window` looks into the slot before.
+    """
+    if not receipt.external_id:
+        return None
+    if not source.dedup_fields:
+        return 0
+    return 1 + int(receipt.received_at.timestamp()) // source.dedup_window_seconds
+
+
+def _first_in_window(source: KnownSource, receipt: Receipt) -> First | None:
+    if receipt.dedup_slot is None:
+        return None
+    since = receipt.received_at - timedelta(seconds=source.dedup_window_seconds)
+    return _known(receipt).filter(
+        dedup_slot=receipt.dedup_slot - 1, received_at__gt=since
+    ).values_list("pk", "body_sha256").first()  # fmt: skip
+
+
+def _first(receipt: Receipt) -> First:
     first = (
-        Receipt.objects.filter(source_id=receipt.source_id, external_id=receipt.external_id)
-        .exclude(status__in=(Receipt.Status.REFUSED, Receipt.Status.DUPLICATE))
+        _known(receipt)
+        .filter(dedup_slot=receipt.dedup_slot)
         .values_list("pk", "body_sha256")
         .first()
     )
     if first is None:
         raise IntegrityError("the receipt was not stored, and no earlier one stands in its way")
+    return first
+
+
+def _known(receipt: Receipt) -> QuerySet[Receipt]:
+    return Receipt.objects.filter(
+        external_id=receipt.external_id, source_id=receipt.source_id
+    ).order_by()
+
+
+@transaction.atomic
+def _store_duplicate(arrival: Arrival, receipt: Receipt, first: First) -> HttpResponse:
+    """The id is known: keep the repeat as one, and answer well so that it stops."""
     receipt.status = Receipt.Status.DUPLICATE.value
-    receipt.next_attempt_at = None
+    receipt.cause = ""
+    receipt.dedup_slot = receipt.next_attempt_at = receipt.quarantined_at = None
     same_body = bytes(first[1]) == bytes(receipt.body_sha256)
     receipt.detail = f"repeats {first[0]}" + ("" if same_body else ", with another body")
     insert_instance(receipt)
+    Source.objects.filter(pk=receipt.source_id).update(
+        duplicate_count=F("duplicate_count") + 1,
+        last_received_at=receipt.received_at,
+        last_verified_at=receipt.received_at,
+    )
     log.info("receipt is a duplicate", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
              repeats_id=str(first[0]), same_body=same_body)  # fmt: skip
     return _acknowledge(arrival, receipt)
 
 
 def _acknowledge(arrival: Arrival, receipt: Receipt) -> HttpResponse:
-    answer = arrival.source.provider.acknowledge(arrival.call)
+    answer = arrival.source.answer or arrival.source.provider.acknowledge(arrival.call)
     if answer is not None:
         return _given(answer)
     return _answer(200, {"status": str(receipt.status), "receipt": str(receipt.pk)})
@@ -294,7 +413,7 @@ def _given(answer: Answer) -> HttpResponse:
 
 
 def _receipt(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Receipt:
-    call = arrival.call
+    call, verdict = arrival.call, arrival.verdict
     return Receipt(
         id=new_id(),
         account_id=arrival.source.account_id,
@@ -305,11 +424,15 @@ def _receipt(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Re
         method=call.method,
         query=_storable(call.url.partition("?")[2]),
         headers=_headers_text(call.headers),
-        body=call.body,
-        body_sha256=hashlib.sha256(call.body).digest(),
+        body=arrival.raw_body,
+        body_sha256=hashlib.sha256(arrival.raw_body).digest(),
         remote_address=arrival.remote_address,
         request_id=arrival.request_id,
         received_at=clock.from_unix(call.received_at),
+        is_verified=verdict is not None,
+        secret_id=verdict.secret_id if verdict else "",
+        signed_at=clock.from_unix(verdict.signed_at) if verdict else None,
+        schema_errors=arrival.schema_errors,
     )
 
 
@@ -330,7 +453,8 @@ def _refuse(
 ) -> HttpResponse:
     receipt = None
     if arrival is not None:
-        receipt = _receipt(arrival, Receipt.Status.REFUSED, Identity())
+        identity = _identify(arrival) if arrival.verdict else Identity()
+        receipt = _receipt(arrival, Receipt.Status.REFUSED, identity)
     record_refusal(
         source_id=source.id,
         account_id=source.account_id,
@@ -345,9 +469,11 @@ def _refuse(
         body["detail"] = refused.detail
     response = _answer(STATUS_OF.get(refused.cause, 401), body)
     if refused.cause is Cause.METHOD_NOT_ALLOWED:
-        response["Allow"] = ", ".join(sorted(source.provider.methods))
+        response["Allow"] = ", ".join(sorted(source.methods))
     if refused.cause is Cause.RATE_LIMITED:
         response["Retry-After"] = str(getattr(request, "retry_after", 1))
+    elif response.status_code == 503:
+        response["Retry-After"] = str(UNAVAILABLE_RETRY_SECONDS)
     return response
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
-from incoming.models import Receipt, RefusalCount
+from incoming.models import Receipt, RefusalCount, Source
 from incoming.providers import Refused
 from webhooks_project.lib.sql import insert_instance, update_returning
 
@@ -28,7 +28,7 @@ def record_refusal(
 ) -> int:
     """Count a refusal, and keep its receipt while the hour has room. Returns the hour's count.
 
-    `receipt` is None where the call was not read.
+    `receipt` is None where the call was not read. The source's row tells the last one.
     """
     key = {
         "source_id": source_id,
@@ -42,6 +42,12 @@ def record_refusal(
         RefusalCount.objects.filter(**key), {"count": F("count") + 1}, ("count",)
     )
     count = int(rows[0][0])
+    Source.objects.filter(pk=source_id).update(
+        refused_count=F("refused_count") + 1,
+        last_received_at=now,
+        last_error_at=now,
+        last_error=refused.cause.value,
+    )
     if receipt is not None and count <= KEPT_PER_HOUR:
         receipt.cause = refused.cause.value
         receipt.detail = refused.detail[:500]

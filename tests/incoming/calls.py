@@ -84,6 +84,10 @@ def assert_refused(
     else:
         assert answer == {"cause": cause, "detail": detail}
     assert refusal_counts() == {cause: 1}
-    rows = list(Receipt.objects.values_list("status", "cause", "next_attempt_at", "external_id"))
-    assert rows == ([("refused", cause, None, "")] if kept else [])
+    rows = list(Receipt.objects.values_list("status", "cause", "next_attempt_at", "dedup_slot"))
+    assert rows == ([("refused", cause, None, None)] if kept else [])
+    source = Source.objects.get(refused_count=1)
+    assert source.last_error == cause
+    assert source.last_received_at == source.last_error_at
+    assert source.last_verified_at is None
     assert Event.objects.count() == 0

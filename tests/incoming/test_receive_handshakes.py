@@ -27,10 +27,11 @@ def slack_headers(body: bytes, secret: str = "a-source-secret") -> dict[str, str
     return {"x-slack-signature": f"v0={signature}", "x-slack-request-timestamp": seconds}
 
 
-def assert_only_a_handshake(source: Source) -> None:
+def assert_only_a_handshake(source: Source, *, secret_id: str = "") -> None:
     receipt = Receipt.objects.get(source=source)
     assert (receipt.status, receipt.cause, receipt.next_attempt_at) == ("handshake", "", None)
-    assert (receipt.external_id, receipt.secret_id) == ("", "")
+    assert (receipt.external_id, receipt.secret_id) == ("", secret_id)
+    assert receipt.is_verified is bool(secret_id)
     assert process_due_receipts() == 0
     assert Event.objects.count() == RefusalCount.objects.count() == 0
 
@@ -42,7 +43,7 @@ def test_answers_a_signed_challenge() -> None:
     assert response["Content-Type"] == "text/plain; charset=utf-8"
     assert response["X-Content-Type-Options"] == "nosniff"
     assert bytes(Receipt.objects.get().body) == CHALLENGE
-    assert_only_a_handshake(source)
+    assert_only_a_handshake(source, secret_id=str(source.secrets.get().pk))
 
 
 @pytest.mark.parametrize(
