@@ -41,6 +41,7 @@ from incoming.providers.locator import locate
 from incoming.refusals import record_refusal
 from incoming.services import learn_secret
 from incoming.sources import KnownSource, source_by_token
+from incoming.store import store
 from subscriptions.schemas import check_payload
 from webhooks_project.lib import clock
 from webhooks_project.lib.client_address import client_address, in_networks
@@ -200,7 +201,7 @@ def _judge(request: HttpRequest, arrival: Arrival) -> HttpResponse | Refused:
             return _shake_hands(arrival, answer)
         if call.method not in source.methods:
             return Refused(Cause.METHOD_NOT_ALLOWED)
-    if refused := _verify(arrival, secrets) or _check_payload(arrival):
+    if refused := verify(arrival, secrets) or _check_payload(arrival):
         return refused
     if not source.provider.unsigned_handshake:
         answer = source.provider.handshake(arrival.call, secrets, source.options)
@@ -211,7 +212,7 @@ def _judge(request: HttpRequest, arrival: Arrival) -> HttpResponse | Refused:
     return _store(arrival)
 
 
-def _verify(arrival: Arrival, secrets: list[Secret]) -> Refused | None:
+def verify(arrival: Arrival, secrets: list[Secret]) -> Refused | None:
     """Judge the bytes that came; where they are compressed and do not fit, what they expand to.
 
     Some third parties sign what they send, others what they compressed.
@@ -293,7 +294,7 @@ def _over_rate(request: HttpRequest, group: str, value: str, per_minute: int) ->
 
 def _store(arrival: Arrival) -> HttpResponse:
     source = arrival.source
-    receipt = _receipt(arrival, Receipt.Status.ACCEPTED, _identify(arrival))
+    receipt = _receipt(arrival, Receipt.Status.ACCEPTED, identify(arrival))
     receipt.dedup_slot = _dedup_slot(source, receipt)
     if arrival.schema_errors and source.schema_mode == SchemaMode.QUARANTINE:
         receipt.cause = Cause.SCHEMA_MISMATCH.value
@@ -303,7 +304,7 @@ def _store(arrival: Arrival) -> HttpResponse:
     if source.dedup_fields and (first := _first_in_window(source, receipt)):
         return _store_duplicate(arrival, receipt, first)
     try:
-        insert_instance(receipt)
+        store.insert(receipt)
     except IntegrityError:
         return _store_duplicate(arrival, receipt, _first(receipt))
     if receipt.next_attempt_at is not None:
@@ -313,7 +314,7 @@ def _store(arrival: Arrival) -> HttpResponse:
     return _acknowledge(arrival, receipt)
 
 
-def _identify(arrival: Arrival) -> Identity:
+def identify(arrival: Arrival) -> Identity:
     """The third party's name for the call, or the digest of the fields that the source chose."""
     source, call = arrival.source, arrival.call
     identity = source.provider.identify(call, source.options)
@@ -453,7 +454,7 @@ def _refuse(
 ) -> HttpResponse:
     receipt = None
     if arrival is not None:
-        identity = _identify(arrival) if arrival.verdict else Identity()
+        identity = identify(arrival) if arrival.verdict else Identity()
         receipt = _receipt(arrival, Receipt.Status.REFUSED, identity)
     record_refusal(
         source_id=source.id,

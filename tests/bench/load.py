@@ -20,9 +20,11 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass
 class Load:
-    """What came of a load. `seconds` runs to the last answer."""
+    """What came of a load. `seconds` runs to the last answer; `waits` is that for each answer, in
+    seconds."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    waits: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -50,8 +52,10 @@ def put_load(
     for sock in sockets:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(sock, selectors.EVENT_READ, bytearray())
+    sent_at: dict[object, float] = {}
     start = now = time.perf_counter()
     for sock in sockets:
+        sent_at[sock] = time.perf_counter()
         sock.sendall(next_request())
     waiting = connections
     while waiting:
@@ -62,9 +66,11 @@ def put_load(
             status = _take_in(key.fileobj, key.data)  # type: ignore[arg-type]
             if status is None:
                 continue
-            load.statuses[status] += 1
             now = time.perf_counter()
+            load.statuses[status] += 1
+            load.waits.append(now - sent_at[key.fileobj])
             if now - start < seconds:
+                sent_at[key.fileobj] = now
                 key.fileobj.sendall(next_request())  # type: ignore[union-attr]
             else:
                 waiting -= 1

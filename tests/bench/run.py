@@ -15,7 +15,7 @@ from tests.bench import delivery, idle, ingest, machine
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
-NAMES: Final = ("ingest", *delivery.MARKS, *idle.NAMES)
+NAMES: Final = (*ingest.NAMES, *delivery.MARKS, *idle.NAMES)
 
 
 def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
@@ -34,8 +34,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
             idle.measure_idle(only=only)
         if set(delivery.MARKS) & set(only):
             delivery.measure_delivery(url=sink.url, sink=sink.kind, runs=runs, only=only)
-        if "ingest" in only:
-            ingest.measure_ingest(runs=runs)
+        if set(ingest.NAMES) & set(only):
+            ingest.measure_ingest(runs=runs, only=only)
 
 
 def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:

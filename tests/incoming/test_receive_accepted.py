@@ -165,7 +165,7 @@ def _own_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
         with transaction.atomic():
             insert_instance(receipt)
 
-    monkeypatch.setattr("incoming.receive.insert_instance", insert)
+    monkeypatch.setattr("incoming.store.insert_instance", insert)
 
 
 in_own_transactions = pytest.mark.usefixtures("_own_transactions")
@@ -308,7 +308,7 @@ def test_says_come_again_when_the_receipt_cannot_be_stored(
 
     source = make_source()
     with monkeypatch.context() as patched:
-        patched.setattr("incoming.receive.insert_instance", fail)
+        patched.setattr("incoming.store.insert_instance", fail)
         response = post(source)
     assert (response.status_code, answer_of(response)) == (503, {"cause": "unavailable"})
     assert response["Retry-After"] == "5"
@@ -344,7 +344,7 @@ def test_never_says_well_where_neither_the_receipt_nor_an_earlier_one_is_stored(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise IntegrityError("a constraint of another kind")
 
-    monkeypatch.setattr("incoming.receive.insert_instance", fail)
+    monkeypatch.setattr("incoming.store.insert_instance", fail)
     response = post(make_source())
     assert (response.status_code, answer_of(response)) == (503, {"cause": "unavailable"})
     assert Receipt.objects.count() == 0

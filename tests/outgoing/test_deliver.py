@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 import time_machine
 from django.db import DataError
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -402,12 +403,12 @@ def test_what_is_held_when_a_subscription_is_archived_is_cancelled() -> None:
 # --- the log --------------------------------------------------------------------------------------
 
 
-def test_the_log_names_the_request_that_it_came_with(caplog: pytest.LogCaptureFixture) -> None:
-    with receiver(answer(status(404))) as here:
+def test_the_log_names_the_request_that_it_came_with() -> None:
+    with receiver(answer(status(404))) as here, structlog.testing.capture_logs() as logged:
         subscription = make_subscription(url=here.url)
         publish(account=subscription.account, type="a", data={}, correlation_id="request-7")
         deliver()
-    lines = [record.msg for record in caplog.records if record.name == "outgoing.record"]
+    lines = [line for line in logged if line["event"] == "attempt failed"]
     delivery = Delivery.objects.get()
     duration_ms = lines[0].pop("duration_ms")
     assert duration_ms > 0

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 import time_machine
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
@@ -120,10 +121,10 @@ def test_takes_up_what_a_dead_worker_had_claimed() -> None:
     assert Attempt.objects.get().number == 1
 
 
-def test_a_pump_whose_claim_was_taken_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pump_whose_claim_was_taken_writes_nothing() -> None:
     held = Held()
     token = new_id()
-    with receiver(held.script) as here:
+    with receiver(held.script) as here, structlog.testing.capture_logs() as lines:
         (delivery,) = backlog(make_subscription(url=here.url), 1)
         turn = Turn(
             steps=[
@@ -131,7 +132,7 @@ def test_a_pump_whose_claim_was_taken_writes_nothing(caplog: pytest.LogCaptureFi
                 lambda: bool(Delivery.objects.update(lease_token=token)),
                 held.let_go,
             ],
-            until=lambda: any("lost claims" in str(record.msg) for record in caplog.records),
+            until=lambda: any("lost claims" in line["event"] for line in lines),
         )
         assert deliver(turn) == 0
     delivery.refresh_from_db()

@@ -118,15 +118,27 @@ def insert_instance(instance: models.Model) -> None:
     For rows that come by the thousand: `save` makes the statement anew each time. No signals, no
     `auto_now`; the key must be set. Raises what `save(force_insert=True)` raises.
     """
-    model = type(instance)
+    sql, rows, connection = _inserts([instance])
+    with connection.cursor() as cursor:
+        cursor.execute(sql, rows[0])
+
+
+def insert_instances(instances: Sequence[models.Model]) -> None:
+    """INSERT instances of one model as `insert_instance` does, in one round trip."""
+    sql, rows, connection = _inserts(instances)
+    with connection.cursor() as cursor:
+        cursor.executemany(sql, rows)
+
+
+def _inserts(instances: Sequence[models.Model]) -> tuple[str, list[list[Any]], Any]:
+    model = type(instances[0])
     connection = connections[router.db_for_write(model)]
     columns = tuple(field.attname for field in model._meta.concrete_fields)
     table, names, changes = _insert_parts(model, columns, connection.alias)
-    values = instance.__dict__
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _insert_sql(table, names), _changed([values[name] for name in columns], changes)
-        )
+    rows = [
+        _changed([instance.__dict__[name] for name in columns], changes) for instance in instances
+    ]
+    return _insert_sql(table, names), rows, connection
 
 
 @functools.cache
