@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, connections
+from django.db import IntegrityError, OperationalError, connections
 
 from incoming import store as module
 from incoming.models import Receipt, Source
@@ -110,23 +109,12 @@ def test_a_database_that_is_full_is_every_one_s_error(monkeypatch: pytest.Monkey
     source, store = make_source(), Store()
     Commits(monkeypatch, store, others=3)
 
-    def fail(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if many and "INSERT" in sql:
-            raise OperationalError("database or disk is full")
-        return execute(sql, params, many, context)
+    def fail(receipts: list[Receipt]) -> None:
+        raise OperationalError("database or disk is full")
 
-    def insert(receipt: Receipt) -> Exception | None:
-        try:
-            with connection.execute_wrapper(fail):
-                store.insert(receipt)
-        except Exception as error:
-            return error
-        finally:
-            connections.close_all()
-        return None
-
-    with ThreadPoolExecutor(4) as pool:
-        errors = list(pool.map(insert, [receipt_of(source, str(n)) for n in range(4)]))
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "insert_instances", fail)
+        errors = insert_at_once(store, [receipt_of(source, str(n)) for n in range(4)])
     assert [type(error) for error in errors if error] == [OperationalError] * 3
     assert Receipt.objects.count() == 1
     # And it goes on once there is room.

@@ -105,7 +105,11 @@ def insert_rows(
     table, names, changes = _insert_parts(model, tuple(columns), connection.alias)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            # A copy goes past Django, which would say IntegrityError for the driver's own.
+            with (
+                connection.wrap_database_errors,
+                cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+            ):
                 for row in rows:
                     copy.write_row(_changed(row, changes))
         else:
@@ -118,27 +122,31 @@ def insert_instance(instance: models.Model) -> None:
     For rows that come by the thousand: `save` makes the statement anew each time. No signals, no
     `auto_now`; the key must be set. Raises what `save(force_insert=True)` raises.
     """
-    sql, rows, connection = _inserts([instance])
+    model = type(instance)
+    connection = connections[router.db_for_write(model)]
+    columns = _columns(model)
+    table, names, changes = _insert_parts(model, columns, connection.alias)
+    values = instance.__dict__
     with connection.cursor() as cursor:
-        cursor.execute(sql, rows[0])
+        cursor.execute(
+            _insert_sql(table, names), _changed([values[name] for name in columns], changes)
+        )
 
 
 def insert_instances(instances: Sequence[models.Model]) -> None:
-    """INSERT instances of one model as `insert_instance` does, in one round trip."""
-    sql, rows, connection = _inserts(instances)
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, rows)
-
-
-def _inserts(instances: Sequence[models.Model]) -> tuple[str, list[list[Any]], Any]:
+    """INSERT instances of one model as `insert_instance` does, by `insert_rows`."""
     model = type(instances[0])
-    connection = connections[router.db_for_write(model)]
-    columns = tuple(field.attname for field in model._meta.concrete_fields)
-    table, names, changes = _insert_parts(model, columns, connection.alias)
-    rows = [
-        _changed([instance.__dict__[name] for name in columns], changes) for instance in instances
-    ]
-    return _insert_sql(table, names), rows, connection
+    columns = _columns(model)
+    insert_rows(
+        model,
+        columns,
+        ([instance.__dict__[name] for name in columns] for instance in instances),
+    )
+
+
+@functools.cache
+def _columns(model: type[models.Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields)
 
 
 @functools.cache
