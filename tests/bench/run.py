@@ -11,11 +11,11 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import delivery, idle, ingest, machine
+from tests.bench import delivery, idle, ingest, machine, verify
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
-NAMES: Final = (*ingest.NAMES, *delivery.MARKS, *idle.NAMES)
+NAMES: Final = (verify.NAME, *ingest.NAMES, *delivery.MARKS, *idle.NAMES)
 
 
 def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
@@ -29,6 +29,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
         if connection.vendor == "postgresql":
             _measure_on_sqlite(only=only, runs=runs)
         say(f"== {connection.vendor}")
+        if verify.NAME in only and connection.vendor == "sqlite":  # it asks no database
+            verify.measure_verify(runs=runs)
         call_command("migrate", interactive=False, verbosity=0)
         if set(idle.NAMES) & set(only):
             idle.measure_idle(only=only)
