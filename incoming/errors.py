@@ -24,7 +24,44 @@ class StateNotAllowed(IncomingError):
     status = 409
 
 
+class ReplayNotAcceptable(IncomingError):
+    """The replay is not acceptable."""
+
+    code = "replay_not_acceptable"
+
+
 class ClaimLost(IncomingError):
     """Another pump has taken the receipts meanwhile."""
 
     code = "claim_lost"
+
+
+class ResultNotAcceptable(IncomingError):
+    """What an expression gave is not what it is for."""
+
+    code = "result_not_acceptable"
+
+
+class EvaluationTooLong(IncomingError):
+    """The expressions of the receipt's source take too long together."""
+
+    code = "evaluation_too_long"
+
+
+class StateTooLarge(IncomingError):
+    """The integration's state would have more than it may hold."""
+
+    code = "state_too_large"
+
+
+class BodyPruned(IncomingError):
+    """The receipt's body is no longer kept."""
+
+    code = "body_pruned"
+    status = 409
+
+
+class HandlerUnknown(IncomingError):
+    """No handler in the code has this name."""
+
+    code = "handler_unknown"

@@ -1,11 +1,12 @@
-"""Taking a source's own secrets out of what it was sent.
+"""Taking a source's own secrets out of what it was sent, before it is kept and where it is shown.
 
-Some third parties prove themselves by a token in the URL or in the body, so what they send has the
-secret in it.
+Some third parties prove themselves by a token in a header, in the URL or in the body, so what they
+send has the secret in it.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -20,10 +21,10 @@ MIN_LENGTH: Final = 4  # characters; a shorter secret would be found in any text
 
 def mask_of(source: Source) -> Callable[[str], str]:
     """What replaces each secret that the source has or had, in every way it may be written."""
-    forms = sorted({form for secret in _secrets(source) for form in _forms(secret)}, key=len)
+    forms = forms_of(_secrets(source))
 
     def mask(text: str) -> str:
-        for form in reversed(forms):
+        for form in forms:
             text = text.replace(form, MASK)
         return text
 
@@ -51,9 +52,21 @@ def _secrets(source: Source) -> Iterable[str]:
             secret = row.secret
         except CannotDecrypt:
             continue
-        if len(secret) >= MIN_LENGTH:
-            yield secret
+        yield secret
+
+
+def forms_of(secrets: Iterable[str]) -> list[str]:
+    """Every way that these may be written, the longest first; very short ones are passed over."""
+    forms = {form for secret in secrets if len(secret) >= MIN_LENGTH for form in _forms(secret)}
+    return sorted(forms, key=len, reverse=True)
 
 
 def _forms(secret: str) -> set[str]:
-    return {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode(),  # Basic authentication
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -16,7 +15,7 @@ from incoming.tokens import new_token
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.ssrf import parse_networks
+from webhooks_project.lib.visible import visible
 
 MAX_BODY_BYTES = 25 * 1024 * 1024  # as large as GitHub's; a source may set less
 
@@ -141,27 +140,6 @@ class Source(models.Model):
     def path(self) -> str:
         """The ingest URL's path."""
         return f"/in/{self.token}"
-
-    def clean(self) -> None:
-        try:
-            parse_networks(self.allowed_networks)
-        except (ValueError, TypeError) as error:
-            raise ValidationError({"allowed_networks": str(error)}) from error
-        check_options(self.provider, self.options)
-
-
-def check_options(provider: str, options: object) -> None:
-    """Raise ValidationError where the options are not ones that the provider can use."""
-    if not isinstance(options, dict) or not all(
-        isinstance(key, str) and isinstance(value, str) for key, value in options.items()
-    ):
-        raise ValidationError({"options": "a mapping of names to texts"})
-    check = getattr(PROVIDERS.get(provider), "check_options", None)
-    if check is not None:
-        try:
-            check(options)
-        except ValueError as error:
-            raise ValidationError({"options": str(error)}) from error
 
 
 class SourceSecret(models.Model):
@@ -397,7 +375,7 @@ class Receipt(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type or self.method} {self.id}"
+        return f"{visible(self.type or self.method)} {self.id}"
 
     @property
     def causation_id(self) -> str:

@@ -1,12 +1,12 @@
-"""What follows a receipt: its source's routes turn it into events, in one transaction."""
+"""What follows a receipt, written down: all of it in one transaction, or none."""
 
 from __future__ import annotations
 
-import base64
-import re
 import time
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,31 +14,64 @@ import orjson
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, Greatest
 
-from incoming.errors import ClaimLost
-from incoming.models import Receipt, Route, Source
-from incoming.providers import Call
+from incoming.errors import ClaimLost, StateTooLarge
+from incoming.models import HandlerRun, Receipt, Route, Source
+from incoming.replays import advance_replays
+from incoming.routing import (
+    Failed,
+    Following,
+    Handle,
+    Notify,
+    Publish,
+    Update,
+    failed_by,
+    what_follows_each,
+)
 from monitoring import journal
-from outgoing.errors import OutgoingError
 from outgoing.services import NewEvent, publish_many
 from webhooks_project.lib import clock
+from webhooks_project.lib.errors import DomainError
 from webhooks_project.pumps import POLL_SECONDS, Place
 
 log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 200
 SWEEP_SECONDS: Final = 5.0
+REPLAY_SECONDS: Final = 0.5  # how often the replays under way are moved on
 # After a failure, seconds to the next try; then the receipt is dead until a person takes it up.
 RETRY_SECONDS: Final = (5, 60, 300, 1_800, 7_200)
 DATABASE_PAUSE_SECONDS: Final = 0.5
-FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+MAX_STATE_BYTES: Final = 64 * 1024
+# In an integration's state: when each of its keys was last told, those that went too.
+STATE_TIMES: Final = "_updated_at"
+# What of a receipt is needed to process it; reading a row costs as much as following it.
+NEEDED: Final = (
+    "account_id", "source_id", "external_id", "type", "method", "query", "headers", "body",
+    "request_id", "received_at", "is_verified", "signed_at", "same_body_as", "round",
+    "body_pruned_at",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed receipt and what follows it."""
+
+    receipt: Receipt
+    following: Following
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the third party told it."""
+        return self.receipt.signed_at or self.receipt.received_at
 
 
 def run_processing_pump(place: Place) -> int:
     """Process receipts until the place's turn is over. Returns how many."""
     processed = 0
-    sweep_after = 0.0
+    sweep_after = replays_after = 0.0
     while True:
         try:
             if not place.goes_on():
@@ -46,6 +79,9 @@ def run_processing_pump(place: Place) -> int:
             if time.monotonic() >= sweep_after:
                 sweep_after = time.monotonic() + SWEEP_SECONDS
                 Receipt.objects.all().release_expired(clock.now())
+            if time.monotonic() >= replays_after:
+                replays_after = time.monotonic() + REPLAY_SECONDS
+                _advance_replays()
             count = process_due_receipts()
             processed += count
             if not count:
@@ -56,11 +92,22 @@ def run_processing_pump(place: Place) -> int:
             time.sleep(DATABASE_PAUSE_SECONDS)
 
 
+def _advance_replays() -> None:
+    try:
+        advance_replays(clock.now())
+    except (db.OperationalError, db.InterfaceError):
+        raise
+    except Exception:
+        # What is new must not wait for what is old to be mended.
+        log.exception("the replays were not moved on")
+
+
 def process_due_receipts(limit: int = CLAIM_ROWS) -> int:
     """Claim due receipts and process them. Returns how many were claimed.
 
-    All of a claim are processed in one transaction. Where one of them fails, each is processed in
-    its own, so that one failure is not the others'.
+    What follows them is found out first, their expressions evaluated together; then all of it is
+    written in one transaction. Where that fails, each is written in its own, so that one failure
+    is not the others'. Those that the time did not reach are given back.
     """
     now = clock.now()
     if not Receipt.objects.all().any_due(now):
@@ -68,109 +115,50 @@ def process_due_receipts(limit: int = CLAIM_ROWS) -> int:
     token, ids = Receipt.objects.all().claim(now=now, limit=limit)
     if not ids:
         return 0
+    works = _find_out(ids, token)
+    if not works:
+        return len(ids)
     try:
-        _process(ids, token)
+        _write(works, token)
     except db.OperationalError:
         raise
     except Exception as error:
-        if len(ids) > 1:
-            log.info("receipts are processed one by one", count=len(ids), error=str(error)[:200])
-        for receipt_id in ids:
-            _process_one(receipt_id, token)
+        if len(works) > 1:
+            log.info("receipts are processed one by one", count=len(works), error=str(error)[:200])
+        for work in works:
+            _write_one(work, token)
     return len(ids)
 
 
-def _process_one(receipt_id: UUID, token: UUID) -> None:
-    try:
-        _process([receipt_id], token)
-    except db.OperationalError:
-        raise
-    except ClaimLost:
-        log.warning("a receipt's claim was lost", receipt_id=str(receipt_id))
-    except Exception as error:
-        if not isinstance(error, OutgoingError):
-            log.exception("receipt failed", receipt_id=str(receipt_id))
-        _fail(receipt_id, token, error)
-
-
-@transaction.atomic
-def _process(ids: Collection[UUID], token: UUID) -> None:
+def _find_out(ids: Collection[UUID], token: UUID) -> list[Work]:
+    """What follows each claimed receipt; those of which it cannot be told fail here."""
     # In the order of their arrival, so that their events are in it too.
     receipts = list(
-        Receipt.objects.held_by(token, ids).select_for_update().order_by("received_at", "pk")
+        Receipt.objects.held_by(token, ids)
+        .only(*NEEDED)
+        .with_same_body()
+        .order_by("received_at", "pk")
     )
-    if len(receipts) < len(ids):
-        raise ClaimLost
     sources = Source.objects.in_bulk({receipt.source_id for receipt in receipts})
     routes = _routes(sources)
-    new_events: list[NewEvent] = []
-    counts: dict[int, list[Receipt]] = {}
-    for receipt in receipts:
-        events = [
-            _new_event(receipt, route, sources[receipt.source_id])
-            for route in routes.get(receipt.source_id, ())
-            if _takes(route, receipt.type)
+    answers = what_follows_each(
+        [
+            (sources[receipt.source_id], routes.get(receipt.source_id, ()), receipt)
+            for receipt in receipts
         ]
-        new_events.extend(events)
-        counts.setdefault(len(events), []).append(receipt)
-    publish_many(new_events)
-    _end(counts, token)
-    _note_received(receipts)
-    for count, group in counts.items():
-        for receipt in group:
-            log.debug("receipt processed", receipt_id=str(receipt.pk), event_count=count,
-                      request_id=receipt.request_id)  # fmt: skip
-
-
-def _end(counts: dict[int, list[Receipt]], token: UUID) -> None:
-    now = clock.now()
-    for count, group in counts.items():
-        Receipt.objects.held_by(token, [receipt.pk for receipt in group]).update(
-            status=Receipt.Status.PROCESSED,
-            event_count=count,
-            processed_at=now,
-            detail="" if count else "no route takes it",
-            lease_token=None,
-            leased_until=None,
-        )
-
-
-def _note_received(receipts: Sequence[Receipt]) -> None:
-    latest: dict[UUID, Any] = {}
-    for receipt in receipts:
-        known = latest.get(receipt.source_id)
-        latest[receipt.source_id] = max(known or receipt.received_at, receipt.received_at)
-    for source_id, received_at in latest.items():
-        Source.objects.filter(
-            Q(last_received_at=None) | Q(last_received_at__lt=received_at), pk=source_id
-        ).update(last_received_at=received_at)
-
-
-@transaction.atomic
-def _fail(receipt_id: UUID, token: UUID, error: Exception) -> None:
-    receipt = Receipt.objects.held_by(token, [receipt_id]).select_for_update().first()
-    if receipt is None:
-        return
-    number = receipt.attempt_count + 1
-    is_last = number > len(RETRY_SECONDS)
-    receipt.status = Receipt.Status.DEAD if is_last else Receipt.Status.FAILED
-    receipt.attempt_count = number
-    code = getattr(error, "code", type(error).__name__)
-    receipt.detail = f"{code}: {error}"[:500]
-    receipt.next_attempt_at = (
-        None if is_last else clock.now() + timedelta(seconds=RETRY_SECONDS[number - 1])
     )
-    receipt.lease_token = receipt.leased_until = None
-    receipt.save()
-    if is_last:
-        journal.record_activity(
-            account_id=receipt.account_id,
-            kind="receipt.dead",
-            text=f"Receipt {receipt.pk} was given up after {number} tries: {receipt.detail}",
-            subject=receipt,
-        )
-    log.info("receipt failed", receipt_id=str(receipt_id), number=number, error=receipt.detail,
-             request_id=receipt.request_id)  # fmt: skip
+    works: list[Work] = []
+    left: list[UUID] = []
+    for receipt, answer in zip(receipts, answers, strict=True):
+        if isinstance(answer, Following):
+            works.append(Work(receipt, answer))
+        elif answer is None:
+            left.append(receipt.pk)
+        else:
+            _fail(receipt.pk, token, answer)
+    if left:
+        Receipt.objects.held_by(token, left).give_back(clock.now())
+    return works
 
 
 def _routes(sources: dict[UUID, Source]) -> dict[UUID, list[Route]]:
@@ -180,50 +168,229 @@ def _routes(sources: dict[UUID, Source]) -> dict[UUID, list[Route]]:
     return routes
 
 
-def _takes(route: Route, type_: str) -> bool:
-    if route.type_pattern.endswith("*"):
-        return type_.startswith(route.type_pattern[:-1])
-    return type_ == route.type_pattern
+def _write_one(work: Work, token: UUID) -> None:
+    receipt_id = work.receipt.pk
+    try:
+        _write([work], token)
+    except db.OperationalError:
+        raise
+    except ClaimLost:
+        log.warning("a receipt's claim was lost", receipt_id=str(receipt_id))
+    except Exception as error:
+        if not isinstance(error, DomainError):
+            log.exception("receipt failed", receipt_id=str(receipt_id))
+        _fail(receipt_id, token, failed_by(error))
 
 
-def _new_event(receipt: Receipt, route: Route, source: Source) -> NewEvent:
-    return NewEvent(
-        account_id=receipt.account_id,
-        type=event_type_of(route.event_type, provider=source.provider, type_=receipt.type),
-        data=data_of(receipt),
-        occurred_at=receipt.signed_at or receipt.received_at,
-        correlation_id=receipt.request_id,
-        causation_id=receipt.causation_id,
+@transaction.atomic
+def _write(works: Sequence[Work], token: UUID) -> None:
+    _end(works, token)
+    _publish(works)
+    _start_runs(works)
+    _update_states(works)
+    _notify(works)
+    _mark_same_bodies([work.receipt for work in works])
+    _note_received([work.receipt for work in works])
+    for work in works:
+        log.debug("receipt processed", receipt_id=str(work.receipt.pk),
+                  action_count=len(work.following.actions),
+                  request_id=work.receipt.request_id)  # fmt: skip
+
+
+def _end(works: Sequence[Work], token: UUID) -> None:
+    """End the claims. Raises ClaimLost where one is no longer ours."""
+    now = clock.now()
+    groups: dict[tuple[int, int, bool, str], list[UUID]] = defaultdict(list)
+    for work in works:
+        actions = work.following.actions
+        event_count = sum(isinstance(action, Publish) for action in actions)
+        waits = any(isinstance(action, Handle) for action in actions)
+        key = (event_count, len(actions), waits, work.following.detail)
+        groups[key].append(work.receipt.pk)
+    for (event_count, action_count, waits, detail), ids in groups.items():
+        ended = Receipt.objects.held_by(token, ids).update(
+            status=Receipt.Status.PROCESSING if waits else Receipt.Status.PROCESSED,
+            event_count=event_count,
+            action_count=action_count,
+            routed_at=now,
+            processed_at=None if waits else now,
+            cause="",
+            detail=detail,
+            lease_token=None,
+            leased_until=None,
+        )
+        if ended < len(ids):
+            raise ClaimLost
+
+
+def _publish(works: Sequence[Work]) -> None:
+    publish_many(
+        [
+            NewEvent(
+                account_id=work.receipt.account_id,
+                type=action.event_type,
+                data=work.following.data,
+                occurred_at=work.occurred_at,
+                correlation_id=work.receipt.request_id,
+                causation_id=work.receipt.causation_id,
+            )
+            for work in works
+            for action in work.following.actions
+            if isinstance(action, Publish)
+        ]
     )
 
 
-def event_type_of(template: str, *, provider: str, type_: str) -> str:
-    """A route's event type, filled in: `shopify` and `orders/create` give `shopify.orders.create`.
+def _start_runs(works: Sequence[Work]) -> None:
+    now = clock.now()
+    runs = [
+        HandlerRun(
+            account_id=work.receipt.account_id,
+            source_id=work.receipt.source_id,
+            receipt_id=work.receipt.pk,
+            handler=action.handler,
+            round=work.receipt.round,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for work in works
+        for action in work.following.actions
+        if isinstance(action, Handle)
+    ]
+    if runs:
+        HandlerRun.objects.bulk_create(runs, batch_size=400)
 
-    What an event type cannot hold becomes `_`; a call without a type has the type `unknown`.
+
+def _update_states(works: Sequence[Work]) -> None:
+    changes: dict[UUID, list[tuple[datetime, Update]]] = defaultdict(list)
+    for work in works:
+        for action in work.following.actions:
+            if isinstance(action, Update):
+                changes[work.receipt.source_id].append((work.occurred_at, action))
+    if not changes:
+        return
+    for source in Source.objects.select_for_update(no_key=True).filter(
+        pk__in=list(changes)
+    ).order_by("pk"):  # fmt: skip
+        for moment, update in changes[source.pk]:
+            source.state = state_after(source.state, update.changes, moment)
+        source.save(update_fields=["state"])
+
+
+def state_after(state: Any, changes: Any, moment: datetime) -> dict[str, Any]:
+    """An integration's state after what was told at that moment; null takes a key out.
+
+    A key stays as it is where something later was told of it. Raises StateTooLarge.
     """
-    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", type_.replace("/", ".").replace(":", "."))
-    plain = re.sub(r"\.{2,}", ".", plain).strip(".") or "unknown"
-    return template.replace("{provider}", provider).replace("{type}", plain)[:128].rstrip(".")
+    after = dict(state)
+    times: dict[str, str] = dict(after.pop(STATE_TIMES, {}))
+    for key, value in changes.items():
+        known = times.get(key)
+        if key == STATE_TIMES or (known and datetime.fromisoformat(known) > moment):
+            continue
+        times[key] = moment.isoformat()
+        if value is None:
+            after.pop(key, None)
+        else:
+            after[key] = value
+    after[STATE_TIMES] = times
+    if len(orjson.dumps(after)) > MAX_STATE_BYTES:
+        raise StateTooLarge(f"the state would have more than {MAX_STATE_BYTES} bytes")
+    return after
 
 
-def data_of(receipt: Receipt) -> bytes:
-    """The event's data: a JSON body as it came, a form as a mapping, anything else as text.
+def _notify(works: Sequence[Work]) -> None:
+    for work in works:
+        for action in work.following.actions:
+            if isinstance(action, Notify):
+                journal.record_notification(
+                    account_id=work.receipt.account_id,
+                    kind="receipt.routed",
+                    recipients=action.route.recipients,
+                    title=action.title,
+                    text=action.text,
+                    subject=work.receipt,
+                )
 
-    Bytes that are no UTF-8 come as `{"base64": …}`.
-    """
-    body = bytes(receipt.body)
-    content_type = orjson.loads(bytes(receipt.headers)).get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() in FORM_TYPES:
-        form = Call(receipt.method, "", {"content-type": content_type}, body, 0).form
-        if form:
-            return orjson.dumps(form)
-    try:
-        orjson.loads(body)
-        return body
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.dumps({"text": body.decode()})
-    except UnicodeDecodeError:
-        return orjson.dumps({"base64": base64.b64encode(body).decode()})
+
+def _mark_same_bodies(receipts: Iterable[Receipt]) -> None:
+    """Note of each an earlier receipt that had the same body under another id, if there is one."""
+    found = [
+        receipt.pk
+        for receipt in receipts
+        if receipt.same_body is not None  # type: ignore[attr-defined]
+        and receipt.same_body_as is None
+    ]
+    if found:
+        rows = Receipt.objects.filter(pk__in=found)
+        rows.update(same_body_as=rows.same_body())
+
+
+def _note_received(receipts: Iterable[Receipt]) -> None:
+    by_source: dict[UUID, list[Receipt]] = defaultdict(list)
+    for receipt in receipts:
+        by_source[receipt.source_id].append(receipt)
+    # In one order everywhere, so that two pumps do not wait for each other.
+    for source_id in sorted(by_source):
+        _note_source(source_id, by_source[source_id])
+
+
+def _note_source(source_id: UUID, receipts: Sequence[Receipt]) -> None:
+    values: dict[str, Any] = {
+        "last_received_at": _latest("last_received_at", receipts),
+        # A replay is none that came.
+        "accepted_count": F("accepted_count") + sum(receipt.round == 0 for receipt in receipts),
+    }
+    verified = [receipt for receipt in receipts if receipt.is_verified]
+    if verified:
+        values["last_verified_at"] = _latest("last_verified_at", verified)
+    Source.objects.filter(pk=source_id).update(**values)
+
+
+def _latest(column: str, receipts: Sequence[Receipt]) -> Greatest:
+    value = Value(max(receipt.received_at for receipt in receipts))
+    return Greatest(Coalesce(column, value), value)
+
+
+@transaction.atomic
+def _fail(receipt_id: UUID, token: UUID, failed: Failed) -> None:
+    receipt = Receipt.objects.held_by(token, [receipt_id]).select_for_update(no_key=True).first()
+    if receipt is None:
+        return
+    now = clock.now()
+    number = receipt.attempt_count + 1
+    is_last = number > len(RETRY_SECONDS)
+    receipt.status = Receipt.Status.DEAD if is_last else Receipt.Status.FAILED
+    receipt.attempt_count = number
+    receipt.cause = failed.cause
+    receipt.detail = failed.detail
+    receipt.next_attempt_at = (
+        None if is_last else now + timedelta(seconds=RETRY_SECONDS[number - 1])
+    )
+    receipt.lease_token = receipt.leased_until = None
+    receipt.save(
+        update_fields=[
+            "status", "attempt_count", "cause", "detail", "next_attempt_at", "lease_token",
+            "leased_until",
+        ]
+    )  # fmt: skip
+    note_error(receipt, f"{failed.cause}: {failed.detail}", now)
+    if is_last:
+        journal.record_activity(
+            account_id=receipt.account_id,
+            kind="receipt.dead",
+            text=f"Receipt {receipt.pk} was given up after {number} tries: "
+            f"{failed.cause}: {failed.detail}",
+            subject=receipt,
+        )
+    log.info("receipt failed", receipt_id=str(receipt_id), number=number, cause=failed.cause,
+             error=failed.detail, request_id=receipt.request_id)  # fmt: skip
+
+
+def note_error(receipt: Receipt, text: str, now: datetime) -> None:
+    """Show on the source what went wrong last, and that it did receive."""
+    Source.objects.filter(pk=receipt.source_id).update(
+        last_error=text[:500],
+        last_error_at=now,
+        last_received_at=_latest("last_received_at", [receipt]),
+    )

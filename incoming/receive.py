@@ -24,6 +24,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 
+from incoming.masking import forms_of
 from incoming.models import Receipt, SchemaMode, Source
 from incoming.payload import (
     ENCODINGS,
@@ -46,6 +47,7 @@ from subscriptions.schemas import check_payload
 from webhooks_project.lib import clock
 from webhooks_project.lib.client_address import client_address, in_networks
 from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.redaction import MASK
 from webhooks_project.lib.sql import insert_instance
 from webhooks_project.queues import wake
 
@@ -398,6 +400,8 @@ def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | R
         return answer
     if answer.learned_secret:
         learn_secret(source_id=arrival.source.id, secret=answer.learned_secret)
+        told = tuple(form.encode() for form in forms_of([answer.learned_secret]))
+        arrival.source = replace(arrival.source, never_kept=told)
     receipt = _receipt(arrival, Receipt.Status.HANDSHAKE, Identity())
     insert_instance(receipt)
     log.info("handshake answered", receipt_id=str(receipt.pk), source_id=str(receipt.source_id))
@@ -414,19 +418,21 @@ def _given(answer: Answer) -> HttpResponse:
 
 
 def _receipt(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Receipt:
-    call, verdict = arrival.call, arrival.verdict
+    call, verdict, source = arrival.call, arrival.verdict, arrival.source
+    body = _without_secrets(source, arrival.raw_body)
+    query = _without_secrets(source, call.url.partition("?")[2].encode("utf-8", "replace"))
     return Receipt(
         id=new_id(),
-        account_id=arrival.source.account_id,
-        source_id=arrival.source.id,
+        account_id=source.account_id,
+        source_id=source.id,
         status=status.value,
         external_id=_storable(identity.external_id),
         type=_storable(identity.type),
         method=call.method,
-        query=_storable(call.url.partition("?")[2]),
-        headers=_headers_text(call.headers),
-        body=arrival.raw_body,
-        body_sha256=hashlib.sha256(arrival.raw_body).digest(),
+        query=_storable(query.decode()),
+        headers=_without_secrets(source, _headers_text(call.headers)),
+        body=body,
+        body_sha256=hashlib.sha256(body).digest(),
         remote_address=arrival.remote_address,
         request_id=arrival.request_id,
         received_at=clock.from_unix(call.received_at),
@@ -435,6 +441,14 @@ def _receipt(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Re
         signed_at=clock.from_unix(verdict.signed_at) if verdict else None,
         schema_errors=arrival.schema_errors,
     )
+
+
+def _without_secrets(source: KnownSource, text: bytes) -> bytes:
+    """The text as it is kept: a replay needs no proof again, so no secret stays in it."""
+    for form in source.never_kept:
+        if form in text:
+            text = text.replace(form, MASK.encode())
+    return text
 
 
 def _headers_text(headers: Mapping[str, str]) -> bytes:

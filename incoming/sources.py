@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
+from incoming.masking import forms_of
 from incoming.models import SchemaMode, Source
 from incoming.providers import PROVIDERS, Answer, Provider, Secret
 from webhooks_project.lib import clock
@@ -32,7 +33,8 @@ class KnownSource:
 
     `options` has the secret ones too. `methods` are those of real calls; a handshake may come by
     others. `content_types` is empty for all that can be read. `schema` is None where its mode is
-    off. `answer` is the source's own, None for the provider's.
+    off. `answer` is the source's own, None for the provider's. `never_kept` are the secrets that
+    calls hold in clear, in every way they may be written.
     """
 
     id: UUID
@@ -53,6 +55,7 @@ class KnownSource:
     schema_mode: str
     dedup_fields: tuple[str, ...]
     dedup_window_seconds: int
+    never_kept: tuple[bytes, ...]
     disabled: bool
     loaded_at: float
 
@@ -118,6 +121,7 @@ def known_source(source: Source) -> KnownSource:
         schema_mode=source.schema_mode,
         dedup_fields=tuple(source.dedup_fields),
         dedup_window_seconds=source.dedup_window_seconds,
+        never_kept=_never_kept(provider, secrets, secret_options),
         disabled=source.disabled_at is not None,
         loaded_at=time.monotonic(),
     )
@@ -126,6 +130,16 @@ def known_source(source: Source) -> KnownSource:
 def options_of(source: Source) -> dict[str, str]:
     """The source's options, the secret ones too."""
     return {**source.options, **_open_secrets(source)[1]}
+
+
+def _never_kept(
+    provider: Provider,
+    secrets: Iterable[tuple[Secret, datetime | None]],
+    secret_options: Mapping[str, str],
+) -> tuple[bytes, ...]:
+    sent = [secret.value for secret, _ in secrets] if provider.sends_secret else []
+    forms = forms_of([*sent, *secret_options.values()])
+    return tuple(form.encode("utf-8", "surrogatepass") for form in forms)
 
 
 def _answer(source: Source) -> Answer | None:

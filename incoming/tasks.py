@@ -1,12 +1,28 @@
-"""The long task of the processing queue. It holds a place; a second one leaves."""
+"""The processing queue's long tasks, which hold a place each, and what it does every hour."""
 
 from __future__ import annotations
 
 from incoming.process import run_processing_pump
+from incoming.retention import prune_receipts
+from incoming.runs import run_handler_pump
 from webhooks_project.pumps import take_place
 
 
 def process_receipts() -> int:
-    """Process receipts for one turn. Returns how many."""
+    """Drain one of the family's tables for a turn. Returns how many rows were worked off.
+
+    The first place is for receipts, the others are for the runs of handlers, so that no handler,
+    however slow, holds receipts up.
+    """
     with take_place("processing") as place:
-        return run_processing_pump(place) if place else 0
+        if place is None:
+            return 0
+        return run_processing_pump(place) if place.slot == 0 else run_handler_pump(place)
+
+
+def prune() -> int:
+    """Empty and delete what is older than its account keeps it, for a minute at most.
+
+    Returns how many rows were emptied or deleted; the next hour's goes on with the rest.
+    """
+    return prune_receipts().total

@@ -14,14 +14,19 @@ from django.urls import NoReverseMatch
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, RefusalCount, Source
 from monitoring.health import MAX_AGE_SECONDS, SILENT_SECONDS, queue_states
-from monitoring.models import Activity, AuditEntry
+from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.admin.attempts import answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Event
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import may_see
-from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, TextChoiceFilter
+from webhooks_project.admin.filters import (
+    PeriodFilter,
+    RelatedFilter,
+    TextChoiceFilter,
+    ValuesFilter,
+)
 from webhooks_project.admin.panels import Panel, Table, Texts
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
@@ -35,6 +40,7 @@ from webhooks_project.admin.values import (
     page_of,
     pretty_json,
     text_block,
+    text_column,
 )
 from webhooks_project.lib import clock
 
@@ -120,6 +126,62 @@ class AuditEntryAdmin(HistoryAdmin):
     @column("By")
     def actor(self, entry: AuditEntry) -> str:
         return f"{entry.actor_kind} {entry.actor_label}".strip()
+
+
+NOTIFICATION_COLOURS = {
+    Notification.Status.PENDING: "info",
+    Notification.Status.SENDING: "primary",
+    Notification.Status.SENT: "success",
+    Notification.Status.FAILED: "danger",
+}
+
+
+def text_of_notification(notification: Notification) -> Panel:
+    return Texts("What was told", [text_block("Text", notification.text)])
+
+
+@admin.register(Notification)
+class NotificationAdmin(HistoryAdmin):
+    deferred = ("text",)
+    panels: ClassVar = [text_of_notification]
+    created = moment_column("When", "created_at")
+    sent = moment_column("Sent", "sent_at")
+    next_attempt = moment_column("Next try", "next_attempt_at")
+    title_text = text_column("Title", "title")
+    error_text = text_column("Error", "error")
+    list_display = (
+        "created", "status_label", "recipient", "title_text", "kind", "about", "account",
+        "error_text",
+    )  # fmt: skip
+    list_filter = (
+        ("status", ValuesFilter),
+        ("account", RelatedFilter),
+        ("created_at", PeriodFilter),
+    )
+    prefetched = ("account",)
+    list_select_related = ()
+    search_fields = ("pk",)
+    search_help_text = "Id of what it is about, a recipient, or a kind such as receipt.routed"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    fields = (
+        "created", "status_label", "recipient", "channel", "title_text", "kind", "about",
+        "account", "attempt_count", "next_attempt", "sent", "error_text",
+    )  # fmt: skip
+
+    def find(self, term: str) -> Q:
+        key = id_in(term)
+        if key is not None:
+            return Q(pk=key) | Q(object_id=str(key))
+        return Q(recipient=term) | Q(kind=term)
+
+    @column("Status")
+    def status_label(self, notification: Notification) -> str:
+        return label(notification.status, NOTIFICATION_COLOURS)
+
+    @column("About")
+    def about(self, notification: Notification) -> str:
+        return object_link(notification.object_type, notification.object_id)
 
 
 # --- the first page -------------------------------------------------------------------------------

@@ -1,20 +1,32 @@
-"""Activity and audit: the part of monitoring that the other apps call. It imports none of them."""
+"""Activity, audit and notifications: the part of monitoring that the other apps call.
+
+It imports none of them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models, transaction
 
-from monitoring.models import Activity, AuditEntry
+from monitoring.models import Activity, AuditEntry, Notification
+from webhooks_project.accounts.models import Membership, Role
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
+from webhooks_project.queues import wake
 
 GENESIS = "0" * 64  # what the first entry of an account follows
+MAX_TITLE_LENGTH: Final = 200
+MAX_TEXT_LENGTH: Final = 16_384  # characters of one notification
+
+_NOT_OF_A_LINE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def record_activity(
@@ -29,6 +41,88 @@ def record_activity(
         object_id=str(subject.pk) if subject else "",
         created_at=clock.now(),
     )
+
+
+@transaction.atomic
+def record_notification(
+    *,
+    account_id: UUID,
+    kind: str,
+    recipients: Sequence[str],
+    title: str,
+    text: str,
+    subject: models.Model | None = None,
+) -> list[Notification]:
+    """Tell people, by e-mail, once the caller's transaction is committed: one row for each person.
+
+    `recipients` are addresses, and roles: who has at least that role in the account, is active and
+    has an address. An address that is meant twice is told once. Where nobody is meant, an activity
+    says so and the list is empty. The title becomes one line; title and text may be a stranger's
+    and are cut where they are too long.
+    """
+    addresses = _addresses(account_id, recipients)
+    title = _NOT_OF_A_LINE.sub(" ", _storable(title)).strip()[:MAX_TITLE_LENGTH] or kind
+    if not addresses:
+        record_activity(
+            account_id=account_id,
+            kind="notification.unaddressed",
+            text=f"Nobody was told: {', '.join(recipients)[:200] or 'no recipient'} has no "
+            f"address. {title}",
+            subject=subject,
+        )
+        return []
+    now = clock.now()
+    made = Notification.objects.bulk_create(
+        [
+            Notification(
+                account_id=account_id,
+                kind=kind,
+                recipient=address,
+                title=title,
+                text=_storable(text)[:MAX_TEXT_LENGTH],
+                object_type=subject._meta.label_lower if subject else "",
+                object_id=str(subject.pk) if subject else "",
+                next_attempt_at=now,
+                created_at=now,
+            )
+            for address in addresses
+        ]
+    )
+    transaction.on_commit(lambda: wake("monitoring"))
+    return made
+
+
+def _addresses(account_id: UUID, recipients: Sequence[str]) -> list[str]:
+    """Each address once, whatever its capitals, in the order of the recipients."""
+    found: dict[str, str] = {}
+    for recipient in recipients:
+        meant = _members(account_id, Role(recipient)) if recipient in Role.values else [recipient]
+        for address in meant:
+            if _is_address(address):
+                found.setdefault(address.lower(), address)
+    return list(found.values())
+
+
+def _members(account_id: UUID, role: Role) -> list[str]:
+    roles = [item for item in Role if item.rank >= role.rank]
+    members = Membership.objects.filter(
+        account_id=account_id, role__in=roles, user__is_active=True
+    ).exclude(user__email="")
+    return list(members.order_by("user__email").values_list("user__email", flat=True))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    # The validator lets control characters stand in a quoted part; no header shall hold them.
+    return len(text) <= 254 and text.isprintable()
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL takes no NUL in a text, and nothing takes half a surrogate pair.
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""The monitoring queue's short task, once a minute."""
+"""The monitoring queue's short task, once a minute and when there is something to tell people."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from typing import Final
 import structlog
 
 from monitoring.health import MAX_AGE_SECONDS, queue_states
+from monitoring.notifications import send_due_notifications
 from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
 
 log = structlog.get_logger(__name__)
 
 FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
+
+
+def watch() -> None:
+    """Look after the queues, then send the notifications that are due."""
+    try:
+        watch_queues()
+    finally:
+        send_due_notifications()
 
 
 def watch_queues() -> int:

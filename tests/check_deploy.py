@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "WEBHOOKS_ENCRYPTION_KEYS": "c1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "PUBLIC_URL": "https://hooks.example.com",
     "ALLOWED_HOSTS": "hooks.example.com",
+    "EMAIL_URL": "smtp+tls://hub:password@mail.example.com:587",
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from incoming.models import Receipt, Route, Source, SourceSecret
+from incoming.models import HandlerRun, Receipt, Route, Source, SourceSecret
 from outgoing.models import Attempt, Delivery, Event, Retry
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from webhooks_project.accounts.models import Account, Membership, Role, User
@@ -166,6 +166,21 @@ def make_receipt(source: Source | None = None, *, body: bytes = b"{}", **fields:
             "request_id": new_id().hex,
             "received_at": clock.now(),
             "next_attempt_at": clock.now(),
+        }
+        | fields
+    )
+
+
+def make_run(receipt: Receipt | None = None, **fields: Any) -> HandlerRun:
+    receipt = receipt or make_receipt()
+    return HandlerRun.objects.create(
+        **{
+            "account": receipt.account,
+            "source": receipt.source,
+            "receipt": receipt,
+            "handler": "app.handlers.paid",
+            "round": receipt.round,
+            "created_at": clock.now(),
         }
         | fields
     )

@@ -55,4 +55,13 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="webhooks.W002",
             )
         )
+    if not settings.HAS_MAIL:
+        found.append(
+            Warning(
+                "EMAIL_URL is not set.",
+                hint="Notifications go to a mail server on this machine, port 25; set the one "
+                "that takes them, as in smtp+tls://user:password@mail.example.com:587.",
+                id="webhooks.W003",
+            )
+        )
     return found

@@ -7,6 +7,7 @@ from starting a second pump, and tells the supervisor that the cluster is alive.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from django import db
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -60,6 +62,32 @@ class Place:
                 )
             )
         return self._held
+
+    @contextmanager
+    def kept(self, seconds: float) -> Iterator[None]:
+        """Renew the place from another thread while the body keeps this one from it.
+
+        For so many seconds at most: a body that takes longer lets the place go silent.
+        """
+        done = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(done, seconds), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _keep(self, done: threading.Event, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        try:
+            while not done.wait(BEAT_SECONDS) and time.monotonic() < ends_at:
+                try:
+                    Heartbeat.objects.filter(token=self._token).update(beat_at=clock.now())
+                except db.Error as error:
+                    log.warning("the place was not renewed", error=str(error)[:200])
+        finally:
+            db.connections.close_all()
 
     def leave(self, *, call_next: bool = True) -> None:
         """Free the place and call the next pump, unless this node is stopping. Idempotent."""

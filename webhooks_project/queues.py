@@ -32,9 +32,11 @@ PUMPS: Final = {
 }
 # Short tasks, once a minute.
 PERIODIC: Final = {
-    "monitoring": "monitoring.tasks.watch_queues",
+    "monitoring": "monitoring.tasks.watch",
     "analytics": "analytics.tasks.roll_up",
 }
+# Once an hour, beside these.
+HOURLY: Final = {"processing": "incoming.tasks.prune"}
 SHARED_CLUSTER: Final = "hub"
 WAKE_SECONDS: Final = 1.0  # a process hints at a family at most this often
 ALIVE_SECONDS: Final = 3.0  # a pump that beat this recently looks by itself and needs no hint
@@ -52,7 +54,12 @@ def cluster_of(family: str) -> str:
 
 def slots_of(family: str) -> int:
     """How many pumps of the family a cluster runs at once."""
-    return settings.WEBHOOKS_DELIVERY_PUMPS if family == "delivery" else 1
+    match family:
+        case "delivery":
+            return int(settings.WEBHOOKS_DELIVERY_PUMPS)
+        case "processing":
+            return 1 + int(settings.WEBHOOKS_HANDLER_PUMPS)  # the first is the receipts' own
+    return 1
 
 
 @cache
@@ -87,28 +94,40 @@ def send_hint(family: str) -> bool:
     broker = _broker(family)
     if broker.queue_size() > 0:
         return False
-    async_task(PUMPS[family], broker=broker, save=False, task_name=f"{family} pump")
+    task = PUMPS.get(family) or PERIODIC[family]
+    async_task(task, broker=broker, save=False, task_name=f"{family} pump")
     return True
 
 
 def ensure_schedules() -> None:
-    """The backstop: django-q2's own schedules, one for each family that this node serves."""
+    """The backstop: django-q2's own schedules, one for each family that this node serves, and one
+    for what a family does every hour."""
     for family in enabled_families():
-        name = f"webhooks-{family}"
-        # Nothing keeps two nodes that start together from making one each.
-        known = Schedule.objects.filter(name=name).order_by("pk").first()
-        Schedule.objects.filter(name=name, pk__gt=known.pk if known else 0).delete()
-        Schedule.objects.update_or_create(
-            name=name,
-            defaults={
-                "func": PUMPS.get(family) or PERIODIC[family],
-                "cluster": cluster_of(family),
-                "schedule_type": Schedule.MINUTES,
-                "minutes": 1,
-                "repeats": -1,
-                "kwargs": "{'q_options': {'save': False}}",
-            },
-        )
+        every_minute = {"schedule_type": Schedule.MINUTES, "minutes": 1}
+        task = PUMPS.get(family) or PERIODIC[family]
+        _ensure_schedule(f"webhooks-{family}", family, func=task, **every_minute)
+        if family in HOURLY:
+            _ensure_schedule(
+                f"webhooks-{family}-hourly",
+                family,
+                func=HOURLY[family],
+                schedule_type=Schedule.HOURLY,
+            )
+
+
+def _ensure_schedule(name: str, family: str, **when: object) -> None:
+    # Nothing keeps two nodes that start together from making one each.
+    known = Schedule.objects.filter(name=name).order_by("pk").first()
+    Schedule.objects.filter(name=name, pk__gt=known.pk if known else 0).delete()
+    Schedule.objects.update_or_create(
+        name=name,
+        defaults={
+            **when,
+            "cluster": cluster_of(family),
+            "repeats": -1,
+            "kwargs": "{'q_options': {'save': False}}",
+        },
+    )
 
 
 def queue_depths() -> dict[str, int]:

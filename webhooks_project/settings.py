@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -157,18 +158,19 @@ WEBHOOKS_SHARED_CLUSTER = env.bool("WEBHOOKS_SHARED_CLUSTER", default=True)
 # How long one long task drains its queue before the next one takes over.
 WEBHOOKS_TURN_SECONDS = env.float("WEBHOOKS_TURN_SECONDS", default=60.0)
 WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
+WEBHOOKS_HANDLER_PUMPS = env.int("WEBHOOKS_HANDLER_PUMPS", default=1)
 WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=64)
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "webhooks-hub",
     # One long task for each pump and one worker to spare, so that a pump that hands over is
     # followed at once.
-    "workers": sum(QM_WEBHOOKS.values()) + WEBHOOKS_DELIVERY_PUMPS,
+    "workers": sum(QM_WEBHOOKS.values()) + WEBHOOKS_DELIVERY_PUMPS + WEBHOOKS_HANDLER_PUMPS,
     "queue_limit": 1,
     "bulk": 1,
     "poll": 0.2,
     "guard_cycle": 0.5,  # a power of two: django-q2 compares a float that is counted down by it
-    # A turn and the longest delivery (60 s), and then some.
+    # A turn and the longest delivery or handler (60 s), and then some.
     "timeout": int(WEBHOOKS_TURN_SECONDS) + 120,
     # More than the timeout and the wait in the queue, or tasks run twice.
     "retry": int(WEBHOOKS_TURN_SECONDS) + 180,
@@ -187,7 +189,13 @@ Q_CLUSTER |= (
 Q_CLUSTER["ALT_CLUSTERS"] = {
     "hub": {},
     **{
-        family: {"workers": (WEBHOOKS_DELIVERY_PUMPS if family == "delivery" else 1) + 1}
+        family: {
+            "workers": {
+                "processing": 1 + WEBHOOKS_HANDLER_PUMPS,
+                "delivery": WEBHOOKS_DELIVERY_PUMPS,
+            }.get(family, 1)
+            + 1
+        }
         for family in FAMILIES
     },
 }
@@ -195,7 +203,7 @@ Q_CLUSTER["ALT_CLUSTERS"] = {
 # --- incoming and outgoing ------------------------------------------------------------------------
 
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
-WEB_THREADS = env.int("WEB_THREADS", default=4)
+WEB_THREADS = env.int("WEB_THREADS", default=16)  # as many receipts can share a commit
 TRUSTED_PROXIES = parse_networks(env.list("TRUSTED_PROXIES", default=[]))
 WEBHOOKS_ALLOWED_NETWORKS = parse_networks(env.list("WEBHOOKS_ALLOWED_NETWORKS", default=[]))
 WEBHOOKS_SCHEMES = frozenset(
@@ -207,6 +215,24 @@ RATELIMIT_USE_CACHE = "default"
 RATELIMIT_FAIL_OPEN = True  # with the cache down, webhooks are still received
 # What django-ratelimit's own checks say of a per-process cache, ours says with the consequence.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
+
+# --- mail -----------------------------------------------------------------------------------------
+
+HAS_MAIL = bool(env.str("EMAIL_URL", default="")) or not PRODUCTION
+# A hub on one's own machine writes its mails into files.
+_mail = env.email_url(
+    "EMAIL_URL",
+    default=f"filemail:///{quote(str(VAR_DIR / 'mail'))}" if HUB_ENV == "local" else "smtp://localhost:25",
+)
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = _mail["EMAIL_FILE_PATH"]
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = bool(_mail.get("EMAIL_USE_TLS"))
+EMAIL_USE_SSL = bool(_mail.get("EMAIL_USE_SSL"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="webhooks@localhost")
 
 # --- API ------------------------------------------------------------------------------------------
 
@@ -296,7 +322,9 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Receipts", "move_to_inbox", "incoming.receipt"),
                     _page("Sources", "input", "incoming.source"),
+                    _page("Handler runs", "function", "incoming.handlerrun"),
                     _page("Refusals", "block", "incoming.refusalcount"),
+                    _page("Replays", "restart_alt", "incoming.receiptreplay"),
                 ],
             },
             {
@@ -320,6 +348,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Watch",
                 "items": [
                     _page("Activity", "history", "monitoring.activity"),
+                    _page("Notifications", "mail", "monitoring.notification"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),
                     _page("Rollups", "bar_chart", "analytics.rollup"),
                     _page("Heartbeats", "favorite", "hub.heartbeat"),

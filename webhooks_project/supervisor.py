@@ -26,13 +26,20 @@ from django.conf import settings
 
 from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
-from webhooks_project.queues import PUMPS, cluster_of, enabled_families, ensure_schedules, send_hint
+from webhooks_project.queues import (
+    PUMPS,
+    cluster_of,
+    enabled_families,
+    ensure_schedules,
+    send_hint,
+    slots_of,
+)
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-HINT_AFTER_SECONDS: Final = 2.0  # a family silent for longer is sent a hint
-SILENT_SECONDS: Final = 7.0  # a cluster with a family silent for longer is replaced
+HINT_AFTER_SECONDS: Final = 2.0  # a family with a place silent for longer is sent a hint
+SILENT_SECONDS: Final = 7.0  # a cluster with a family or a pump silent for longer is replaced
 START_SECONDS: Final = 20.0  # what a cluster may need to come up on a busy machine
 STOP_SECONDS: Final = 75.0  # the longest delivery under way, and then some
 RESTART_SECONDS: Final = 1.0
@@ -170,25 +177,34 @@ class Supervisor:
     def _look_at_families(self, service: Service) -> None:
         if not service.families or service.started_at is None:
             return
-        now = clock.now()
-        beats = {
-            row.family: row.beat_at
-            for row in Heartbeat.objects.filter(
-                host=settings.HUB_NODE, family__in=service.families
-            ).order_by("beat_at")
-        }
+        places = [
+            row
+            for row in Heartbeat.objects.filter(host=settings.HUB_NODE, family__in=service.families)
+            if row.cluster == cluster_of(row.family) and row.slot < slots_of(row.family)
+        ]
         for family in service.families:
-            beat_at = beats.get(family)
-            silent_since = max(beat_at, service.started_at) if beat_at else service.started_at
-            silent = now - silent_since
-            allowed = SILENT_SECONDS if silent_since == beat_at else START_SECONDS
-            if silent > timedelta(seconds=allowed):
-                log.error("cluster is silent", service=service.name, family=family,
-                          seconds=silent.total_seconds())  # fmt: skip
+            beats = {row.slot: row.beat_at for row in places if row.family == family}
+            # A free place may stay silent while others of its family beat, a pump at work may not.
+            at_work = [row.beat_at for row in places if row.family == family and row.token]
+            last = max(filter(None, beats.values()), default=None)
+            if any(self._is_silent(service, family, beat_at) for beat_at in (last, *at_work)):
                 self._replace(service)
                 return
-            if silent > timedelta(seconds=HINT_AFTER_SECONDS):
+            if any(
+                _silence(service.started_at, beats.get(slot)) > HINT_AFTER_SECONDS
+                for slot in range(slots_of(family))
+            ):
                 send_hint(family)
+
+    @staticmethod
+    def _is_silent(service: Service, family: str, beat_at: datetime | None) -> bool:
+        assert service.started_at is not None  # noqa: S101 - it was started
+        has_beaten = beat_at is not None and beat_at >= service.started_at
+        silence = _silence(service.started_at, beat_at)
+        if silence <= (SILENT_SECONDS if has_beaten else START_SECONDS):
+            return False
+        log.error("cluster is silent", service=service.name, family=family, seconds=silence)
+        return True
 
     def _replace(self, service: Service) -> None:
         service.kill()
@@ -205,6 +221,11 @@ class Supervisor:
         return service.started_at is not None and (
             clock.now() - service.started_at < timedelta(seconds=START_SECONDS)
         )
+
+
+def _silence(started_at: datetime, beat_at: datetime | None) -> float:
+    """Seconds since the last sign of life, of which the start is one."""
+    return (clock.now() - max(started_at, beat_at or started_at)).total_seconds()
 
 
 def pss_bytes(processes: Sequence[psutil.Process]) -> int:

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Final
 
-import orjson
-from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
+from django.views.decorators.http import require_safe
 
-from incoming import services
+from incoming import replays, services
+from incoming.admin.receipt_panels import (
+    call_of_receipt,
+    events_of_receipt,
+    masked_body,
+    notifications_of_receipt,
+    runs_of_receipt,
+    schema_errors_of_receipt,
+)
+from incoming.admin.trials import shown_secret
 from incoming.errors import StateNotAllowed
-from incoming.masking import mask_of, redact_query
-from incoming.models import Receipt, SourceSecret
-from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
-from outgoing.models import Delivery, Event
+from incoming.models import Receipt
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.buttons import button, may_press
+from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
+from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import (
     ChoicesFilter,
     PeriodFilter,
     RelatedFilter,
+    TextChoiceFilter,
     ValuesFilter,
+    YesNoFilter,
 )
-from webhooks_project.admin.panels import Panel, Table, Texts, shown_end
 from webhooks_project.admin.search import first_found, id_in, made_around
 from webhooks_project.admin.values import (
     EMPTY,
-    bytes_block,
     column,
-    headers_block,
     label,
     link,
     link_to,
-    list_of,
     moment,
     moment_column,
-    pretty_json,
-    text_block,
-    value_column,
+    page_of,
+    text_column,
 )
-from webhooks_project.lib.redaction import redact_headers
 
 Status = Receipt.Status
 STATUS_COLOURS = {
@@ -53,78 +60,79 @@ STATUS_COLOURS = {
     Status.DEAD: "danger",
     Status.REFUSED: "danger",
 }
-MAX_AT_ONCE: Final = 500  # reprocessed from the list in one request
+MARK_COLOURS = {
+    "unmatched": "warning",
+    "quarantined": "warning",
+    "same body": "info",
+    "replayed": "primary",
+}
+TOO_MANY: Final = f"More than {MAX_AT_ONCE} at once are a replay's work."
 
 
-def events_of_receipt(receipt: Receipt) -> Panel:
-    """The events that the receipt became, and how their deliveries stand."""
-    # Named twice so that SQLite, too, knows that the partial index has them.
-    events = list(
-        Event.objects.filter(causation_id=receipt.causation_id)
-        .exclude(causation_id="")
-        .defer("data", "not_matched")
-    )
-    counts = (
-        Delivery.objects.filter(event__in=[event.pk for event in events])
-        .order_by()
-        .values_list("event", "status")
-        .annotate(Count("pk"))
-    )
-    by_event: dict[Any, list[tuple[str]]] = {}
-    for key, status, count in counts:
-        text = f"{count} {status}"
-        shown = label(text, {text: DELIVERY_COLOURS.get(status, "")})
-        by_event.setdefault(key, []).append((shown,))
-    rows = [
-        [
-            link_to(event),
-            format_html_join(" ", "{}", by_event.get(event.pk, [])) or EMPTY,
-            link(list_of("outgoing.delivery", event__id__exact=event.pk), "Deliveries"),
-        ]
-        for event in events
-    ]
-    empty = "It became none." if receipt.status == Status.PROCESSED else "None."
-    return Table("What became of it", ["Event", "Deliveries by status", ""], rows, empty=empty)
+class FollowedFilter(TextChoiceFilter):
+    """The receipts that were processed and that nothing followed."""
+
+    title = "what followed"
+    parameter_name = "followed"
+    options = ("unmatched",)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in self.options:
+            return queryset
+        return queryset.filter(status=Status.PROCESSED, action_count=0)
 
 
-def call_of_receipt(receipt: Receipt) -> Panel:
-    """The call as it came, without the secrets and proofs that were in it."""
-    mask = mask_of(receipt.source)
-    body = bytes(receipt.body)
-    blocks = [headers_block("Headers", _masked(redact_headers(_headers(receipt)), mask))]
-    if receipt.query:
-        blocks.append(headers_block("Query", _masked(redact_query(receipt.query), mask)))
-    indented = pretty_json(body)
-    if indented:
-        blocks.append(text_block("Body, indented", mask(indented)))
-    blocks.append(bytes_block("Body", body, mask=mask, is_open=not indented))
-    return Texts("The call", blocks)
+class QuarantineFilter(YesNoFilter):
+    title = "quarantine"
+    parameter_name = "quarantine"
+    column = "quarantined_at"
+    words = ("quarantined", "not quarantined")
 
 
-def _headers(receipt: Receipt) -> dict[str, str]:
-    headers = orjson.loads(bytes(receipt.headers))
-    return {str(name): str(value) for name, value in dict(headers).items()}
+class SameBodyFilter(YesNoFilter):
+    title = "body"
+    parameter_name = "same_body"
+    column = "same_body_as"
+    words = ("as an earlier one", "not seen before")
 
 
-def _masked(values: Mapping[str, str], mask: Any) -> dict[str, str]:
-    return {mask(name): mask(value) for name, value in values.items()}
+def is_unmatched(receipt: Receipt) -> bool:
+    return receipt.status == Status.PROCESSED and receipt.action_count == 0
+
+
+def is_quarantined(receipt: Receipt) -> bool:
+    return receipt.quarantined_at is not None
 
 
 @admin.register(Receipt)
 class ReceiptAdmin(HistoryAdmin):
     has_history = True
-    deferred = ("headers", "body", "query")
-    panels: ClassVar = [events_of_receipt, call_of_receipt]
+    deferred = ("headers", "body", "query", "schema_errors")
+    panels: ClassVar = [
+        schema_errors_of_receipt,
+        events_of_receipt,
+        runs_of_receipt,
+        notifications_of_receipt,
+        call_of_receipt,
+    ]
     received = moment_column("Received", "received_at")
-    cause_word = value_column("Cause", "cause")
+    cause_word = text_column("Cause", "cause")
+    type_text = text_column("Type", "type")
+    detail_text = text_column("Detail", "detail")
+    external_text = text_column("Provider's id", "external_id")
+    quarantined = moment_column("Quarantined", "quarantined_at")
+    routed = moment_column("Routes followed", "routed_at")
     processed = moment_column("Processed", "processed_at")
     list_display = (
-        "received", "source", "type", "status_label", "cause_word", "external_id",
-        "remote_address", "event_count",
+        "received", "status_and_marks", "cause_word", "type_text", "source", "external_text",
+        "remote_address", "action_count",
     )  # fmt: skip
     list_filter = (
         ("status", ValuesFilter),
         ("cause", ValuesFilter),
+        FollowedFilter,
+        QuarantineFilter,
+        SameBodyFilter,
         ("source", RelatedFilter),
         ("source__provider", ChoicesFilter),
         ("account", RelatedFilter),
@@ -136,25 +144,35 @@ class ReceiptAdmin(HistoryAdmin):
     search_help_text = "Id, the provider's id or type, request id or address, exactly"
     date_hierarchy = "received_at"
     ordering = ("-received_at",)
-    actions = ("reprocess_selected",)
-    actions_detail = ("reprocess",)
+    actions = ("reprocess_selected", "release_selected", "drop_selected")
+    actions_detail = ("reprocess", "release", "drop", "replay_receipt")
     fieldsets = (
         (
             "Verdict on arrival",
-            {"fields": ("status_label", "cause_word", "detail", "secret", "received", "signed")},
+            {
+                "fields": (
+                    ("status_label", "marks"), "cause_word", "detail_text",
+                    ("received", "signed"), ("secret", "same_body"),
+                )
+            },
         ),
         (
             "Call",
             {
                 "fields": (
-                    "source", "account", "method", "type", "external_id", "remote_address",
-                    "request_id",
+                    ("source", "account"), ("type_text", "external_text"),
+                    ("method", "remote_address"), "request_id",
                 )
             },
         ),
         (
             "Processing",
-            {"fields": ("attempt_count", "next_attempt", "processed", "event_count")},
+            {
+                "fields": (
+                    "followed", ("routed", "processed"), ("attempt_count", "next_attempt"),
+                    ("quarantined", "replay_link"),
+                )
+            },
         ),
     )  # fmt: skip
 
@@ -185,36 +203,130 @@ class ReceiptAdmin(HistoryAdmin):
         services.reprocess_receipt(receipt=receipt)
         return "It is processed again."
 
-    @admin.action(description="Reprocess", permissions=["reprocess"])
-    def reprocess_selected(self, request: HttpRequest, chosen: QuerySet[Receipt]) -> None:
-        """Each as its button does it: its own transaction and its own entry in the audit."""
-        rows = list(chosen.order_by("received_at")[: MAX_AT_ONCE + 1])
-        if len(rows) > MAX_AT_ONCE:
-            messages.error(request, f"At most {MAX_AT_ONCE} at once.")
-            return
-        taken = 0
-        for receipt in rows:
-            try:
-                services.reprocess_receipt(receipt=receipt)
-                taken += 1
-            except StateNotAllowed:
-                continue
-        messages.success(request, f"{taken} of {len(rows)} receipts are processed again.")
+    @button(
+        "Release",
+        icon="check_circle",
+        variant="success",
+        question="It is processed although it does not fit the schema.",
+        is_possible=is_quarantined,
+    )
+    def release(self, receipt: Receipt) -> str:
+        services.release_quarantined(receipt=receipt)
+        return "It is processed."
 
-    def has_reprocess_permission(self, request: HttpRequest) -> bool:
-        return may_press(request, self)
+    @button(
+        "Drop",
+        icon="delete",
+        variant="danger",
+        question="It is refused: it is kept for a while, and nothing follows from it.",
+        is_possible=is_quarantined,
+    )
+    def drop(self, receipt: Receipt) -> str:
+        services.drop_quarantined(receipt=receipt)
+        return "It is refused."
+
+    @button(
+        "Replay",
+        icon="restart_alt",
+        question="A replay of this receipt alone is made: all that follows from it follows again, "
+        "and handlers are told that it is a replay.",
+        is_possible=lambda receipt: (
+            receipt.is_verified
+            and receipt.status in replays.REPLAYABLE
+            and receipt.body_pruned_at is None
+        ),
+    )
+    def replay_receipt(self, receipt: Receipt) -> str:
+        selection = replays.Selection(
+            since=receipt.received_at,
+            until=receipt.received_at + timedelta(microseconds=1),
+            source=receipt.source,
+            statuses=[receipt.status],
+        )
+        plan = replays.plan_of(selection)
+        if not plan["count"]:
+            raise StateNotAllowed(f"it cannot be replayed: {', '.join(plan['left_out'])}")
+        return f"Replay {replays.start_replay(replays.plan_replay(selection)).pk} carries it again."
+
+    @bulk(
+        "Reprocess",
+        order="received_at",
+        done="{taken} of {count} receipts are processed again.",
+        too_many=TOO_MANY,
+    )
+    def reprocess_selected(self, receipt: Receipt) -> None:
+        services.reprocess_receipt(receipt=receipt)
+
+    @bulk("Release", order="received_at", done="{taken} of {count} receipts are released.")
+    def release_selected(self, receipt: Receipt) -> None:
+        services.release_quarantined(receipt=receipt)
+
+    @bulk("Drop", order="received_at", done="{taken} of {count} receipts are dropped.")
+    def drop_selected(self, receipt: Receipt) -> None:
+        services.drop_quarantined(receipt=receipt)
+
+    def get_urls(self) -> list[Any]:
+        body = path(
+            "<path:object_id>/body/",
+            self.admin_site.admin_view(self.body_view),
+            name="incoming_receipt_body",
+        )
+        return [body, *super().get_urls()]
+
+    @method_decorator(require_safe)
+    def body_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The body as a file, which no browser opens as a page."""
+        receipt = self.get_object(request, unquote(object_id))
+        if receipt is None:
+            return self.row_missing(request, object_id)
+        if not self.has_view_permission(request, receipt):
+            raise PermissionDenied
+        return HttpResponse(
+            masked_body(receipt),
+            content_type="application/octet-stream",
+            headers={
+                "Content-Disposition": f'attachment; filename="receipt-{receipt.pk}.bin"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
 
     @column("Status")
     def status_label(self, receipt: Receipt) -> str:
         return label(receipt.status, STATUS_COLOURS)
 
+    @column("Status")
+    def status_and_marks(self, receipt: Receipt) -> str:
+        marks = self.marks(receipt)
+        return format_html("{} {}", self.status_label(receipt), "" if marks == EMPTY else marks)
+
+    @column("Marks")
+    def marks(self, receipt: Receipt) -> str:
+        """What its status does not say."""
+        found = {
+            "unmatched": is_unmatched(receipt),
+            "quarantined": is_quarantined(receipt),
+            "same body": receipt.same_body_as is not None,
+            "replayed": receipt.round > 0,
+        }
+        marks = [(label(word, MARK_COLOURS),) for word, holds in found.items() if holds]
+        return format_html_join(" ", "{}", marks) if marks else EMPTY
+
+    @column("Same body as")
+    def same_body(self, receipt: Receipt) -> str:
+        if receipt.same_body_as is None:
+            return EMPTY
+        other = link(page_of("incoming.receipt", receipt.same_body_as), receipt.same_body_as)
+        return format_html("{}, which came earlier under another id", other)
+
+    @column("What followed")
+    def followed(self, receipt: Receipt) -> str:
+        if not receipt.action_count:
+            return "nothing: no route and no handler took it" if is_unmatched(receipt) else EMPTY
+        return f"{receipt.action_count} in all, of them {receipt.event_count} events"
+
     @column("Verified with")
     def secret(self, receipt: Receipt) -> str:
-        if not receipt.secret_id:
-            return EMPTY
-        key = id_in(receipt.secret_id)
-        secret = SourceSecret.objects.filter(pk=key).first() if key else None
-        return f"secret {shown_end(secret) if secret else receipt.secret_id}"
+        return shown_secret(receipt.secret_id) if receipt.secret_id else EMPTY
 
     @column("Signed")
     def signed(self, receipt: Receipt) -> str:
@@ -222,6 +334,12 @@ class ReceiptAdmin(HistoryAdmin):
             return EMPTY
         seconds = (receipt.received_at - receipt.signed_at).total_seconds()
         return f"{moment(receipt.signed_at)}, {seconds:.1f} s before it was received"
+
+    @column("Replay")
+    def replay_link(self, receipt: Receipt) -> str:
+        if receipt.replay is None:
+            return EMPTY
+        return format_html("{}, its round {}", link_to(receipt.replay), receipt.round)
 
     @column("Next try")
     def next_attempt(self, receipt: Receipt) -> str:

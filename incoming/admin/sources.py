@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
-from django.db.models import Q, Sum
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.utils import unquote
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils.html import format_html
 
 from incoming import services
-from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
-from incoming.models import Receipt, Route, Source, provider_choices
-from incoming.providers import PROVIDERS
+from incoming.admin.routes import RouteInline, save_routes
+from incoming.admin.source_form import (
+    GROUPS,
+    NewSecretForm,
+    SourceForm,
+    form_for,
+    option_fields_for,
+)
+from incoming.admin.source_panels import (
+    facts_of,
+    provider_of_source,
+    receipts_of_source,
+    refusals_of_source,
+    secrets_end,
+    secrets_of_source,
+    state_of_integration,
+)
+from incoming.admin.trials import TRIALS, Trial, trial_page, trials_of_source
+from incoming.models import Source
+from incoming.providers import PROVIDERS, Provider
 from incoming.sources import public_url_of
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
@@ -24,73 +46,35 @@ from webhooks_project.admin.filters import (
     RelatedFilter,
     YesNoFilter,
 )
-from webhooks_project.admin.forms import LinesField, Select, ServiceForm, Textarea, TextInput
-from webhooks_project.admin.panels import Custom, Panel, Table, secrets_table
+from webhooks_project.admin.forms import NumberInput
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
+    EMPTY,
     column,
     label,
-    link,
-    list_of,
     moment,
     moment_column,
     page_of,
+    visible,
 )
 from webhooks_project.lib import clock
 
-if TYPE_CHECKING:
-    _RouteInline = admin.TabularInline[Route, Source]
-else:
-    from unfold.admin import TabularInline as _RouteInline
-
-SHOWN_RECEIPTS: Final = 10
-REFUSALS_SINCE: Final = timedelta(days=1)
 STATE_COLOURS = {"enabled": "success", "disabled": "danger"}
-HINT = "Enter it at the provider, where the provider does not make its own."
-ROUTE_FIELDS = ("position", "type_pattern", "event_type", "disabled_at")
+HINT: Final = "Enter it at the provider, where the provider does not make its own."
+GRACE_HOURS: Final = services.ROTATION_GRACE // timedelta(hours=1)
+MAX_GRACE_HOURS: Final = 30 * 24
 
 
-def provider_choices_with_none() -> list[tuple[str, str]]:
-    """The providers, and none at first: the first by name is nobody's choice."""
-    return [("", "Select a provider"), *provider_choices()]
-
-
-class SourceForm(ServiceForm):
-    provider = forms.ChoiceField(choices=provider_choices_with_none, widget=Select)
-    secret = forms.CharField(
-        max_length=4096,
+class GraceForm(forms.Form):
+    grace_hours = forms.IntegerField(
         required=False,
-        widget=TextInput(attrs={"autocomplete": "off"}),
-        help_text="The provider's, where the provider makes it. Left empty, we make one and show "
-        "it once.",
-    )
-    options = forms.JSONField(
-        initial=dict,
-        required=False,
-        widget=Textarea(attrs={"rows": 2}),
-        help_text="What this provider needs to know: a JSON mapping of names to texts.",
-    )
-    allowed_networks = LinesField(
-        required=False,
-        widget=Textarea(attrs={"rows": 2}),
-        help_text="Networks that may call, one a line in CIDR form; empty for all.",
-    )
-
-    class Meta:
-        model = Source
-        fields = ("account", "name", "provider", *services.CHANGEABLE)
-        labels: ClassVar = {"public_url": "Public URL"}
-
-    def clean_options(self) -> Any:
-        return self.cleaned_data["options"] or {}
-
-
-class NewSecretForm(forms.Form):
-    secret = forms.CharField(
-        max_length=4096,
-        required=False,
-        widget=TextInput(attrs={"autocomplete": "off"}),
-        help_text="The provider's new secret. Left empty, we make one and show it once.",
+        min_value=0,
+        max_value=MAX_GRACE_HOURS,
+        initial=GRACE_HOURS,
+        widget=NumberInput,
+        label="Grace, in hours",
+        help_text=f"How long the old URL is answered too; 0 for not at all, empty for "
+        f"{GRACE_HOURS}.",
     )
 
 
@@ -101,78 +85,26 @@ class DisabledFilter(YesNoFilter):
     words = ("disabled", "enabled")
 
 
-def provider_of_source(source: Source) -> Panel:
-    return Custom(
-        "At the provider",
-        "admin/console/provider.html",
-        {"provider": PROVIDERS.get(source.provider), "name": source.provider},
-    )
-
-
-def secrets_of_source(source: Source) -> Panel:
-    return secrets_table("Secrets", source.secrets.all())
-
-
-def refusals_of_source(source: Source) -> Panel:
-    counts = (
-        source.refusals.filter(hour__gte=clock.now() - REFUSALS_SINCE)
-        .order_by()
-        .values_list("cause")
-        .annotate(total=Sum("count"))
-        .order_by("-total")
-    )
-    rows = []
-    for cause, count in counts:
-        filters = {"source__id__exact": source.pk, "cause__exact": cause}
-        rows.append([link(list_of("incoming.receipt", **filters), cause), f"{count:,}"])
-    return Table("Refused in the last 24 hours", ["Cause", "Calls"], rows)
-
-
-def receipts_of_source(source: Source) -> Panel:
-    """The newest receipts, found status by status: an index has those."""
-    newest = [
-        receipt
-        for status in Receipt.Status
-        for receipt in source.receipts.filter(status=status)
-        .defer("headers", "body", "query")
-        .order_by("-received_at")[:SHOWN_RECEIPTS]
-    ]
-    newest.sort(key=lambda receipt: receipt.received_at, reverse=True)
-    rows = [
-        [
-            link(page_of("incoming.receipt", receipt.pk), moment(receipt.received_at)),
-            label(receipt.status, RECEIPT_COLOURS),
-            receipt.cause,
-            receipt.type,
-            receipt.external_id,
-        ]
-        for receipt in newest[:SHOWN_RECEIPTS]
-    ]
-    more = link(list_of("incoming.receipt", source__id__exact=source.pk), "All receipts")
-    headers = ["Received", "Status", "Cause", "Type", "Provider's id"]
-    return Table("Last receipts", headers, rows, empty="None yet.", more=more)
-
-
-class RouteInline(_RouteInline):
-    model = Route
-    fields = ROUTE_FIELDS
-    extra = 0
-
-
 @admin.register(Source)
 class SourceAdmin(HubAdmin):
     form = SourceForm
+    deferred = ("schema", "state", "transformation", "answer_body")
     autocomplete_fields = ("account",)
     inlines = (RouteInline,)
     panels: ClassVar = [
-        provider_of_source,
         secrets_of_source,
         refusals_of_source,
         receipts_of_source,
+        state_of_integration,
+        trials_of_source,
+        provider_of_source,
     ]
     created = moment_column("Created", "created_at")
     last_received = moment_column("Last received", "last_received_at")
-    list_display = ("name", "provider", "state", "account", "last_received", "created")
+    last_verified = moment_column("Last verified", "last_verified_at")
+    list_display = (
+        "name", "provider", "state_label", "account", "last_received", "last_problem", "created",
+    )  # fmt: skip
     list_filter = (
         ("provider", ChoicesFilter),
         DisabledFilter,
@@ -183,67 +115,154 @@ class SourceAdmin(HubAdmin):
     search_fields = ("name", "provider")
     search_help_text = "Id, ingest URL, or part of the name or the provider"
     date_hierarchy = "created_at"
-    actions_detail = ("enable", "disable", "rotate_secret", "rotate_url")
-    change_form_before_template = "admin/console/provider_choice.html"
+    actions_detail = ("enable", "disable", "rotate_secret", "show_secret", "rotate_url")
+    change_form_outer_before_template = "admin/console/provider_facts.html"
 
     def find(self, term: str) -> Q | None:
         key = id_in(term)
         if key is not None:
             return Q(pk=key)
-        return Q(token=term.rpartition("/in/")[2]) if "/in/" in term else None
+        if "/in/" not in term:
+            return None
+        token = term.rpartition("/in/")[2]
+        return Q(token=token) | Q(previous_token=token)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # it is disabled instead: its receipts would go with it
 
+    # --- the form ---
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        is_chosen = object_id is not None or _chosen(request) is not None
+        if is_chosen or not self.has_add_permission(request):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        return self._provider_choice(request)
+
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         return () if obj is None else self.inlines  # a new source publishes every receipt
 
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Any]]:
+        kwargs["form"] = form_for(_provider(request, obj), _options_set(obj), is_new=obj is None)
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        provider = _chosen(request)
+        given = super().get_changeform_initial_data(request)
+        return given | ({"name": provider.label} if provider else {})
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        options = option_fields_for(_provider(request, obj), _options_set(obj))
         if obj is None:
-            fields = ("account", "provider", "name", "secret", *services.CHANGEABLE[1:])
-            return [(None, {"fields": fields})]
-        state = ("ingest_url", "provider", "account", "state_since", "last_received", "created")
-        return [(None, {"fields": state}), ("Settings", {"fields": services.CHANGEABLE})]
+            first = ("provider", "account", "name", "secret", *options)
+            later = [
+                (title, {"fields": fields, "classes": ["collapse"]}) for title, fields in GROUPS
+            ]
+            return [(None, {"fields": first}), *later]
+        state = ("name", "ingest_url", "old_url", "provider", "account", "state_since")
+        counters = (
+            ("last_received", "last_verified"),
+            ("counts", "last_problem"),
+            ("secrets_end", "created"),
+        )
+        return [
+            (None, {"fields": state}),
+            ("State and counters", {"fields": counters}),
+            *(
+                (title, {"fields": _with(options, title, fields), "classes": ["tab"]})
+                for title, fields in GROUPS
+            ),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        shown = ("ingest_url", "state_since", "last_received", "created")
-        return (*shown, "provider", "account") if obj is not None else shown
+        if obj is None:
+            return ()
+        return (
+            "ingest_url", "old_url", "state_since", "last_received", "last_verified", "counts",
+            "last_problem", "secrets_end", "created", "provider", "account",
+        )  # fmt: skip
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        if kwargs.get("obj") is None:
-            context["provider_texts"] = {
-                name: {"setup": item.setup, "options": dict(item.options), "docs": item.docs}
-                for name, item in PROVIDERS.items()
-            }
+        provider = _chosen(request)
+        if kwargs.get("obj") is None and provider is not None:
+            context |= {"facts": facts_of(provider), "show_save_and_add_another": False}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        changes = form.changes(services.CHANGEABLE)
-        if change and changes:
-            services.change_source(source=Source.objects.get(pk=obj.pk), **changes)
         if change:
+            changes = form.changes(services.CHANGEABLE)
+            if changes:
+                services.change_source(source=Source.objects.get(pk=obj.pk), **changes)
             return
-        fields = dict(form.cleaned_data)
-        given = fields.pop("secret")
+        known = ("account", "provider", *services.CHANGEABLE)
+        fields = {name: value for name, value in form.cleaned_data.items() if name in known}
+        given = form.cleaned_data["secret"]
         made = services.create_source(secret=given or None, **fields)
         obj.__dict__.update(made.source.__dict__)
-        if made.secret and not given:
-            self.show_after_add(request, ShownOnce("Secret", made.secret, HINT))
+        request.made_secret = "" if given else made.secret  # type: ignore[attr-defined]
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        formset.save(commit=False)
-        for route in formset.deleted_objects:
-            services.delete_route(route=route)
-        for route, names in formset.changed_objects:
-            services.change_route(
-                route=Route.objects.get(pk=route.pk),
-                **{name: getattr(route, name) for name in names},
+        save_routes(form.instance, formset)
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The URL, the secret where we made it, and what to do next. Once: see ShownOnce."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "A new source",
+            "opts": self.opts,
+            "original": obj,
+            "url": public_url_of(obj),
+            "secret": getattr(request, "made_secret", ""),
+            "facts": facts_of(PROVIDERS[obj.provider]),
+            "next_url": page_of("incoming.source", obj.pk),
+        }
+        return TemplateResponse(request, "admin/console/source_made.html", context)
+
+    def _provider_choice(self, request: HttpRequest) -> HttpResponse:
+        if request.method == "POST":
+            return HttpResponseRedirect(request.path)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Who will call?",
+            "opts": self.opts,
+            "providers": sorted(PROVIDERS.values(), key=lambda item: item.label.lower()),
+        }
+        return TemplateResponse(request, "admin/console/provider_choice.html", context)
+
+    # --- pages of its own ---
+
+    def get_urls(self) -> list[Any]:
+        pages = [
+            path(
+                f"<path:object_id>/{trial.name}/",
+                self.admin_site.admin_view(self._trial_view(trial)),
+                name=f"incoming_source_{trial.name}",
             )
-        for route in formset.new_objects:
-            fields = {name: getattr(route, name) for name in ROUTE_FIELDS}
-            services.add_route(source=form.instance, **fields)
+            for trial in TRIALS
+        ]
+        return [*pages, *super().get_urls()]
+
+    def _trial_view(self, trial: Trial) -> Callable[[HttpRequest, str], HttpResponse]:
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            source = self.get_object(request, unquote(object_id))
+            if source is None:
+                return self.row_missing(request, object_id)
+            return trial_page(trial, self, request, source)
+
+        return view
+
+    # --- buttons ---
 
     @button(
         "Enable",
@@ -282,25 +301,87 @@ class SourceAdmin(HubAdmin):
         return ShownOnce("New secret", made.secret, HINT)
 
     @button(
+        "Show learned secret",
+        icon="visibility",
+        question="The provider told this secret when it first called, and asks for it. It is shown "
+        "once.",
+        is_possible=services.has_showable_secret,
+    )
+    def show_secret(self, source: Source) -> ShownOnce:
+        secret = services.show_learned_secret(source=source)
+        return ShownOnce("Learned secret", secret, "Enter it where the provider asks for it.")
+
+    @button(
         "Rotate URL",
         icon="link",
-        question="It gets another ingest URL; the old one is unknown from now on, so enter the new "
-        "one at the provider.",
+        question="It gets another ingest URL, to be entered at the provider. The old one is "
+        "answered too for the grace, and is unknown after it.",
+        form=GraceForm,
     )
-    def rotate_url(self, source: Source) -> str:
-        services.rotate_token(source=source)
-        return "It has another ingest URL."
+    def rotate_url(self, source: Source, grace_hours: int | None) -> str:
+        hours = GRACE_HOURS if grace_hours is None else grace_hours
+        services.rotate_token(source=source, grace=timedelta(hours=hours))
+        if source.previous_token_expires_at is None:
+            return "It has another ingest URL; the old one is unknown."
+        ends = moment(source.previous_token_expires_at)
+        return f"It has another ingest URL; the old one is answered until {ends}."
+
+    # --- columns and fields ---
 
     @column("Ingest URL")
     def ingest_url(self, source: Source) -> str:
         return format_html('<span class="hub-once">{}</span>', public_url_of(source))
 
+    @column("Old URL")
+    def old_url(self, source: Source) -> str:
+        ends = source.previous_token_expires_at
+        if source.previous_token is None or ends is None or ends <= clock.now():
+            return EMPTY
+        url = f"{settings.PUBLIC_URL}/in/{source.previous_token}"
+        return format_html('<span class="hub-once">{}</span> until {}', url, moment(ends))
+
     @column("State")
-    def state(self, source: Source) -> str:
+    def state_label(self, source: Source) -> str:
         return label("disabled" if source.disabled_at else "enabled", STATE_COLOURS)
 
     @column("State")
     def state_since(self, source: Source) -> str:
         if source.disabled_at is None:
-            return self.state(source)
-        return format_html("{} since {}", self.state(source), moment(source.disabled_at))
+            return self.state_label(source)
+        return format_html("{} since {}", self.state_label(source), moment(source.disabled_at))
+
+    @column("Counts")
+    def counts(self, source: Source) -> str:
+        return (
+            f"{source.accepted_count:,} accepted, {source.duplicate_count:,} duplicate, "
+            f"{source.refused_count:,} refused"
+        )
+
+    @column("Last error")
+    def last_problem(self, source: Source) -> str:
+        if source.last_error_at is None:
+            return EMPTY
+        return f"{moment(source.last_error_at)} {visible(source.last_error)}"
+
+    @column("Secrets valid until")
+    def secrets_end(self, source: Source) -> str:
+        return secrets_end(source)
+
+
+def _chosen(request: HttpRequest) -> Provider | None:
+    """The provider that a new source is to be of."""
+    name = request.POST.get("provider") or request.GET.get("provider") or ""
+    return PROVIDERS.get(name)
+
+
+def _provider(request: HttpRequest, source: Source | None) -> Provider | None:
+    return _chosen(request) if source is None else PROVIDERS.get(source.provider)
+
+
+def _options_set(source: Source | None) -> Sequence[str]:
+    return [] if source is None else services.secret_options_set(source)
+
+
+def _with(options: Sequence[Any], title: str, fields: Sequence[Any]) -> Sequence[Any]:
+    """The fields of a group, the options among those that prove a call."""
+    return (*fields, *options) if title == "Proof" else fields

@@ -1,16 +1,39 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
 
-import orjson
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from incoming.acceptable import MAX_HEADER_LENGTH, MAX_LIST_ITEMS, MAX_ROUTES
 from incoming.masking import mask_of, redact_query_text
-from incoming.models import Receipt, RefusalCount, Route, Source, SourceSecret
+from incoming.models import HandlerRun, Receipt, RefusalCount, Route, Source, SourceSecret
+from incoming.payload import body_of, headers_of
+from incoming.services import (
+    CHANGEABLE,
+    ROTATION_GRACE,
+    ROUTE_FIELDS,
+    has_showable_secret,
+    secret_options_set,
+    secrets_expire_at,
+    shown_options,
+)
 from incoming.sources import public_url_of
 from webhooks_project.api.scoping import AccountField
 from webhooks_project.lib.keyring import CannotDecrypt
 from webhooks_project.lib.redaction import last_four, redact_headers
+
+MAX_GRACE_SECONDS: Final = int(timedelta(days=30).total_seconds())
+
+
+def _texts(help_text: str) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.CharField(max_length=255),
+        max_length=MAX_LIST_ITEMS,
+        required=False,
+        help_text=help_text,
+    )
 
 
 class SourceSecretSerializer(serializers.ModelSerializer[SourceSecret]):
@@ -30,18 +53,20 @@ class SourceSecretSerializer(serializers.ModelSerializer[SourceSecret]):
 
 
 class RouteSerializer(serializers.ModelSerializer[Route]):
-    """Which receipts become which events."""
+    """Which receipts, and what follows from them."""
+
+    recipients = _texts("notify: e-mail addresses, and roles of the account such as operator.")
 
     class Meta:
         model = Route
-        fields: ClassVar[tuple[str, ...]] = (
-            "id",
-            "position",
-            "type_pattern",
-            "event_type",
-            "disabled_at",
-        )
+        fields: ClassVar[tuple[str, ...]] = ("id", "position", *ROUTE_FIELDS, "disabled_at")
         read_only_fields = ("position", "disabled_at")
+
+
+class RouteOrderSerializer(serializers.Serializer[Any]):
+    """The keys of all routes of the source, in the order in which they are to be followed."""
+
+    routes = serializers.ListField(child=serializers.UUIDField(), max_length=MAX_ROUTES)
 
 
 class SourceSerializer(serializers.ModelSerializer[Source]):
@@ -49,21 +74,73 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
 
     account = AccountField()
     url = serializers.SerializerMethodField(help_text="Where the provider sends its webhooks.")
-    secrets = SourceSecretSerializer(many=True, read_only=True)
+    previous_url_expires_at = serializers.DateTimeField(
+        source="previous_token_expires_at",
+        read_only=True,
+        help_text="Until when calls to the URL before this one are taken.",
+    )
+    options = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, trim_whitespace=False, max_length=4096),
+        required=False,
+        help_text="What this provider needs to know, by name. Secret ones are taken here and not "
+        "shown: an empty text removes one, and one that is left out stays.",
+    )
+    secret_options = serializers.SerializerMethodField(
+        help_text="The names of the secret options that are set."
+    )
+    allowed_networks = _texts("Networks that may call, in CIDR form; empty for all.")
+    methods = _texts("Methods that are taken; empty for the provider's own.")
+    content_types = _texts("Media types that are taken; empty for all that can be read.")
+    answer_headers = serializers.DictField(
+        child=serializers.CharField(max_length=MAX_HEADER_LENGTH),
+        required=False,
+        help_text="Headers of the answer to a call that is taken, by name.",
+    )
+    dedup_fields = _texts(
+        "Places whose values make two calls the same, such as json:order.id or header:x-id; empty "
+        "for the provider's own id."
+    )
+    secrets = serializers.SerializerMethodField()
+    secrets_expire_at = serializers.SerializerMethodField(
+        help_text="When the last valid secret ends; null where one has no end, or there is none."
+    )
+    has_showable_secret = serializers.SerializerMethodField(
+        help_text="Whether the provider told a secret that can be shown once."
+    )
     routes = RouteSerializer(many=True, read_only=True)
 
     class Meta:
         model = Source
         fields: ClassVar[tuple[str, ...]] = (
-            "id", "account", "name", "provider", "url", "options", "public_url",
-            "tolerance_seconds", "allowed_networks", "max_body_bytes", "rate_per_minute",
-            "rate_per_minute_per_address", "disabled_at", "last_received_at", "created_at",
-            "secrets", "routes",
+            "id", "account", "provider", "url", "previous_url_expires_at", *CHANGEABLE,
+            "secret_options", "disabled_at", "state", "accepted_count", "duplicate_count",
+            "refused_count", "last_received_at", "last_verified_at", "last_error_at", "last_error",
+            "created_at", "secrets", "secrets_expire_at", "has_showable_secret", "routes",
         )  # fmt: skip
-        read_only_fields = ("disabled_at", "last_received_at")
+        read_only_fields = (
+            "disabled_at", "state", "accepted_count", "duplicate_count", "refused_count",
+            "last_received_at", "last_verified_at", "last_error_at", "last_error",
+        )  # fmt: skip
+
+    def to_representation(self, instance: Source) -> dict[str, Any]:
+        return super().to_representation(instance) | {"options": shown_options(instance)}
 
     def get_url(self, source: Source) -> str:
         return public_url_of(source)
+
+    def get_secret_options(self, source: Source) -> list[str]:
+        return secret_options_set(source)
+
+    @extend_schema_field(SourceSecretSerializer(many=True))
+    def get_secrets(self, source: Source) -> Any:
+        rows = [row for row in source.secrets.all() if not row.option]
+        return SourceSecretSerializer(rows, many=True).data
+
+    def get_secrets_expire_at(self, source: Source) -> datetime | None:
+        return secrets_expire_at(source)
+
+    def get_has_showable_secret(self, source: Source) -> bool:
+        return has_showable_secret(source)
 
 
 class CreateSourceSerializer(SourceSerializer):
@@ -84,27 +161,71 @@ class NewSourceSerializer(SourceSerializer):
         fields: ClassVar[tuple[str, ...]] = (*SourceSerializer.Meta.fields, "secret")
 
 
-class RotateSecretSerializer(serializers.Serializer[Any]):
+class GraceSerializer(serializers.Serializer[Any]):
+    """How long what is replaced still counts."""
+
+    grace_seconds = serializers.IntegerField(
+        default=int(ROTATION_GRACE.total_seconds()), min_value=0, max_value=MAX_GRACE_SECONDS
+    )
+
+
+class RotateSecretSerializer(GraceSerializer):
     """The new secret where the provider made it; empty for one of ours."""
 
     secret = serializers.CharField(required=False, max_length=4096)
 
 
+class LearnedSecretSerializer(serializers.Serializer[Any]):
+    """The secret that the provider told: the only time that it is shown."""
+
+    secret = serializers.CharField()
+
+
+class RunInListSerializer(serializers.ModelSerializer[HandlerRun]):
+    """The duty of one handler to one receipt."""
+
+    class Meta:
+        model = HandlerRun
+        fields: ClassVar[tuple[str, ...]] = (
+            "id", "account", "source", "receipt", "handler", "round", "status", "attempt_count",
+            "next_attempt_at", "worker", "started_at", "duration_ms", "cause", "created_at",
+            "finished_at",
+        )  # fmt: skip
+
+
+class RunSerializer(RunInListSerializer):
+    """The same with the traceback of its last try."""
+
+    class Meta(RunInListSerializer.Meta):
+        fields: ClassVar[tuple[str, ...]] = (*RunInListSerializer.Meta.fields, "error")
+
+
+class SchemaErrorSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField(help_text="A JSON Pointer into the payload.")
+    message = serializers.CharField()
+
+
 class ReceiptSerializer(serializers.ModelSerializer[Receipt]):
     """One call we received, with the verdict given when it arrived."""
+
+    schema_errors = SchemaErrorSerializer(many=True, read_only=True)
 
     class Meta:
         model = Receipt
         fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "source", "status", "cause", "detail", "external_id", "type",
-            "method", "remote_address", "request_id", "received_at", "signed_at",
-            "attempt_count", "next_attempt_at", "processed_at", "event_count",
+            "method", "remote_address", "request_id", "received_at", "is_verified", "secret_id",
+            "signed_at", "schema_errors", "quarantined_at", "same_body_as", "attempt_count",
+            "next_attempt_at", "routed_at", "processed_at", "event_count", "action_count", "round",
+            "replay", "body_pruned_at",
         )  # fmt: skip
 
 
 class ReceiptWithBodySerializer(ReceiptSerializer):
-    """A receipt with its headers and its raw body as text, secrets and proofs masked."""
+    """A receipt with its headers and its body as text, without its compression, secrets and proofs
+    masked; and the handlers that it was given to."""
 
+    runs = RunInListSerializer(many=True, read_only=True)
     query = serializers.SerializerMethodField()
     headers = serializers.SerializerMethodField()
     body = serializers.SerializerMethodField()
@@ -115,6 +236,7 @@ class ReceiptWithBodySerializer(ReceiptSerializer):
             "query",
             "headers",
             "body",
+            "runs",
         )
 
     def get_query(self, receipt: Receipt) -> str:
@@ -122,11 +244,11 @@ class ReceiptWithBodySerializer(ReceiptSerializer):
 
     def get_headers(self, receipt: Receipt) -> dict[str, str]:
         mask = mask_of(receipt.source)
-        headers = redact_headers(orjson.loads(bytes(receipt.headers)))
+        headers = redact_headers(headers_of(receipt))
         return {name: mask(value) for name, value in headers.items()}
 
     def get_body(self, receipt: Receipt) -> str:
-        return mask_of(receipt.source)(bytes(receipt.body).decode("utf-8", "replace"))
+        return mask_of(receipt.source)(body_of(receipt).decode("utf-8", "replace"))
 
 
 class RefusalCountSerializer(serializers.ModelSerializer[RefusalCount]):

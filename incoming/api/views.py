@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -13,14 +14,18 @@ from rest_framework.response import Response
 from incoming import services
 from incoming.api.serializers import (
     CreateSourceSerializer,
+    GraceSerializer,
+    LearnedSecretSerializer,
     NewSourceSerializer,
     ReceiptSerializer,
     ReceiptWithBodySerializer,
     RefusalCountSerializer,
     RotateSecretSerializer,
+    RunInListSerializer,
+    RunSerializer,
     SourceSerializer,
 )
-from incoming.models import Receipt, RefusalCount, Source
+from incoming.models import HandlerRun, Receipt, RefusalCount, Source
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
@@ -77,21 +82,33 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
     @extend_schema(request=RotateSecretSerializer, responses=NewSourceSerializer)
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
-        """Take a new secret, shown here once; the old one counts too for 24 hours."""
+        """Take a new secret, shown here once; the old one counts too for the grace."""
         serializer = RotateSecretSerializer(data=request.data or {})
         serializer.is_valid(raise_exception=True)
+        given = serializer.validated_data
         made = services.rotate_source_secret(
-            source=self.get_object(), secret=serializer.validated_data.get("secret")
+            source=self.get_object(),
+            secret=given.get("secret"),
+            grace=timedelta(seconds=given["grace_seconds"]),
         )
         body = self.get_serializer(self.get_object()).data | {"secret": made.secret}
         return Response(body)
 
-    @extend_schema(request=None, responses=SourceSerializer)
+    @extend_schema(request=GraceSerializer, responses=SourceSerializer)
     @action(detail=True, methods=["post"], url_path="rotate-token")
     def rotate_token(self, request: Request, pk: str) -> Response:
-        """Give it another ingest URL; the old one is unknown from now on."""
-        services.rotate_token(source=self.get_object())
+        """Give it another ingest URL; the old one counts too for the grace."""
+        serializer = GraceSerializer(data=request.data or {})
+        serializer.is_valid(raise_exception=True)
+        grace = timedelta(seconds=serializer.validated_data["grace_seconds"])
+        services.rotate_token(source=self.get_object(), grace=grace)
         return self._current()
+
+    @extend_schema(request=None, responses=LearnedSecretSerializer)
+    @action(detail=True, methods=["post"], url_path="learned-secret")
+    def learned_secret(self, request: Request, pk: str) -> Response:
+        """Show the secret that the provider told, so that it can be entered there: once."""
+        return Response({"secret": services.show_learned_secret(source=self.get_object())})
 
     def _current(self) -> Response:
         return Response(self.get_serializer(self.get_object()).data)
@@ -100,10 +117,31 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
 class ReceiptFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="lt")
+    unmatched = filters.BooleanFilter(
+        method="by_match", help_text="Whether it was processed and no route took it."
+    )
+    quarantined = filters.BooleanFilter(
+        field_name="quarantined_at",
+        lookup_expr="isnull",
+        exclude=True,
+        help_text="Whether it waits for a person, because it does not fit its source's schema.",
+    )
+    same_body = filters.BooleanFilter(
+        field_name="same_body_as",
+        lookup_expr="isnull",
+        exclude=True,
+        help_text="Whether an earlier receipt with another id has the same body.",
+    )
 
     class Meta:
         model = Receipt
-        fields = ("account", "source", "status", "cause", "type", "external_id", "request_id")
+        fields = (
+            "account", "source", "status", "cause", "type", "external_id", "request_id", "replay",
+        )  # fmt: skip
+
+    def by_match(self, queryset: QuerySet[Receipt], name: str, value: bool) -> QuerySet[Receipt]:
+        unmatched = {"status": Receipt.Status.PROCESSED, "action_count": 0}
+        return queryset.filter(**unmatched) if value else queryset.exclude(**unmatched)
 
 
 class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
@@ -112,7 +150,11 @@ class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
     queryset = Receipt.objects.all()
     filterset_class = ReceiptFilter
     ordering = "-received_at"
-    roles: ClassVar = {"reprocess": Role.OPERATOR}
+    roles: ClassVar = {
+        "reprocess": Role.OPERATOR,
+        "release": Role.OPERATOR,
+        "drop": Role.OPERATOR,
+    }
 
     def get_serializer_class(self) -> Any:
         return ReceiptSerializer if self.action == "list" else ReceiptWithBodySerializer
@@ -121,13 +163,61 @@ class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
         queryset = super().get_queryset()
         if self.action == "list":
             return queryset.defer("body", "headers")
-        return queryset.select_related("source").prefetch_related("source__secrets")
+        return queryset.select_related("source").prefetch_related("source__secrets", "runs")
 
     @extend_schema(request=None, responses=ReceiptWithBodySerializer)
     @action(detail=True, methods=["post"])
     def reprocess(self, request: Request, pk: str) -> Response:
         """Process a failed or dead receipt again; it is not verified anew."""
         services.reprocess_receipt(receipt=self.get_object())
+        return self._current()
+
+    @extend_schema(request=None, responses=ReceiptWithBodySerializer)
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, pk: str) -> Response:
+        """Process a quarantined receipt after all."""
+        services.release_quarantined(receipt=self.get_object())
+        return self._current()
+
+    @extend_schema(request=None, responses=ReceiptWithBodySerializer)
+    @action(detail=True, methods=["post"])
+    def drop(self, request: Request, pk: str) -> Response:
+        """Refuse a quarantined receipt: it is kept, and nothing follows."""
+        services.drop_quarantined(receipt=self.get_object())
+        return self._current()
+
+    def _current(self) -> Response:
+        return Response(self.get_serializer(self.get_object()).data)
+
+
+class RunFilter(FilterSet):
+    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = HandlerRun
+        fields = ("account", "source", "receipt", "handler", "status", "cause")
+
+
+class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
+    """What the platform's handlers did with receipts."""
+
+    queryset = HandlerRun.objects.all()
+    filterset_class = RunFilter
+    roles: ClassVar = {"rerun": Role.OPERATOR}
+
+    def get_serializer_class(self) -> Any:
+        return RunInListSerializer if self.action == "list" else RunSerializer
+
+    def get_queryset(self) -> QuerySet[HandlerRun]:
+        queryset = super().get_queryset()
+        return queryset.defer("error") if self.action == "list" else queryset
+
+    @extend_schema(request=None, responses=RunSerializer)
+    @action(detail=True, methods=["post"])
+    def rerun(self, request: Request, pk: str) -> Response:
+        """Run a dead or failed one again; the receipt's other handlers are left alone."""
+        services.rerun(run=self.get_object())
         return Response(self.get_serializer(self.get_object()).data)
 
 

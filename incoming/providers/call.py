@@ -167,8 +167,23 @@ class Provider(Protocol):
         ...
 
     @property
+    def shows_learned_secret(self) -> bool:
+        """Whether a person must enter that secret at the third party, and so may see it once."""
+        ...
+
+    @property
     def options(self) -> Mapping[str, str]:
         """The source's options that this provider reads, each with its meaning."""
+        ...
+
+    @property
+    def sends_secret(self) -> bool:
+        """Whether the secret itself stands in each call: it is taken out before that is stored."""
+        ...
+
+    @property
+    def secret_options(self) -> frozenset[str]:
+        """Those of `options` whose values are secret: kept encrypted, shown nowhere."""
         ...
 
     def check_options(self, options: Mapping[str, str]) -> None:

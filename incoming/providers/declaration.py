@@ -22,9 +22,12 @@ class Declaration:
     counts; a value in a header is mostly not signed. `methods`: what the source's URL answers.
     `on_handshake` and `handshake_text`: what the third party asks to see whether we are there;
     `unsigned_handshake` where it asks so in a POST without a signature; `learns_secret` where it
-    tells the secret in it. `acknowledgement`: the
+    tells the secret in it, `shows_learned_secret` where a person must then enter it at the third
+    party. `acknowledgement`: the
     answer that it wants in place of an empty 2xx. `option_texts`: the source's options that are
-    read, with their meaning; those in `required_options` must be set.
+    read, with their meaning; those in `required_options` must be set,
+    those in `secret_options` are kept encrypted and never shown. `sends_secret`: the secret itself
+    stands in each call, and is taken out before the call is stored.
     """
 
     name: str = ""
@@ -39,9 +42,12 @@ class Declaration:
     handshake_text: str = ""
     unsigned_handshake: bool = False
     learns_secret: bool = False
+    shows_learned_secret: bool = False
     acknowledgement: Answer | None = None
     option_texts: Mapping[str, str] = field(default_factory=dict)
     required_options: frozenset[str] = frozenset()
+    secret_options: frozenset[str] = frozenset()
+    sends_secret: bool = False
 
     def __post_init__(self) -> None:
         for locator in (*self.id, *self.type):

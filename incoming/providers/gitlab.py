@@ -49,6 +49,7 @@ class Gitlab(Declaration):
 provider = Gitlab(
     name="gitlab",
     label="GitLab",
+    sends_secret=True,
     docs="https://docs.gitlab.com/user/project/integrations/webhooks/",
     signing="`webhook-signature`, as Standard Webhooks v1; or `X-Gitlab-Token`, the secret itself, "
     "for a source without a signing secret (whsec_…)",

@@ -24,6 +24,7 @@ def meta(*, name: str, label: str, docs: str, setup: str) -> Recipe:
         ),
         handshake_text="GET with `hub.mode`, `hub.verify_token` and `hub.challenge`: the challenge "
         "back as text; 403 where the token does not fit",
+        secret_options=frozenset({"verify_token"}),
         option_texts={"verify_token": "the verify token; without it, any of the secrets"},
     )
 

@@ -5,6 +5,7 @@ from incoming.providers.shared_token import SharedToken
 from incoming.providers.versions import Versions
 
 provider = Versions(
+    sends_secret=True,
     name="mollie",
     label="Mollie",
     docs="https://docs.mollie.com/reference/webhooks-best-practices",

@@ -35,6 +35,7 @@ provider = Recipe(
     "once",
     unsigned_handshake=True,
     learns_secret=True,
+    shows_learned_secret=True,
     setup="Leave the secret empty. In the integration's settings: Webhooks, Create a subscription. "
     "Notion sends its token here; copy it from this source into Notion's Verify.",
 )

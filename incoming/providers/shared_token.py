@@ -53,6 +53,7 @@ class SharedToken(Declaration):
 
     token_at: tuple[str, ...]
     own_header: bool = False
+    sends_secret: bool = True
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -114,6 +115,8 @@ def _is_bearer(token: str) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class BasicAuth(Declaration):
     """HTTP Basic (RFC 7617); the secret is `user:password`, split at the first colon."""
+
+    sends_secret: bool = True
 
     def verify(
         self,

@@ -1,9 +1,15 @@
 from django.urls import re_path
 
-from monitoring.api.views import ActivityViewSet, AuditEntryViewSet, QueuesView
+from monitoring.api.views import (
+    ActivityViewSet,
+    AuditEntryViewSet,
+    NotificationViewSet,
+    QueuesView,
+)
 from webhooks_project.api.routing import Router
 
 router = Router()
 router.register("activities", ActivityViewSet, basename="activity")
 router.register("audit", AuditEntryViewSet, basename="audit")
+router.register("notifications", NotificationViewSet, basename="notification")
 urlpatterns = [*router.urls, re_path("^queues/?$", QueuesView.as_view(), name="queues")]

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitoring.health import queue_states
-from monitoring.models import Activity, AuditEntry
+from monitoring.models import Activity, AuditEntry, Notification
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.scoping import AccountScopedViewSet
 from webhooks_project.lib import clock
@@ -35,6 +35,18 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
         )  # fmt: skip
 
 
+class NotificationSerializer(serializers.ModelSerializer[Notification]):
+    """A message to one person. `error` is the last try's."""
+
+    class Meta:
+        model = Notification
+        fields = (
+            "id", "account", "kind", "channel", "recipient", "title", "text", "object_type",
+            "object_id", "status", "attempt_count", "next_attempt_at", "error", "created_at",
+            "sent_at",
+        )  # fmt: skip
+
+
 class ActivityViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
     """What the hub did."""
 
@@ -50,6 +62,14 @@ class AuditEntryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     serializer_class = AuditEntrySerializer
     filterset_fields = ("account", "action", "object_type", "object_id", "actor_id")
     roles: ClassVar = {"list": Role.ADMIN, "retrieve": Role.ADMIN}
+
+
+class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
+    """What people were told, and whether it reached the mail server."""
+
+    queryset = Notification.objects.all()
+    serializer_class = NotificationSerializer
+    filterset_fields = ("account", "kind", "status", "recipient", "object_type", "object_id")
 
 
 class QueueStateSerializer(serializers.Serializer[Any]):

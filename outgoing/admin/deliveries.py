@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.contrib import admin
+from django.db.models import Q
 
 from outgoing import services
 from outgoing.admin.attempts import answer_of, shown_attempt
-from outgoing.errors import StateNotAllowed
 from outgoing.models import Attempt, Delivery, Event
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.buttons import button, may_press
+from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
+from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import (
     PeriodFilter,
     RelatedFilter,
@@ -48,7 +47,6 @@ STATUS_COLOURS = {
     Status.HELD: "warning",
 }
 SHOWN_ATTEMPTS: Final = 20
-MAX_AT_ONCE: Final = 500  # redelivered from the list in one request; a replay takes any number
 
 
 def attempts_of_delivery(delivery: Delivery) -> Panel:
@@ -156,24 +154,14 @@ class DeliveryAdmin(HistoryAdmin):
         services.cancel_delivery(delivery=delivery)
         return "It is cancelled."
 
-    @admin.action(description="Redeliver", permissions=["redeliver"])
-    def redeliver_selected(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
-        """Each as its button does it: its own transaction and its own entry in the audit."""
-        rows = list(chosen.order_by("created_at")[: MAX_AT_ONCE + 1])
-        if len(rows) > MAX_AT_ONCE:
-            messages.error(request, f"More than {MAX_AT_ONCE} at once are a replay's work.")
-            return
-        taken = 0
-        for delivery in rows:
-            try:
-                services.redeliver_one(delivery=delivery)
-                taken += 1
-            except StateNotAllowed:
-                continue
-        messages.success(request, f"{taken} of {len(rows)} deliveries are redelivered.")
-
-    def has_redeliver_permission(self, request: HttpRequest) -> bool:
-        return may_press(request, self)
+    @bulk(
+        "Redeliver",
+        order="created_at",
+        done="{taken} of {count} deliveries are redelivered.",
+        too_many=f"More than {MAX_AT_ONCE} at once are a replay's work.",
+    )
+    def redeliver_selected(self, delivery: Delivery) -> None:
+        services.redeliver_one(delivery=delivery)
 
     @column("Status")
     def status_label(self, delivery: Delivery) -> str:

@@ -14,9 +14,9 @@ from uuid import UUID
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from analytics.models import Rollup
-from incoming.models import Receipt, RefusalCount, Source
-from monitoring.journal import record_activity, record_change
-from monitoring.models import Activity, AuditEntry
+from incoming.models import Receipt, ReceiptReplay, RefusalCount, Source
+from monitoring.journal import record_activity, record_change, record_notification
+from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.models import EventType, Subscription
 from subscriptions.services import add_schema, create_event_type
@@ -36,6 +36,7 @@ from webhooks_project.lib.ids import new_id
 
 VIEWER, DEVELOPER, OPERATOR, ADMIN = Role
 URL = "http://127.0.0.1:8009/hook"
+NO_PLAN: Final = {"count": 0, "oldest": None, "receipts": [], "left_out": {}}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class World:
     activity: Activity
     audit: AuditEntry
     rollup: Rollup
+    receipt_replay: ReceiptReplay
+    notification: Notification
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -100,6 +103,12 @@ def make_world(account: Account | None = None) -> World:
             duration_ms_sum=1,
             duration_ms_max=1,
         ),
+        receipt_replay=ReceiptReplay.objects.create(
+            account=account, since=now, until=now, created_at=now, plan=NO_PLAN
+        ),
+        notification=record_notification(
+            account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
+        )[0],
     )
 
 
@@ -136,6 +145,12 @@ def _replay_body(ids: dict[str, UUID]) -> Any:
 
 
 ROUTES: Final[dict[str, Route]] = {
+    "account-list": reads("accounts", "account"),
+    "account-detail": Route(
+        "accounts/{account}",
+        {"get": VIEWER, "patch": ADMIN},
+        {"patch": lambda ids: {"receipt_days": 90}},
+    ),
     "source-list": Route(
         "incoming/sources",
         {"get": VIEWER, "post": DEVELOPER},
@@ -154,6 +169,15 @@ ROUTES: Final[dict[str, Route]] = {
     "receipt-list": reads("incoming/receipts", "receipt"),
     "receipt-detail": reads("incoming/receipts/{receipt}"),
     "receipt-reprocess": acts("incoming/receipts/{receipt}/reprocess", OPERATOR),
+    "receipt-replay-list": Route(
+        "incoming/replays",
+        {"get": VIEWER, "post": OPERATOR},
+        {"post": _replay_body},
+        row="receipt_replay",
+    ),
+    "receipt-replay-detail": reads("incoming/replays/{receipt_replay}"),
+    "receipt-replay-cancel": acts("incoming/replays/{receipt_replay}/cancel", OPERATOR),
+    "receipt-replay-start": acts("incoming/replays/{receipt_replay}/start", OPERATOR),
     "refusal-list": reads("incoming/refusals", "refusal"),
     "event-list": Route(
         "outgoing/events",
@@ -223,6 +247,8 @@ ROUTES: Final[dict[str, Route]] = {
     "activity-detail": reads("monitoring/activities/{activity}"),
     "audit-list": reads("monitoring/audit", "audit", ADMIN),
     "audit-detail": reads("monitoring/audit/{audit}", role=ADMIN),
+    "notification-list": reads("monitoring/notifications", "notification"),
+    "notification-detail": reads("monitoring/notifications/{notification}"),
     "queues": reads("monitoring/queues"),
     "rollup-list": reads("analytics/rollups", "rollup"),
     "overview": reads("analytics/overview"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
 from analytics.models import Rollup
-from incoming.models import RefusalCount
+from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
 from outgoing.models import Replay
 from subscriptions.models import EventSchema, EventType
@@ -21,6 +23,7 @@ from tests.factories import (
     make_event,
     make_receipt,
     make_retry,
+    make_run,
     make_source,
     make_subscription,
     make_user,
@@ -46,6 +49,24 @@ def console(operator: User) -> Client:
 @pytest.fixture
 def rows(db: None) -> dict[str, Model]:
     return make_rows()
+
+
+def errors_of(response: Any) -> dict[str, list[str]]:
+    """What a form of the console says, by field."""
+    return {name: list(found) for name, found in response.context["adminform"].form.errors.items()}
+
+
+def make_viewer(*models: str) -> Client:
+    """Someone who may look at the rows of these models, and do nothing."""
+    viewer = make_user(is_staff=True)
+    for model in models:
+        app, name = model.split(".")
+        viewer.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=f"view_{name}")
+        )
+    client = Client()
+    client.force_login(viewer)
+    return client
 
 
 def make_rows() -> dict[str, Model]:
@@ -81,6 +102,8 @@ def make_rows() -> dict[str, Model]:
         ),
         "incoming.source": source,
         "incoming.receipt": receipt,
+        "incoming.handlerrun": make_run(receipt, status="dead", error="Traceback\nValueError: no"),
+        "incoming.receiptreplay": ReceiptReplay.objects.create(account=account, **period),
         "incoming.refusalcount": RefusalCount.objects.create(
             account=account, source=source, hour=now, cause="signature_mismatch", count=3
         ),
@@ -96,5 +119,9 @@ def make_rows() -> dict[str, Model]:
             started_at=now, beat_at=now,
         ),
     }  # fmt: skip
+    [made["monitoring.notification"]] = journal.record_notification(
+        account_id=account.pk, kind="test", recipients=["ann@example.com"], title="A test",
+        text="It is one.", subject=delivery,
+    )  # fmt: skip
     made["monitoring.activity"] = journal.Activity.objects.filter(account=account).get()
     return made

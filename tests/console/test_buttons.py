@@ -11,6 +11,7 @@ from django.contrib.messages import get_messages
 from django.http import HttpResponse
 from django.test import Client
 
+from incoming.models import HandlerRun, Source, SourceSecret
 from monitoring.models import AuditEntry
 from outgoing.models import Delivery, Replay, Retry
 from subscriptions.models import EventType
@@ -22,6 +23,7 @@ from tests.factories import (
     make_delivery,
     make_receipt,
     make_retry,
+    make_run,
     make_source,
     make_subscription,
     make_user,
@@ -56,11 +58,33 @@ def event_type(db: None) -> EventType:
     return EventType.objects.create(account=make_account(), name="invoice.paid")
 
 
+QUARANTINED: dict[str, Any] = {
+    "status": "accepted",
+    "next_attempt_at": None,
+    "quarantined_at": clock.now(),
+    "cause": "schema_mismatch",
+}
+
+
+def make_dead_run() -> HandlerRun:
+    receipt = make_receipt(status="dead", next_attempt_at=None, routed_at=clock.now())
+    return make_run(receipt, status="dead", attempt_count=6, cause="ValueError")
+
+
+def make_learned() -> Source:
+    source = make_source(provider="notion", secret=None)
+    SourceSecret.objects.create(source=source, secret="secret_of_notion", is_showable=True)
+    return source
+
+
 def every_button() -> list[tuple[str, Any]]:
     return [
         ("redeliver", lambda: make_delivery(status="exhausted")),
         ("cancel", lambda: make_delivery(status="held")),
         ("reprocess", lambda: make_receipt(status="dead", next_attempt_at=None)),
+        ("release", lambda: make_receipt(**QUARANTINED)),
+        ("drop", lambda: make_receipt(**QUARANTINED)),
+        ("run-again", make_dead_run),
         ("run", lambda: make_replay(make_delivery(status="delivered"))),
         ("pause", make_subscription),
         ("resume", lambda: make_subscription(status="paused", paused_at=clock.now())),
@@ -71,6 +95,7 @@ def every_button() -> list[tuple[str, Any]]:
         ("enable", lambda: make_source(disabled_at=clock.now())),
         ("disable", make_source),
         ("rotate-url", make_source),
+        ("show-secret", make_learned),
         ("revoke", lambda: make_api_key().api_key),
     ]
 

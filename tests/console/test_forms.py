@@ -7,23 +7,18 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from incoming.models import Source
 from monitoring.models import AuditEntry
 from subscriptions.models import EventType, Subscription
+from tests.console.conftest import errors_of
 from tests.factories import (
     make_account,
     make_api_key,
-    make_source,
     make_subscription,
     make_user,
 )
 from webhooks_project.accounts.models import Account, ApiKey, Membership, User
 from webhooks_project.accounts.services import authenticate_api_key
 from webhooks_project.admin.values import list_of, page_of
-
-
-def errors_of(response: Any) -> dict[str, list[str]]:
-    return {name: list(found) for name, found in response.context["adminform"].form.errors.items()}
 
 
 def subscription_fields(account: Account, **changes: Any) -> dict[str, Any]:
@@ -37,20 +32,7 @@ def subscription_fields(account: Account, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def source_fields(account: Account, **changes: Any) -> dict[str, Any]:
-    return {
-        "account": str(account.pk),
-        "provider": "github",
-        "name": "GitHub",
-        "options": "{}",
-        "max_body_bytes": "1000",
-        "rate_per_minute": "60",
-        "rate_per_minute_per_address": "60",
-    } | changes
-
-
 ADD_SUBSCRIPTION = "/admin/subscriptions/subscription/add/"
-ADD_SOURCE = "/admin/incoming/source/add/"
 
 
 def test_subscription_is_made_and_its_secret_shown_once(console: Client, operator: User) -> None:
@@ -136,133 +118,6 @@ def test_subscription_keeps_its_url_when_the_new_one_is_refused(console: Client)
 
     assert errors_of(response) == {"url": ["the URL is refused: forbidden_address"]}
     assert Subscription.objects.get().url == "http://127.0.0.1:9/hook"
-
-
-def test_source_is_made_with_a_secret_shown_once(console: Client) -> None:
-    response = console.post(ADD_SOURCE, source_fields(make_account()))
-
-    source = Source.objects.get()
-    secret = source.secrets.get().secret
-    assert response.content.decode().count(secret) == 1
-    assert source.max_body_bytes == 1000
-    assert [(row.type_pattern, row.event_type) for row in source.routes.all()] == [
-        ("*", "{provider}.{type}")
-    ]
-    page = console.get(page_of("incoming.source", source.pk)).content.decode()
-    assert f"http://127.0.0.1:8000/in/{source.token}" in page
-    assert secret not in page
-
-
-def test_source_with_the_provider_secret_does_not_show_it(console: Client) -> None:
-    fields = source_fields(make_account(), secret="of-the-provider")
-
-    response = console.post(ADD_SOURCE, fields, follow=True)
-
-    assert Source.objects.get().secrets.get().secret == "of-the-provider"
-    assert "of-the-provider" not in response.content.decode()
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"provider": ""}, "provider"),
-        ({"provider": "nobody"}, "provider"),
-        ({"options": '{"no_such_option": "x"}'}, "options"),
-        ({"options": "[1]"}, "options"),
-        ({"options": "{"}, "options"),
-        ({"allowed_networks": "not a network"}, "allowed_networks"),
-        ({"max_body_bytes": "999999999"}, "max_body_bytes"),
-    ],
-)
-def test_source_that_is_not_acceptable(
-    console: Client, changes: dict[str, str], field: str
-) -> None:
-    response = console.post(ADD_SOURCE, source_fields(make_account(), **changes))
-
-    assert response.status_code == 200
-    assert list(errors_of(response)) == [field]
-    assert not Source.objects.exists()
-
-
-def test_form_tells_what_to_do_at_each_provider(console: Client) -> None:
-    page = console.get(ADD_SOURCE).content.decode()
-
-    assert "In the repository or organisation: Settings, Webhooks" in page
-
-
-def route_fields(source: Source, *routes: dict[str, str], initial: int = 1) -> dict[str, str]:
-    fields = {"routes-TOTAL_FORMS": str(len(routes)), "routes-INITIAL_FORMS": str(initial)}
-    for number, route in enumerate(routes):
-        fields |= {f"routes-{number}-{name}": value for name, value in route.items()}
-        fields[f"routes-{number}-source"] = str(source.pk)
-    return fields
-
-
-def changed_source(console: Client, source: Source, **changes: str) -> Any:
-    fields = {
-        "name": source.name,
-        "options": "{}",
-        "max_body_bytes": str(source.max_body_bytes),
-        "rate_per_minute": str(source.rate_per_minute),
-        "rate_per_minute_per_address": str(source.rate_per_minute_per_address),
-        "allowed_networks": "",
-    }
-    return console.post(page_of("incoming.source", source.pk), fields | changes)
-
-
-def test_source_is_changed_and_the_change_audited(console: Client) -> None:
-    source = make_source()
-    first = source.routes.get()
-    routes = route_fields(
-        source,
-        {"id": str(first.pk), "position": "0", "type_pattern": "*",
-         "event_type": "{provider}.{type}"},
-    )  # fmt: skip
-
-    response = changed_source(console, source, name="Ours", allowed_networks="10.0.0.0/8", **routes)
-
-    assert response.status_code == 302
-    source.refresh_from_db()
-    assert (source.name, source.allowed_networks) == ("Ours", ["10.0.0.0/8"])
-    assert [entry.action for entry in AuditEntry.objects.all()] == ["source.changed"]
-
-
-def test_routes_are_added_changed_and_deleted(console: Client) -> None:
-    source = make_source(routes=({}, {"type_pattern": "gone"}))
-    first, second = source.routes.all()
-    routes = route_fields(
-        source,
-        {"id": str(first.pk), "position": "5", "type_pattern": "push", "event_type": "code.pushed"},
-        {"id": str(second.pk), "position": "1", "type_pattern": "gone",
-         "event_type": "{provider}.{type}", "DELETE": "on"},
-        {"position": "2", "type_pattern": "issues*", "event_type": "issue.{type}"},
-        initial=2,
-    )  # fmt: skip
-
-    response = changed_source(console, source, **routes)
-
-    assert response.status_code == 302
-    assert list(source.routes.values_list("position", "type_pattern", "event_type")) == [
-        (2, "issues*", "issue.{type}"),
-        (5, "push", "code.pushed"),
-    ]
-    assert {entry.action for entry in AuditEntry.objects.all()} == {
-        "source.route_added", "source.route_changed", "source.route_deleted",
-    }  # fmt: skip
-
-
-def test_route_that_makes_no_event_type_is_refused(console: Client) -> None:
-    source = make_source(routes=())
-    routes = route_fields(
-        source, {"position": "0", "type_pattern": "*", "event_type": "no type"}, initial=0
-    )
-
-    response = changed_source(console, source, name="Not kept", **routes)
-
-    assert errors_of(response) == {"__all__": ["'no type' is no event type; such are dotted names"]}
-    assert not source.routes.exists()
-    assert Source.objects.get().name == "GitHub"
-    assert not AuditEntry.objects.exists()
 
 
 def test_event_type_is_made_changed_and_deleted(console: Client) -> None:

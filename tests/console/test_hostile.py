@@ -20,6 +20,7 @@ from tests.factories import (
     make_delivery,
     make_event,
     make_receipt,
+    make_run,
     make_source,
     make_subscription,
 )
@@ -34,7 +35,11 @@ SECRET = 's3cret/of "the"=source'
 def attacked(db: None) -> dict[str, Model]:
     """A row of everything, with the attack in all that a stranger can write."""
     account = make_account(name=ATTACK)
-    source = make_source(account, name=ATTACK)
+    source = make_source(
+        account, name=ATTACK, last_error=ATTACK, last_error_at=clock.now(), state={ATTACK: ATTACK},
+        schema={"title": ATTACK}, transformation=ATTACK, answer_body=ATTACK,
+        routes=({"type_pattern": ATTACK, "condition": {ATTACK: ATTACK}, "message": ATTACK},),
+    )  # fmt: skip
     receipt = make_receipt(
         source,
         body=orjson.dumps({ATTACK: ATTACK}),
@@ -44,7 +49,12 @@ def attacked(db: None) -> dict[str, Model]:
         method="POST",
         query=f"a={quote(ATTACK)}&{quote(ATTACK)}=b",
         status="dead",
+        cause=ATTACK[:64],
         detail=ATTACK,
+        schema_errors=[{"path": ATTACK, "message": ATTACK}],
+    )
+    run = make_run(
+        receipt, handler=ATTACK, status="dead", cause=ATTACK[:64], error=ATTACK, worker=ATTACK
     )
     plain = make_receipt(source, body=ATTACK.encode(), type=ATTACK, status="failed", detail=ATTACK)
     subscription = make_subscription(
@@ -71,6 +81,7 @@ def attacked(db: None) -> dict[str, Model]:
         "accounts.account": account,
         "incoming.source": source,
         "incoming.receipt": receipt,
+        "incoming.handlerrun": run,
         "plain": plain,
         "subscriptions.subscription": subscription,
         "outgoing.event": event,
@@ -91,7 +102,8 @@ def assert_is_text(page: str) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    ["accounts.account", "incoming.source", "incoming.receipt", "subscriptions.subscription",
+    ["accounts.account", "incoming.source", "incoming.receipt", "incoming.handlerrun",
+     "subscriptions.subscription",
      "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
      "monitoring.activity", "monitoring.auditentry"],
 )  # fmt: skip
@@ -115,7 +127,8 @@ def test_plain_text_body_is_escaped(console: Client, attacked: dict[str, Model])
 @pytest.mark.parametrize(
     ("model", "button"),
     [("outgoing.delivery", "redeliver"), ("incoming.receipt", "reprocess"),
-     ("subscriptions.subscription", "pause"), ("incoming.source", "rotate-secret")],
+     ("incoming.handlerrun", "run-again"), ("subscriptions.subscription", "pause"),
+     ("incoming.source", "rotate-secret")],
 )  # fmt: skip
 def test_question_and_answer_of_a_button_escape(
     console: Client, attacked: dict[str, Model], model: str, button: str
@@ -166,11 +179,36 @@ def test_headers_with_proofs_are_masked(console: Client) -> None:
 )
 def test_source_secret_in_a_call_is_masked(console: Client, sent: dict[str, object]) -> None:
     receipt = make_receipt(make_source(secret=SECRET), **sent)  # type: ignore[arg-type]
+    path = page_of("incoming.receipt", receipt.pk)
 
-    page = console.get(page_of("incoming.receipt", receipt.pk)).content.decode()
+    page = console.get(path).content.decode()
+    file = console.get(path.replace("/change/", "/body/")).content.decode()
 
     assert "[redacted]" in page
     assert "s3cret" not in page
+    assert "s3cret" not in file
+
+
+UNSEEN = "b\x1b[31m\u202egnp.exe\u2066"
+
+
+def test_what_cannot_be_seen_is_written_out(console: Client) -> None:
+    receipt = make_receipt(
+        type=UNSEEN, external_id=UNSEEN, status="dead", cause=UNSEEN, detail=UNSEEN,
+        body=orjson.dumps({"text": UNSEEN}), headers={"x-one": f"\x00{UNSEEN}"},
+        schema_errors=[{"path": "/a", "message": UNSEEN}],
+    )  # fmt: skip
+    make_run(receipt, error=UNSEEN, cause=UNSEEN)
+
+    for path in (
+        page_of("incoming.receipt", receipt.pk),
+        list_of("incoming.receipt"),
+        page_of("incoming.source", receipt.source_id),
+        list_of("incoming.handlerrun"),
+    ):
+        page = console.get(path).content.decode()
+        assert "\\u202egnp.exe\\u2066" in page, path
+        assert not {"\x00", "\x1b", "\u202e", "\u2066"} & set(page), path
 
 
 def test_no_page_has_a_secret_or_a_sealed_one(console: Client) -> None:

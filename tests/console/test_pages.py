@@ -17,7 +17,8 @@ from webhooks_project.lib import clock
 
 HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
-    "outgoing.replay", "incoming.receipt", "incoming.refusalcount", "monitoring.activity",
+    "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
+    "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
     "monitoring.auditentry", "analytics.rollup", "hub.heartbeat",
 ]  # fmt: skip
 CHANGEABLE = [
@@ -34,8 +35,11 @@ QUERIES_OF_LIST = {
     "outgoing.retry": 5,
     "outgoing.replay": 5,
     "incoming.receipt": 6,  # the sources
+    "incoming.handlerrun": 4,  # the sources; no first and last date
+    "incoming.receiptreplay": 5,
     "incoming.refusalcount": 5,
     "monitoring.activity": 6,  # the accounts
+    "monitoring.notification": 6,  # the accounts
     "monitoring.auditentry": 6,  # the accounts
     "analytics.rollup": 5,
     "hub.heartbeat": 5,

@@ -13,19 +13,19 @@ from django.db import OperationalError
 
 from incoming import process
 from incoming.errors import StateNotAllowed
-from incoming.models import Receipt, Route
+from incoming.models import HandlerRun, Receipt, Route
 from incoming.process import (
     RETRY_SECONDS,
-    event_type_of,
     process_due_receipts,
     run_processing_pump,
 )
 from incoming.querysets import LEASE_SECONDS
 from incoming.services import reprocess_receipt
-from monitoring.models import Activity, AuditEntry
+from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Delivery, Event
 from subscriptions.models import EventSchema, EventType
 from tests.factories import make_receipt, make_source, make_subscription
+from tests.incoming.handlers import add_handler, no_handlers  # noqa: F401 - a fixture
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
@@ -100,7 +100,6 @@ def test_a_route_of_another_source_takes_nothing() -> None:
     ],
 )
 def test_names_the_event_after_the_provider_and_its_type(type_: str, event_type: str) -> None:
-    assert event_type_of("{provider}.{type}", provider="shopify", type_=type_) == event_type
     make_receipt(make_source(provider="shopify"), type=type_)
     process_due_receipts()
     assert Event.objects.get().type == event_type
@@ -118,7 +117,7 @@ FORM = "application/x-www-form-urlencoded"
         ("application/json", b"null", b"null"),
         ("", b"[1, 2]", b"[1, 2]"),
         ("text/plain", b"12345678901234567890123", b"12345678901234567890123"),
-        (FORM, b"a=1&b=%C3%A9&b=2&c=", b'{"a":"1","b":"2","c":""}'),
+        (FORM, b"a=1&b=%C3%A9&b=2&c=", b'{"a":"1","b":["\xc3\xa9","2"],"c":""}'),
         (f"{FORM.title()}; charset=utf-8", b"a=1", b'{"a":"1"}'),
         (FORM, b"payload=%7B%22a%22%3A1%7D", rb'{"payload":"{\"a\":1}"}'),
         (FORM, b"", b'{"text":""}'),
@@ -128,7 +127,7 @@ FORM = "application/x-www-form-urlencoded"
             b'{"a":"1"}',
         ),
         ("text/plain", "Zoë\x00".encode(), '{"text":"Zoë\\u0000"}'.encode()),
-        ("application/xml", b"<a/>", b'{"text":"<a/>"}'),
+        ("application/xml", b"<a/>", b'{"a":null}'),
         ("", b"", b'{"text":""}'),
         ("", b"[" * 5000, b'{"text":"' + b"[" * 5000 + b'"}'),
         ("", b"NaN", b'{"text":"NaN"}'),
@@ -192,6 +191,197 @@ def test_notes_when_each_source_last_received() -> None:
     assert silent.last_received_at is None
 
 
+@time_machine.travel(NOW, tick=False)
+def test_counts_what_each_source_was_told_but_no_replay() -> None:
+    source = make_source(accepted_count=5)
+    for fields in ({"is_verified": True}, {}, {"round": 1}, {"round": 2, "is_verified": True}):
+        make_receipt(source, received_at=NOW - timedelta(minutes=9), **fields)
+    make_receipt(source, received_at=NOW)
+    process_due_receipts()
+    source.refresh_from_db()
+    assert source.accepted_count == 5 + 3
+    assert source.last_received_at == NOW
+    assert source.last_verified_at == NOW - timedelta(minutes=9)
+    assert (source.last_error, source.last_error_at) == ("", None)
+
+
+# --- what else follows ----------------------------------------------------------------------------
+
+
+def test_a_handler_waits_for_its_turn_and_the_receipt_for_its_handler() -> None:
+    add_handler("a")
+    receipt = make_receipt(round=3)
+    process_due_receipts()
+    run = HandlerRun.objects.get()
+    assert (run.account_id, run.source_id, run.receipt_id) == (
+        receipt.account_id,
+        receipt.source_id,
+        receipt.pk,
+    )
+    assert (run.handler, run.round, run.status, run.attempt_count) == ("a", 3, "pending", 0)
+    assert run.next_attempt_at == run.created_at
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.event_count, receipt.action_count) == ("processing", 1, 2)
+    assert receipt.routed_at is not None
+    assert (receipt.processed_at, receipt.lease_token, receipt.leased_until) == (None, None, None)
+
+
+def update(expression: str) -> dict[str, Any]:
+    return {"action": "update", "expression": expression}
+
+
+def test_an_update_changes_the_state_of_the_integration() -> None:
+    source = make_source(routes=(update("$"),), state={"kept": 1})
+    for minute, body in enumerate((b'{"a":1,"b":{"x":1}}', b'{"b":{"y":2},"a":null,"c":null}')):
+        make_receipt(source, body=body, received_at=NOW + timedelta(minutes=minute))
+    process_due_receipts()
+    source.refresh_from_db()
+    first, second = "2026-03-14T15:09:26.535897+00:00", "2026-03-14T15:10:26.535897+00:00"
+    assert source.state == {
+        "kept": 1,
+        "b": {"y": 2},
+        "_updated_at": {"a": second, "b": second, "c": second},
+    }
+    assert [count for _, _, count in states()] == [0, 0]
+    assert list(Receipt.objects.values_list("action_count", flat=True)) == [1, 1]
+    assert first < second
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_older_receipt_changes_nothing_that_a_newer_one_told(signed: bool) -> None:
+    source = make_source(routes=(update("$"),))
+    for minute, body in ((5, b'{"a":"new"}'), (3, b'{"a":"old","b":"old"}')):
+        moment = NOW + timedelta(minutes=minute)
+        times = {"received_at": NOW, "signed_at": moment} if signed else {"received_at": moment}
+        make_receipt(source, body=body, **times)
+        process_due_receipts()
+    source.refresh_from_db()
+    assert source.state.pop("_updated_at").keys() == {"a", "b"}
+    assert source.state == {"a": "new", "b": "old"}
+
+
+def test_a_state_has_its_bound() -> None:
+    source = make_source(routes=(update("$"),), state={"kept": 1})
+    make_receipt(source, body=orjson.dumps({"big": "x" * 65_536}))
+    make_receipt(source, body=b'{"small": 1}')
+    process_due_receipts()
+    source.refresh_from_db()
+    assert [(status, detail) for status, detail, _ in states()] == [
+        ("failed", "the state would have more than 65536 bytes"),
+        ("processed", ""),
+    ]
+    assert (source.state["kept"], source.state["small"]) == (1, 1)
+    assert "big" not in source.state
+
+
+def test_people_are_told() -> None:
+    message = "{type} of {json:name}"
+    route = {"action": "notify", "recipients": ["ops@example.com"], "message": message}
+    receipt = make_receipt(make_source(routes=(route,)), body=b'{"name": "Zo\xc3\xab"}')
+    process_due_receipts()
+    notification = Notification.objects.get()
+    assert (notification.account_id, notification.kind) == (receipt.account_id, "receipt.routed")
+    assert (notification.title, notification.text) == ("GitHub: push", "push of Zo\u00eb")
+    assert notification.object_id == str(receipt.pk)
+
+
+def test_what_a_transformation_gives_is_published() -> None:
+    make_receipt(make_source(transformation='{"n": amount + 1}'), body=b'{"amount": 2}')
+    process_due_receipts()
+    assert orjson.loads(bytes(Event.objects.get().data)) == {"n": 3}
+
+
+def test_nothing_follows_what_is_transformed_to_nothing() -> None:
+    add_handler("a")
+    make_receipt(make_source(transformation="absent"))
+    process_due_receipts()
+    assert states() == [("processed", "the transformation gives nothing", 0)]
+    assert Event.objects.count() == HandlerRun.objects.count() == 0
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_transformation_that_fails_is_tried_again_and_spoils_nothing_else() -> None:
+    source = make_source(transformation='{"n": amount + 1}')
+    bad = make_receipt(source, body=b'{"amount": "no"}')
+    make_receipt(source, body=b'{"amount": 2}')
+    process_due_receipts()
+    bad.refresh_from_db()
+    assert (bad.status, bad.cause, bad.attempt_count) == ("failed", "evaluation_failed", 1)
+    assert bad.detail.startswith("the transformation: failed: ")
+    assert bad.next_attempt_at == NOW + timedelta(seconds=5)
+    assert Event.objects.count() == 1
+    source.refresh_from_db()
+    assert source.last_error == f"evaluation_failed: {bad.detail}"
+    assert source.last_error_at == NOW
+
+
+def test_nothing_at_all_follows_where_a_part_fails() -> None:
+    add_handler("a")
+    routes = ({}, update('{"a": 1}'), {"event_type": "no type"})
+    source = make_source(routes=routes)
+    make_receipt(source)
+    process_due_receipts()
+    assert [status for status, _, _ in states()] == ["failed"]
+    assert Event.objects.count() == HandlerRun.objects.count() == 0
+    source.refresh_from_db()
+    assert source.state == {}
+
+
+def test_what_the_time_for_expressions_does_not_reach_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("incoming.routing.EVALUATION_SECONDS", -1.0)
+    monkeypatch.setattr("incoming.routing.EVALUATIONS_AT_ONCE", 2)
+    source = make_source(transformation="$")
+    for number in range(3):
+        make_receipt(source, body=b"%d" % number)
+    assert process_due_receipts() == 3
+    assert [status for status, _, _ in states()] == ["processed", "processed", "accepted"]
+    left = Receipt.objects.get(status="accepted")
+    assert (left.lease_token, left.leased_until, left.attempt_count) == (None, None, 0)
+    assert process_due_receipts() == 1
+    assert Event.objects.count() == 3
+
+
+# --- the same body --------------------------------------------------------------------------------
+
+
+def test_a_body_that_came_before_under_another_id_is_noted() -> None:
+    source = make_source()
+    first = make_receipt(source, body=b"[1]", external_id="a")
+    other = make_receipt(source, body=b"[2]", external_id="b")
+    process_due_receipts()
+    again = make_receipt(source, body=b"[1]", external_id="c")
+    twice = make_receipt(source, body=b"[1]", external_id="d")
+    process_due_receipts()
+    for receipt in (first, other, again, twice):
+        receipt.refresh_from_db()
+    assert (first.same_body_as, other.same_body_as) == (None, None)
+    assert again.same_body_as == first.pk
+    assert twice.same_body_as in (first.pk, again.pk)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"external_id": "a"}, {"external_id": "a"}),
+        ({"external_id": "a"}, {"external_id": ""}),
+        ({"external_id": ""}, {"external_id": "b"}),
+        ({"external_id": "a", "body": b""}, {"external_id": "b", "body": b""}),
+        ({"external_id": "a", "status": "refused"}, {"external_id": "b"}),
+        ({"external_id": "a", "status": "duplicate"}, {"external_id": "b"}),
+    ],
+)
+def test_what_is_no_repeat_is_not_noted(before: dict[str, Any], after: dict[str, Any]) -> None:
+    source = make_source()
+    make_receipt(source, next_attempt_at=None, **before)
+    make_receipt(external_id="c")  # of another source
+    receipt = make_receipt(source, **after)
+    process_due_receipts()
+    receipt.refresh_from_db()
+    assert receipt.same_body_as is None
+
+
 # --- which receipts -------------------------------------------------------------------------------
 
 
@@ -229,8 +419,8 @@ def test_a_claim_costs_the_same_whatever_its_size(
     count: int, django_assert_max_num_queries: Any
 ) -> None:
     source = make_source()
-    for _ in range(count):
-        make_receipt(source)
+    for number in range(count):
+        make_receipt(source, body=b"%d" % number)
     with django_assert_max_num_queries(20) as captured:
         process_due_receipts()
     assert len(captured) == QUERIES_OF_A_CLAIM
@@ -263,7 +453,8 @@ def test_a_receipt_that_fits_no_schema_fails_with_the_cause() -> None:
     assert process_due_receipts() == 1
     receipt.refresh_from_db()
     assert receipt.status == "failed"
-    assert receipt.detail == "schema_mismatch: the data does not fit github.push v1"
+    assert receipt.cause == "schema_mismatch"
+    assert receipt.detail == "the data does not fit github.push v1"
     assert (receipt.attempt_count, receipt.event_count) == (1, 0)
     assert receipt.next_attempt_at == NOW + timedelta(seconds=5)
     assert (receipt.lease_token, receipt.leased_until, receipt.processed_at) == (None, None, None)
@@ -319,7 +510,7 @@ def test_one_bad_receipt_does_not_spoil_the_others() -> None:
     assert process_due_receipts() == 3
     assert states() == [
         ("processed", "", 1),
-        ("failed", "schema_mismatch: the data does not fit github.push v1", 0),
+        ("failed", "the data does not fit github.push v1", 0),
         ("processed", "", 1),
     ]
     assert [bytes(event.data) for event in Event.objects.order_by("pk")] == [bodies[0], bodies[2]]
@@ -339,7 +530,7 @@ def test_a_route_that_makes_no_event_type_fails_with_the_cause() -> None:
     assert states() == [
         (
             "failed",
-            "event_type_malformed: 'no type' is no event type; such are dotted names",
+            "'no type' is no event type; such are dotted names",
             0,
         )
     ]
@@ -366,7 +557,11 @@ def test_a_failure_after_publishing_takes_the_event_back(monkeypatch: pytest.Mon
     mend = crash_after(monkeypatch, RuntimeError("out of luck"))
     assert process_due_receipts() == 1
     receipt.refresh_from_db()
-    assert (receipt.status, receipt.detail) == ("failed", "RuntimeError: out of luck")
+    assert (receipt.status, receipt.cause, receipt.detail) == (
+        "failed",
+        "RuntimeError",
+        "out of luck",
+    )
     assert Event.objects.count() == 0
     mend()
     Receipt.objects.update(next_attempt_at=clock.now())
@@ -512,14 +707,15 @@ def test_a_person_takes_a_receipt_up_again(status: str) -> None:
     receipt = make_receipt(
         status=status,
         attempt_count=6,
-        detail="schema_mismatch: …",
+        cause="schema_mismatch",
+        detail="…",
         next_attempt_at=None,
         signed_at=NOW - timedelta(days=9),
     )
     again = reprocess_receipt(receipt=receipt)
     assert again is receipt
-    assert (receipt.status, receipt.attempt_count, receipt.detail) == ("accepted", 0, "")
-    assert receipt.next_attempt_at == NOW
+    assert (receipt.status, receipt.attempt_count) == ("accepted", 0)
+    assert (receipt.cause, receipt.detail, receipt.next_attempt_at) == ("", "", NOW)
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.object_id) == ("receipt.reprocessed", str(receipt.pk))
     # By the verdict of its arrival, however long ago it was signed.
@@ -549,3 +745,33 @@ def test_a_route_that_was_enabled_since_takes_it() -> None:
     process_due_receipts()
     assert states() == [("processed", "", 1)]
     assert orjson.loads(bytes(Event.objects.get().data)) == {}
+
+
+def test_a_receipt_whose_body_was_pruned_is_not_taken_up_again() -> None:
+    receipt = make_receipt(status="dead", next_attempt_at=None, body_pruned_at=NOW)
+    with pytest.raises(StateNotAllowed, match="the receipt's body was pruned"):
+        reprocess_receipt(receipt=receipt)
+    assert AuditEntry.objects.count() == 0
+
+
+def test_the_pump_moves_replays_on_twice_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"now": 1_000.0}
+    advanced: list[float] = []
+    monkeypatch.setattr(process.time, "monotonic", lambda: state["now"])
+    monkeypatch.setattr(
+        process.time, "sleep", lambda seconds: state.update(now=state["now"] + seconds)
+    )
+    monkeypatch.setattr(process, "POLL_SECONDS", 0.25)
+    monkeypatch.setattr(process, "advance_replays", lambda now: advanced.append(state["now"]))
+    run_processing_pump(Turns(5))  # type: ignore[arg-type]
+    assert advanced == [1_000, 1_000.5, 1_001]
+
+
+def test_a_replay_that_breaks_does_not_hold_receipts_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(now: datetime) -> int:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(process, "advance_replays", break_down)
+    make_receipt()
+    assert run_processing_pump(Turns(1)) == 1  # type: ignore[arg-type]
+    assert states() == [("processed", "", 1)]

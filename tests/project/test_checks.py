@@ -18,6 +18,7 @@ def production(settings: Any) -> Any:
     settings.REDIS_URL = ""
     settings.WEB_PROCESSES = 1
     settings.QM_WEBHOOKS = dict.fromkeys(settings.FAMILIES, True)
+    settings.HAS_MAIL = True
     return settings
 
 
@@ -70,3 +71,8 @@ def test_w002_where_a_node_serves_no_queue(production: Any) -> None:
     assert found() == {"webhooks.W002": Warning}
     production.QM_WEBHOOKS = {**production.QM_WEBHOOKS, "retry": True}
     assert found() == {}
+
+
+def test_w003_without_a_mail_server(production: Any) -> None:
+    production.HAS_MAIL = False
+    assert found() == {"webhooks.W003": Warning}

@@ -133,10 +133,11 @@ def test_a_family_is_switched_by_its_flag(
 
 
 def test_there_is_a_worker_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = read(monkeypatch, WEBHOOKS_DELIVERY_PUMPS="3")
-    assert values["Q_CLUSTER"]["workers"] == 5 + 3
+    values = read(monkeypatch, WEBHOOKS_DELIVERY_PUMPS="3", WEBHOOKS_HANDLER_PUMPS="2")
+    assert values["Q_CLUSTER"]["workers"] == 5 + 3 + 2
     assert values["Q_CLUSTER"]["retry"] > values["Q_CLUSTER"]["timeout"]
     assert values["Q_CLUSTER"]["ALT_CLUSTERS"]["delivery"] == {"workers": 4}
+    assert values["Q_CLUSTER"]["ALT_CLUSTERS"]["processing"] == {"workers": 4}
     assert values["Q_CLUSTER"]["ALT_CLUSTERS"]["retry"] == {"workers": 2}
 
 

@@ -13,6 +13,7 @@ from django.db import OperationalError
 
 from webhooks_project import supervisor as module
 from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
 from webhooks_project.models import Heartbeat
 from webhooks_project.supervisor import (
     HINT_AFTER_SECONDS,
@@ -181,6 +182,7 @@ def test_hints_at_a_family_that_is_idle(traveller: Any, hints: list[str]) -> Non
     supervisor = started(cluster)
     traveller.shift(3600)
     beat("processing", at=clock.now())
+    beat("processing", at=clock.now(), slot=1)
     beat("delivery", at=clock.now() - timedelta(seconds=HINT_AFTER_SECONDS + 0.001))
     supervisor.look()
     assert hints == ["delivery"]
@@ -198,6 +200,7 @@ def test_replaces_a_cluster_that_fell_silent(
     traveller.shift(3600)
     now = clock.now()
     beat("processing", at=now)
+    beat("processing", at=now, slot=1)
     beat("retry", at=now)
     beat("delivery", at=now - timedelta(seconds=silent))
     supervisor.look()
@@ -216,12 +219,50 @@ def test_a_beat_of_another_node_or_family_is_none(traveller: Any, others: Any) -
     assert cluster.done == ["kill", "start"]
 
 
-def test_one_pump_of_several_that_beats_is_enough(traveller: Any) -> None:
+def test_a_free_place_is_hinted_at_while_another_pump_of_the_family_beats(
+    traveller: Any, hints: list[str], settings: Any
+) -> None:
+    settings.WEBHOOKS_DELIVERY_PUMPS = 3
     cluster = Fake()
     supervisor = started(cluster)
     traveller.shift(3600)
     beat(at=clock.now() - timedelta(hours=1), slot=0)
     beat(at=clock.now(), slot=1)
+    supervisor.look()
+    assert cluster.done == []
+    assert hints == ["delivery"]
+    beat(at=clock.now(), slot=0)
+    beat(at=clock.now(), slot=2)
+    supervisor.look()
+    assert hints == ["delivery"]
+
+
+@pytest.mark.parametrize(
+    ("silent", "replaced"), [(SILENT_SECONDS, False), (SILENT_SECONDS + 0.001, True)]
+)
+def test_a_pump_at_work_must_beat_whatever_the_others_do(
+    traveller: Any, silent: float, replaced: bool
+) -> None:
+    cluster = Fake(families=("processing",))
+    supervisor = started(cluster)
+    traveller.shift(3600)
+    beat("processing", at=clock.now())
+    beat("processing", at=clock.now() - timedelta(seconds=silent), slot=1)
+    Heartbeat.objects.update(token=new_id())
+    supervisor.look()
+    assert cluster.done == (["kill", "start"] if replaced else [])
+
+
+def test_a_place_of_another_cluster_or_one_too_many_is_not_looked_at(traveller: Any) -> None:
+    cluster = Fake(families=("delivery",))
+    supervisor = started(cluster)
+    traveller.shift(3600)
+    beat(at=clock.now())
+    beat(at=clock.now() - timedelta(hours=2), slot=1)
+    Heartbeat.objects.create(
+        host=NODE, cluster="delivery", family="delivery", beat_at=clock.now() - timedelta(hours=2)
+    )
+    Heartbeat.objects.update(token=new_id())
     supervisor.look()
     assert cluster.done == []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -172,3 +174,49 @@ def test_a_place_that_was_taken_away_is_not_fought_for(ticking: Any) -> None:
         assert not place.goes_on()
         assert not place.goes_on()
     assert not Heartbeat.objects.exists()
+
+
+def test_handlers_have_places_beside_that_of_the_receipts(settings: Any) -> None:
+    settings.WEBHOOKS_HANDLER_PUMPS = 2
+    slots = []
+    with ExitStack() as stack:
+        for _ in range(4):
+            place = stack.enter_context(take_place("processing"))
+            slots.append(place and place.slot)
+    assert slots == [0, 1, 2, None]
+
+
+def beats() -> list[Any]:
+    return list(Heartbeat.objects.values_list("beat_at", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_place_is_kept_while_its_pump_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pumps, "BEAT_SECONDS", 0.02)
+    with take_place("delivery") as place:
+        assert place is not None
+        Heartbeat.objects.update(beat_at=None, stop_requested_at=NOW)
+        with place.kept(10):
+            wait_until(lambda: beats() == [NOW])
+        Heartbeat.objects.update(beat_at=None)
+        time.sleep(0.1)
+        assert beats() == [None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_place_is_kept_no_longer_than_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pumps, "BEAT_SECONDS", 0.02)
+    with take_place("delivery") as place:
+        assert place is not None
+        Heartbeat.objects.update(beat_at=None)
+        with place.kept(0.01):
+            time.sleep(0.2)
+        assert beats() == [None]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come about")

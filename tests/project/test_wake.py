@@ -106,6 +106,7 @@ EVERY = [
     ("webhooks-delivery", "outgoing.tasks.deliver", "hub"),
     ("webhooks-monitoring", "monitoring.tasks.watch", "hub"),
     ("webhooks-processing", "incoming.tasks.process_receipts", "hub"),
+    ("webhooks-processing-hourly", "incoming.tasks.prune", "hub"),
     ("webhooks-retry", "outgoing.tasks.release_retries", "hub"),
 ]
 
@@ -114,15 +115,26 @@ def test_each_family_is_looked_at_every_minute_come_what_may() -> None:
     ensure_schedules()
     ensure_schedules()
     assert schedules() == EVERY
-    assert set(Schedule.objects.values_list("schedule_type", "minutes", "repeats")) == {
+    every_minute = Schedule.objects.exclude(name__endswith="-hourly")
+    assert set(every_minute.values_list("schedule_type", "minutes", "repeats")) == {
         (Schedule.MINUTES, 1, -1)
     }
+
+
+def test_what_is_old_is_pruned_every_hour() -> None:
+    ensure_schedules()
+    hourly = Schedule.objects.get(name="webhooks-processing-hourly")
+    assert (hourly.schedule_type, hourly.repeats) == (Schedule.HOURLY, -1)
 
 
 def test_every_task_that_is_named_is_there() -> None:
     from django.utils.module_loading import import_string
 
-    for path in (*queues.PUMPS.values(), *queues.PERIODIC.values()):
+    for path in (
+        *queues.PUMPS.values(),
+        *queues.PERIODIC.values(),
+        *queues.HOURLY.values(),
+    ):
         assert callable(import_string(path))
 
 
@@ -140,3 +152,8 @@ def test_a_family_with_a_cluster_of_its_own_is_scheduled_there(settings: Any) ->
     settings.QM_WEBHOOKS = {family: family == "retry" for family in settings.FAMILIES}
     ensure_schedules()
     assert schedules() == [("webhooks-retry", "outgoing.tasks.release_retries", "retry")]
+
+
+def test_people_are_told_at_once_by_the_monitoring_family() -> None:
+    wake("monitoring")
+    assert waiting("monitoring") == 1

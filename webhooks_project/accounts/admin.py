@@ -65,17 +65,20 @@ class MembershipInline(_MembershipInline):
     extra = 0
 
 
+ACCOUNT_FIELDS = ("name", "slug", "receipt_body_days", "receipt_days")
+
+
 class AccountForm(ServiceForm):
     class Meta:
         model = Account
-        fields = ("name", "slug")
+        fields = ACCOUNT_FIELDS
 
 
 @admin.register(Account)
 class AccountAdmin(HubAdmin):
     form = AccountForm
     created = moment_column("Created", "created_at")
-    fields = ("name", "slug")
+    fields = ACCOUNT_FIELDS
     inlines = (MembershipInline,)
     panels: ClassVar = [lists_of_account]
     prepopulated_fields: ClassVar = {"slug": ("name",)}
@@ -87,11 +90,11 @@ class AccountAdmin(HubAdmin):
         return False  # its history would go with it
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        changes = form.changes(("name", "slug"))
+        changes = form.changes(ACCOUNT_FIELDS)
         if change and changes:
             services.change_account(account=Account.objects.get(pk=obj.pk), **changes)
         elif not change:
-            made = services.create_account(name=obj.name, slug=obj.slug)
+            made = services.create_account(**{name: getattr(obj, name) for name in ACCOUNT_FIELDS})
             obj.pk, obj.created_at = made.pk, made.created_at
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Q
@@ -95,20 +95,26 @@ def authenticate_api_key(text: str) -> ApiKey | None:
 
 
 @transaction.atomic
-def create_account(*, name: str, slug: str, admin: User | None = None) -> Account:
-    """Make an account, with its first administrator where one is given."""
-    account = Account.objects.create(name=name, slug=slug)
+def create_account(*, name: str, slug: str, admin: User | None = None, **settings: Any) -> Account:
+    """Make an account, with its first administrator where one is given.
+
+    `settings` are receipt_body_days and receipt_days.
+    """
+    account = Account.objects.create(name=name, slug=slug, **settings)
     if admin is not None:
         Membership.objects.create(account=account, user=admin, role=Role.ADMIN)
     journal.record_change(
-        account_id=account.pk, action="account.created", subject=account, after={"name": name}
+        account_id=account.pk,
+        action="account.created",
+        subject=account,
+        after={"name": name, **settings},
     )
     return account
 
 
 @transaction.atomic
-def change_account(*, account: Account, **changes: str) -> Account:
-    """Change the name or the slug."""
+def change_account(*, account: Account, **changes: Any) -> Account:
+    """Change the named fields: name, slug, receipt_body_days, receipt_days."""
     before = {name: getattr(account, name) for name in changes}
     for name, value in changes.items():
         setattr(account, name, value)

@@ -56,15 +56,15 @@ class HubAdmin(_ModelAdmin):
 
     `deferred` are the columns that the list does not read; `prefetched` what it reads of other
     tables in queries of their own, where a join would lead a planner away from the order by time.
-    `panels` are made from the row and stand below its fields; an app that knows more of a row than
-    the row's own app adds one. With `has_history` a row's history is what the audit chain says of
-    it. What changes a row runs with the user as the actor; a service's DomainError is shown in the
-    form.
+    `panels` are made from the row and stand below its fields, None for one that has nothing to
+    say; an app that knows more of a row than the row's own app adds one. With `has_history` a row's
+    history is what the audit chain says of it. What changes a row runs with the user as the actor;
+    a service's DomainError is shown in the form.
     """
 
     deferred: ClassVar[tuple[str, ...]] = ()
     prefetched: ClassVar[tuple[str, ...]] = ()
-    panels: ClassVar[list[Callable[[Any], Panel]]] = []
+    panels: ClassVar[list[Callable[[Any], Panel | None]]] = []
     has_history: ClassVar[bool] = True
 
     show_facets = ShowFacets.NEVER
@@ -141,7 +141,8 @@ class HubAdmin(_ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        context["panels"] = [panel(obj) for panel in self.panels] if obj is not None else []
+        made = [panel(obj) for panel in self.panels] if obj is not None else []
+        context["panels"] = [panel for panel in made if panel is not None]
         context["show_history"] = self.has_history
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -160,6 +161,10 @@ class HubAdmin(_ModelAdmin):
         if shown is not None:
             return show_once(request, self, obj, shown)
         return super().response_add(request, obj, post_url_continue)
+
+    def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the user may do to rows what buttons do."""
+        return may_press(request, self)
 
     def show_after_add(self, request: HttpRequest, shown: ShownOnce) -> None:
         """Answer the form that makes this row with its secret."""

@@ -81,19 +81,43 @@ def button(
         def view(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
             return _answer(described, method, model_admin, request, object_id)
 
-        # What unfold reads to draw a link to this view.
-        for name, value in {
-            "short_description": title,
-            "url_path": method.__name__.replace("_", "-"),
-            "icon": icon,
-            "variant": ActionVariant(variant),
-            "attrs": {},
-            ATTRIBUTE: described,
-        }.items():
-            setattr(view, name, value)
-        return view
+        return _drawn(view, described)
 
     return make
+
+
+def opens_page(
+    title: str, *, icon: str, variant: Variant = "default", is_possible: Callable[[Any], bool]
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Make a method `method(self, request, row)` a button that opens a page of its own.
+
+    It is shown as a `button` is, to the same users; GET and POST come to the method.
+    """
+    described = Button(title, "", icon, variant, is_possible, forms.Form)
+
+    def make(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(method)
+        def view(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+            found = _row(model_admin, request, object_id)
+            return found if isinstance(found, HttpResponse) else method(model_admin, request, found)
+
+        return _drawn(view, described)
+
+    return make
+
+
+def _drawn(view: Callable[..., HttpResponse], described: Button) -> Callable[..., HttpResponse]:
+    """The view with what unfold reads to draw a link to it."""
+    for name, value in {
+        "short_description": described.title,
+        "url_path": view.__name__.replace("_", "-"),
+        "icon": described.icon,
+        "variant": ActionVariant(described.variant),
+        "attrs": {},
+        ATTRIBUTE: described,
+    }.items():
+        setattr(view, name, value)
+    return view
 
 
 def may_press(request: HttpRequest, model_admin: ModelAdmin[Any]) -> bool:
@@ -129,7 +153,7 @@ def show_once(
 ) -> HttpResponse:
     """The page with the secret. `never_cache` of the console keeps it out of every cache."""
     context = {
-        **_page(request, model_admin, row, shown.title),
+        **page_context(request, model_admin, row, shown.title),
         "shown": shown,
         "next_url": page_of(row._meta.label_lower, row.pk),
     }
@@ -139,23 +163,29 @@ def show_once(
 def _answer(
     described: Button, method: Press, model_admin: HubAdmin, request: HttpRequest, object_id: str
 ) -> HttpResponse:
-    if request.method not in ("GET", "HEAD", "POST"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    if not may_press(request, model_admin):
-        raise PermissionDenied
-    row = model_admin.get_object(request, unquote(object_id))
-    if row is None:
-        return model_admin.row_missing(request, object_id)
+    row = _row(model_admin, request, object_id)
+    if isinstance(row, HttpResponse):
+        return row
     form = described.form(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         return _press(method, model_admin, request, row, form.cleaned_data)
     context = {
-        **_page(request, model_admin, row, described.title),
+        **page_context(request, model_admin, row, described.title),
         "button": described,
         "form": form,
         "back_url": page_of(row._meta.label_lower, row.pk),
     }
     return TemplateResponse(request, "admin/console/confirm.html", context)
+
+
+def _row(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> Any:
+    """The row that a button is of, or the answer to who may not press it."""
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    if not may_press(request, model_admin):
+        raise PermissionDenied
+    row = model_admin.get_object(request, unquote(object_id))
+    return model_admin.row_missing(request, object_id) if row is None else row
 
 
 def _press(
@@ -177,9 +207,10 @@ def _press(
     return HttpResponseRedirect(page_of(row._meta.label_lower, row.pk))
 
 
-def _page(
+def page_context(
     request: HttpRequest, model_admin: ModelAdmin[Any], row: Any, title: str
 ) -> dict[str, Any]:
+    """What every page about a row needs."""
     return {
         **model_admin.admin_site.each_context(request),
         "title": title,

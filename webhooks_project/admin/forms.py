@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import orjson
 from django import forms
+from django.core.exceptions import ValidationError
 
+from webhooks_project.admin.values import json_text
 from webhooks_project.lib.errors import DomainError
 
 if TYPE_CHECKING:
+    from django.forms import CheckboxInput as Checkbox
     from django.forms import CheckboxSelectMultiple as Checkboxes
     from django.forms import NumberInput, Select, Textarea, TextInput
 
@@ -20,13 +24,18 @@ else:
     from unfold.widgets import UnfoldAdminSelectWidget as Select
     from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
+    from unfold.widgets import UnfoldBooleanWidget as Checkbox
 
     _ModelForm = forms.ModelForm
 
 __all__ = [
+    "Checkbox",
     "Checkboxes",
+    "HeadersField",
+    "JsonField",
     "LinesField",
     "NumberInput",
+    "SecretArea",
     "Select",
     "ServiceForm",
     "TextInput",
@@ -75,3 +84,69 @@ class LinesField(forms.Field):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return sorted(initial or []) != sorted(self.to_python(data))
+
+
+class HeadersField(forms.Field):
+    """HTTP headers as a mapping, one `Name: value` a line. A name that comes twice is joined."""
+
+    widget = Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return "\n".join(f"{name}: {text}" for name, text in value.items())
+        return value
+
+    def to_python(self, value: Any) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for line in (value or "").splitlines():
+            if not line.strip():
+                continue
+            name, separator, text = line.partition(":")
+            if not separator or not name.strip():
+                raise ValidationError(f"{line[:80]!r} is no header; such are Name: value")
+            name, text = name.strip(), text.strip()
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        return headers
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return (initial or {}) != self.to_python(data)
+        except ValidationError:
+            return True
+
+
+class JsonField(forms.JSONField):
+    """A JSON value, indented. Judged as the rest of the hub does: no NaN, no endless nesting."""
+
+    widget = Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.empty_values = [None, ""]  # an empty object is a value
+
+    def prepare_value(self, value: Any) -> Any:
+        if value is None:
+            return ""
+        return value if isinstance(value, str) else json_text(value)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return data
+
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values:
+            return None
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise ValidationError(f"no JSON: {error}") from error
+
+
+class SecretArea(Textarea):
+    """Where a secret is entered, which may have several lines: not readable, never sent back."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        quiet = {"rows": 1, "autocomplete": "off", "spellcheck": "false", "class": "hub-secret"}
+        super().__init__(attrs=quiet | (attrs or {}))
+
+    def format_value(self, value: Any) -> str:
+        return ""

@@ -12,9 +12,11 @@ import orjson
 from django.db.models import Model, QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+
+from webhooks_project.lib.visible import visible as visible
 
 SHOWN_CHARACTERS: Final = 64 * 1024  # of one body; a browser chokes on the 25 MiB that may come
 SHOWN_HEX_BYTES: Final = 2 * 1024
@@ -59,6 +61,37 @@ def value_column(title: str, name: str) -> Callable[[Any, Any], str]:
         return str(getattr(row, name) or EMPTY)
 
     return show
+
+
+def text_column(title: str, name: str) -> Callable[[Any, Any], str]:
+    """A column or field that shows a stranger's text, with what cannot be seen written out."""
+
+    @column(title)
+    def show(model_admin: Any, row: Any) -> str:
+        return visible(str(getattr(row, name) or EMPTY))
+
+    return show
+
+
+def short(text: str, limit: int = 80) -> str:
+    """A stranger's text for a cell of a table."""
+    text = visible(text)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def marked(text: str) -> SafeString:
+    """A text in which what stands between backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one without its other
+        return format_html("{}", text)
+    pairs = zip(parts[::2], [*parts[1::2], ""], strict=True)
+    return format_html_join(
+        "", "{}{}", ((plain, _code(code) if code else "") for plain, code in pairs)
+    )
+
+
+def _code(text: str) -> SafeString:
+    return format_html('<code class="hub-code">{}</code>', text)
 
 
 def milliseconds(value: float | None) -> str:
@@ -121,19 +154,21 @@ def json_text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A block of preformatted text. `note` says what is not seen from it."""
+    """A block of preformatted text. `note` says what is not seen from it; with `keeps_lines` its
+    lines are not broken."""
 
     title: str
     text: str
     note: str = ""
     is_open: bool = True
+    keeps_lines: bool = False
 
 
 def text_block(title: str, text: str, *, note: str = "", is_open: bool = True) -> Text:
     """The text, cut where it is too long for a page."""
     if len(text) > SHOWN_CHARACTERS:
         note = f"{note} The first {SHOWN_CHARACTERS:,} of {len(text):,} characters.".strip()
-    return Text(title, text[:SHOWN_CHARACTERS], note, is_open)
+    return Text(title, visible(text[:SHOWN_CHARACTERS]), note, is_open)
 
 
 def bytes_block(
@@ -149,7 +184,7 @@ def bytes_block(
         shown = data[:SHOWN_HEX_BYTES]
         if len(shown) < len(data):
             note += f" The first {len(shown):,} as a hex dump."
-        return Text(title, hex_dump(shown), note, is_open)
+        return Text(title, hex_dump(shown), note, is_open, keeps_lines=True)
 
 
 def hex_dump(data: bytes) -> str:

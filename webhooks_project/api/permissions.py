@@ -8,7 +8,7 @@ from uuid import UUID
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from webhooks_project.accounts.models import Role
+from webhooks_project.accounts.models import Account, Role
 from webhooks_project.api.authentication import caller_of
 
 
@@ -20,7 +20,9 @@ def role_needed(view: Any, method: str) -> Role:
 
 
 def account_of(instance: Any) -> UUID | None:
-    """The account that a row belongs to, directly or through what it is part of."""
+    """The account that a row is, or belongs to: directly or through what it is part of."""
+    if isinstance(instance, Account):
+        return instance.pk
     for path in (("account_id",), ("delivery", "account_id"), ("event_type", "account_id"),
                  ("source", "account_id")):  # fmt: skip
         value = instance

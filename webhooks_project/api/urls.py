@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from webhooks_project.api.errors import unknown_path
 
 urlpatterns = [
+    path("v1/webhooks/", include("webhooks_project.accounts.api.urls")),
     path("v1/webhooks/incoming/", include("incoming.api.urls")),
     path("v1/webhooks/outgoing/", include("outgoing.api.urls")),
     path("v1/webhooks/", include("subscriptions.api.urls")),

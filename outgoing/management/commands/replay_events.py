@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
-from datetime import datetime
+from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from rich.progress import Progress
 
 from outgoing.replays import deliveries_to_replay, plan_replay, run_replay
 from subscriptions.models import Subscription
-from webhooks_project.accounts.models import Account
+from webhooks_project.arguments import account_named, moment
 from webhooks_project.lib.actor import Actor, current_actor
 
 
@@ -21,8 +19,8 @@ class Command(BaseCommand):
     help = "Carry past events again to the subscriptions that they were for."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--since", type=_moment, required=True, help="ISO 8601, inclusive.")
-        parser.add_argument("--until", type=_moment, help="ISO 8601, exclusive; now by default.")
+        parser.add_argument("--since", type=moment, required=True, help="ISO 8601, inclusive.")
+        parser.add_argument("--until", type=moment, help="ISO 8601, exclusive; now by default.")
         parser.add_argument("--type", default="", help="An event type, or a name ending in *.")
         parser.add_argument("--subscription", type=UUID, help="Only to this subscription.")
         parser.add_argument("--account", help="Only of the account with this slug.")
@@ -34,7 +32,7 @@ class Command(BaseCommand):
             "since": options["since"],
             "until": options["until"] or timezone.now(),
             "event_type": options["type"],
-            "account": _account(options["account"]),
+            "account": account_named(options["account"]),
             "subscription": _subscription(options["subscription"]),
         }
         if selection["since"] >= selection["until"]:
@@ -60,25 +58,6 @@ class Command(BaseCommand):
             total += count
             self.stdout.write(f"{count:>8} × {event_type} to {subscription}, now {status}")
         self.stdout.write(f"{total} deliveries would be redelivered")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 moment such as 2026-01-31T12:00")
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
-
-
-def _account(slug: str | None) -> Account | None:
-    if slug is None:
-        return None
-    account = Account.objects.filter(slug=slug).first()
-    if account is None:
-        raise CommandError(f"there is no account {slug}")
-    return account
 
 
 def _subscription(key: UUID | None) -> Subscription | None:

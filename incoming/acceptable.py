@@ -1,0 +1,385 @@
+"""What a source and its routes may be. Every problem names its field and has a code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import models
+
+from incoming.handlers import handler_named
+from incoming.models import Route, SchemaMode, Source
+from incoming.payload import is_readable
+from incoming.providers import PROVIDERS
+from incoming.providers.locator import check_locator
+from subscriptions.matching import is_event_type
+from subscriptions.schemas import check_payload
+from webhooks_project.accounts.models import Role
+from webhooks_project.lib.filters import FilterNotAcceptable, compile_filter
+from webhooks_project.lib.jsonata import ExpressionNotAcceptable, check_expression
+from webhooks_project.lib.ssrf import parse_networks
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+# What frames an answer is the server's, and what sets state in the caller is nobody's.
+RESERVED_HEADERS: Final = frozenset(
+    {
+        "connection", "content-encoding", "content-length", "date", "keep-alive", "server",
+        "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+BODYLESS_STATUSES: Final = (204, 205)  # RFC 9110, 15.3.5 and 15.3.6
+MAX_LIST_ITEMS: Final = 50  # networks, content types, headers, recipients
+MAX_HEADER_LENGTH: Final = 1024  # characters of an answer header's value
+MAX_LOCATOR_LENGTH: Final = 255  # characters
+MAX_DEDUP_FIELDS: Final = 8
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+MAX_CONDITION_BYTES: Final = 64 * 1024
+MAX_ROUTES: Final = 100  # of a source; each is asked of each of its receipts
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)  # RFC 9110, 5.6.2
+_FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\x20\t\x21-\x7e]*[\x21-\x7e])?", re.ASCII)
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something cannot be so. `pointer` is a JSON Pointer into the field's value."""
+
+    code: str
+    message: str
+    pointer: str = ""
+    field: str = ""
+
+
+def source_problems(source: Source, options: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a source; `options` are all that its provider will see, secret ones too.
+
+    The first problem of each field.
+    """
+    checks: dict[str, Callable[[], Iterable[Problem]]] = {
+        "options": lambda: _options(source.provider, options),
+        "public_url": lambda: _public_url(source.public_url),
+        "allowed_networks": lambda: _networks(source.allowed_networks),
+        "methods": lambda: _methods(source.methods),
+        "content_types": lambda: _content_types(source.content_types),
+        "answer_headers": lambda: _answer_headers(source.answer_headers),
+        "answer_body": lambda: _answer_body(source),
+        "schema": lambda: _schema(source),
+        "dedup_fields": lambda: _dedup_fields(source.dedup_fields),
+        "transformation": lambda: _expression(source.transformation),
+    }
+    return _problems(source, {"account"}, checks)
+
+
+def route_problems(route: Route) -> list[Problem]:
+    """What is wrong with a route: of what its action does not need, only that it can be stored."""
+    checks: dict[str, Callable[[], Iterable[Problem]]] = {
+        "type_pattern": lambda: _type_pattern(route.type_pattern),
+        "condition": lambda: _condition(route.condition),
+    }
+    match route.action:
+        case Route.Action.PUBLISH if not route.expression:
+            checks["event_type"] = lambda: _event_type(route.event_type)
+        case Route.Action.PUBLISH:
+            checks["expression"] = lambda: _expression(route.expression)
+        case Route.Action.HANDLE:
+            checks["handler"] = lambda: _handler(route.handler)
+        case Route.Action.UPDATE:
+            checks["expression"] = lambda: (
+                _needed(route.expression) or _expression(route.expression)
+            )
+        case Route.Action.NOTIFY:
+            checks["recipients"] = lambda: _recipients(route.recipients)
+            checks["message"] = lambda: _needed(route.message) or _template(route.message)
+    return _problems(route, {"source"}, checks)
+
+
+def _problems(
+    row: models.Model,
+    unjudged: set[str],
+    checks: Mapping[str, Callable[[], Iterable[Problem]]],
+) -> list[Problem]:
+    problems: dict[str, Problem] = {}
+    for problem in _form_problems(row, unjudged):
+        problems.setdefault(problem.field, problem)
+    for name, check in checks.items():
+        if name not in problems and (first := next(iter(check()), None)):
+            problems[name] = replace(first, field=name)
+    return list(problems.values())
+
+
+def _form_problems(row: models.Model, unjudged: set[str]) -> Iterator[Problem]:
+    """What the columns themselves say, and what no database would take."""
+    try:
+        row.full_clean(exclude=unjudged)
+    except ValidationError as error:
+        for name, errors in error.error_dict.items():
+            yield Problem(errors[0].code or "invalid", errors[0].messages[0], field=name)
+    for column in row._meta.concrete_fields:
+        value = getattr(row, column.attname)
+        limit = getattr(column, "max_length", None)
+        if _has_nul(value):
+            yield Problem("null_characters_not_allowed", "holds a NUL", field=column.name)
+        elif isinstance(value, str) and limit is not None and len(value) > limit:
+            yield Problem("max_length", f"has more than {limit:,} characters", field=column.name)
+
+
+def _has_nul(value: object) -> bool:
+    """Whether a text anywhere in the value has a character that PostgreSQL does not store."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                return True
+        elif isinstance(item, Mapping):
+            waiting.extend((*item.keys(), *item.values()))
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+    return False
+
+
+# --- what several fields have in common -----------------------------------------------------------
+
+
+def _needed(text: str) -> list[Problem]:
+    return [] if text.strip() else [Problem("required", "is needed for this action")]
+
+
+def _texts(value: object, limit: int) -> Iterator[Problem]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        yield Problem("not_a_list", "must be a list of texts")
+    elif len(value) > limit:
+        yield Problem("too_many", f"at most {limit} are taken")
+    elif len(set(value)) < len(value):
+        yield Problem("repeated", "has something twice")
+
+
+def _listed(value: object, limit: int, judge: Callable[[str], Problem | None]) -> Iterator[Problem]:
+    """The problems of a list of texts, and of each of them."""
+    wrong = list(_texts(value, limit))
+    yield from wrong
+    if not wrong and isinstance(value, list):
+        for index, item in enumerate(value):
+            if problem := judge(item):
+                yield replace(problem, pointer=f"/{index}")
+
+
+def _size(value: object, limit: int) -> Iterator[Problem]:
+    try:
+        size = len(orjson.dumps(value))
+    except (TypeError, ValueError) as error:
+        yield Problem("not_json", f"cannot be written as JSON: {error}")
+        return
+    if size > limit:
+        yield Problem("too_large", f"has more than {limit:,} bytes")
+
+
+def _expression(text: str) -> Iterator[Problem]:
+    if not text:
+        return
+    try:
+        check_expression(text)
+    except ExpressionNotAcceptable as error:
+        where = error.extra.get("position")
+        yield Problem(
+            str(error.extra["reason"]),
+            str(error) if where is None else f"{error} (at character {where})",
+        )
+
+
+def _template(text: str) -> Iterator[Problem]:
+    """A text with {provider}, {type}, {header:…} and {json:…} in it."""
+    for name in _PLACEHOLDER.findall(text):
+        kind, separator, place = name.partition(":")
+        if name not in ("provider", "type") and not (
+            separator and place and kind in ("header", "json")
+        ):
+            yield Problem(
+                "unknown_placeholder",
+                f"{{{name[:64]}}} is none of {{provider}}, {{type}}, {{header:…}} and {{json:…}}",
+            )
+
+
+# --- a source's fields ----------------------------------------------------------------------------
+
+
+def _options(provider: str, options: object) -> Iterator[Problem]:
+    if not isinstance(options, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, str) for key, value in options.items()
+    ):
+        yield Problem("not_a_mapping", "must be a mapping of names to texts")
+    elif provider in PROVIDERS:
+        try:
+            PROVIDERS[provider].check_options(options)
+        except ValueError as error:
+            yield Problem("option_not_acceptable", str(error))
+
+
+def _public_url(text: str) -> Iterator[Problem]:
+    if not text:
+        return
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        yield Problem("invalid_url", "must be an http or https URL without a fragment")
+
+
+def _networks(value: object) -> Iterator[Problem]:
+    def judge(text: str) -> Problem | None:
+        try:
+            parse_networks([text])
+        except ValueError as error:
+            return Problem("invalid_network", str(error))
+        return None
+
+    return _listed(value, MAX_LIST_ITEMS, judge)
+
+
+def _methods(value: object) -> Iterator[Problem]:
+    def judge(text: str) -> Problem | None:
+        if text in METHODS:
+            return None
+        return Problem("unknown_method", f"{text[:32]!r} is none of {', '.join(METHODS)}")
+
+    return _listed(value, len(METHODS), judge)
+
+
+def _content_types(value: object) -> Iterator[Problem]:
+    def judge(text: str) -> Problem | None:
+        if not _MEDIA_TYPE.fullmatch(text):
+            return Problem(
+                "invalid_media_type",
+                f"{text[:64]!r} is no media type in lower case and without parameters",
+            )
+        if not is_readable(text):
+            return Problem(
+                "unknown_media_type",
+                f"{text} cannot be read here: JSON, XML, forms, multipart and plain text can",
+            )
+        return None
+
+    return _listed(value, MAX_LIST_ITEMS, judge)
+
+
+def _answer_headers(value: object) -> Iterator[Problem]:
+    if not isinstance(value, dict):
+        yield Problem("not_a_mapping", "must be a mapping of names to texts")
+        return
+    if len(value) > MAX_LIST_ITEMS:
+        yield Problem("too_many", f"at most {MAX_LIST_ITEMS} are taken")
+    if len({str(name).lower() for name in value}) < len(value):
+        yield Problem("repeated", "has a header twice")
+    for name, text in value.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            yield Problem("invalid_header_name", f"{str(name)[:64]!r} is no header name")
+        elif name.lower() in RESERVED_HEADERS:
+            yield Problem("reserved_header", f"{name} is not a source's to set")
+        elif (
+            not isinstance(text, str)
+            or len(text) > MAX_HEADER_LENGTH
+            or not _FIELD_VALUE.fullmatch(text)
+        ):
+            yield Problem(
+                "invalid_header_value",
+                f"the value of {name} must be visible ASCII of at most {MAX_HEADER_LENGTH:,} "
+                "characters",
+            )
+
+
+def _answer_body(source: Source) -> Iterator[Problem]:
+    if source.answer_body and source.answer_status in BODYLESS_STATUSES:
+        yield Problem("body_not_allowed", f"an answer {source.answer_status} has no body")
+
+
+def _schema(source: Source) -> Iterator[Problem]:
+    if source.schema is None:
+        if source.schema_mode != SchemaMode.OFF:
+            yield Problem("required", f"is needed for the mode {source.schema_mode}")
+        return
+    wrong = list(_size(source.schema, MAX_SCHEMA_BYTES))
+    yield from wrong
+    if not wrong:
+        try:
+            check_payload(source.schema, None)
+        except ValueError as error:
+            yield Problem("schema_not_valid", str(error)[:500])
+
+
+def _dedup_fields(value: object) -> Iterator[Problem]:
+    def judge(text: str) -> Problem | None:
+        if len(text) > MAX_LOCATOR_LENGTH:
+            return Problem("max_length", f"has more than {MAX_LOCATOR_LENGTH} characters")
+        try:
+            check_locator(text)
+        except ValueError as error:
+            return Problem("invalid_locator", str(error))
+        if re.search(r"(?:^|\{)signature:", text):
+            return Problem("invalid_locator", "the signature is another each time")
+        return None
+
+    return _listed(value, MAX_DEDUP_FIELDS, judge)
+
+
+# --- a route's fields -----------------------------------------------------------------------------
+
+
+def _type_pattern(text: str) -> Iterator[Problem]:
+    if "*" in text[:-1]:
+        yield Problem("invalid_pattern", "a * stands only at the end")
+
+
+def _condition(value: object) -> Iterator[Problem]:
+    wrong = list(_size(value, MAX_CONDITION_BYTES))
+    yield from wrong
+    if wrong:
+        return
+    try:
+        compile_filter(value)
+    except FilterNotAcceptable as error:
+        yield Problem(str(error.extra["reason"]), str(error), str(error.extra["path"]))
+
+
+def _event_type(template: str) -> Iterator[Problem]:
+    """A template is right where every filling makes an event type: what is filled in is a part of
+    one already."""
+    yield from _template(template)
+    filled = _PLACEHOLDER.sub("x", template)
+    if not is_event_type(filled):
+        yield Problem(
+            "invalid_event_type", f"{template!r} makes no event type; such are dotted names"
+        )
+
+
+def _handler(name: str) -> Iterator[Problem]:
+    yield from _needed(name)
+    if handler_named(name) is None:
+        yield Problem("unknown_handler", f"the platform has no handler {name!r}")
+
+
+def _recipients(value: object) -> Iterator[Problem]:
+    if value == []:
+        yield Problem("required", "is needed for this action")
+
+    def judge(text: str) -> Problem | None:
+        if text in Role.values:
+            return None
+        try:
+            validate_email(text)
+        except ValidationError:
+            return Problem(
+                "invalid_recipient",
+                f"{text[:64]!r} is neither an e-mail address nor one of {', '.join(Role.values)}",
+            )
+        return None
+
+    yield from _listed(value, MAX_LIST_ITEMS, judge)

@@ -1,0 +1,148 @@
+"""Past receipts processed again."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.db.models import Count, Q
+
+from incoming import replays
+from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
+from incoming.models import Receipt, ReceiptReplay
+from webhooks_project.admin.base import HistoryAdmin
+from webhooks_project.admin.buttons import button
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
+from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.search import id_in
+from webhooks_project.admin.values import (
+    EMPTY,
+    column,
+    label,
+    link,
+    moment_column,
+    page_of,
+    text_column,
+    visible,
+)
+
+Status = ReceiptReplay.Status
+STATUS_COLOURS = {
+    Status.PLANNED: "info",
+    Status.RUNNING: "primary",
+    Status.FINISHED: "success",
+    Status.FAILED: "danger",
+}
+
+
+def plan_of_replay(replay: ReceiptReplay) -> Panel:
+    """What was counted when it was planned."""
+    rows = [
+        [
+            link(page_of("incoming.source", row["source"]), visible(row["source_name"])),
+            visible(row["type"]) or EMPTY,
+            label(row["status"], RECEIPT_COLOURS),
+            f"{row['count']:,}",
+        ]
+        for row in replay.plan.get("receipts", ())
+    ]
+    headers = ["Source", "Type", "Status", "Receipts"]
+    return Table("Plan", headers, rows, empty="There is nothing to replay.")
+
+
+def left_out_of_replay(replay: ReceiptReplay) -> Panel:
+    """What fits the selection and is not replayed, and why."""
+    rows = [[reason, f"{count:,}"] for reason, count in replay.plan.get("left_out", {}).items()]
+    return Table("Left out", ["Why", "Receipts"], rows, empty="Nothing.")
+
+
+def receipts_of_replay(replay: ReceiptReplay) -> Panel:
+    """What became of the receipts that it put back in line."""
+    # Within the period: the list by time is what there is an index for.
+    counts = dict(
+        Receipt.objects.filter(
+            received_at__gte=replay.since, received_at__lt=replay.until, replay=replay
+        )
+        .order_by()
+        .values_list("status")
+        .annotate(count=Count("pk"))
+    )
+    rows = [
+        [label(status.value, RECEIPT_COLOURS), f"{counts[status]:,}"]
+        for status in Receipt.Status
+        if status in counts
+    ]
+    return Table("Receipts taken", ["Status", "Receipts"], rows, empty="None yet.")
+
+
+@admin.register(ReceiptReplay)
+class ReceiptReplayAdmin(HistoryAdmin):
+    has_history = True
+    panels: ClassVar = [plan_of_replay, left_out_of_replay, receipts_of_replay]
+    created = moment_column("Created", "created_at")
+    started = moment_column("Started", "started_at")
+    finished = moment_column("Ended", "finished_at")
+    period_start = moment_column("Receipts since", "since")
+    period_end = moment_column("Receipts until", "until")
+    asked_type = text_column("Type", "type_pattern")
+    asked_cause = text_column("Cause", "cause")
+    list_display = (
+        "created", "status_label", "account", "source", "period_start", "period_end",
+        "asked_type", "progress",
+    )  # fmt: skip
+    list_filter = (
+        ("status", ValuesFilter),
+        ("account", RelatedFilter),
+        ("source", RelatedFilter),
+        ("created_at", PeriodFilter),
+    )
+    list_select_related = ("account", "source")
+    deferred = ("plan",)
+    search_fields = ("pk",)
+    search_help_text = "Id, a source's id, or a type"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    actions_detail = ("start", "cancel")
+    fields = (
+        "status_label", "progress", "account", "source", "period_start", "period_end",
+        "asked_type", "asked_statuses", "asked_cause", "requested_by", "created", "started",
+        "finished", "error",
+    )  # fmt: skip
+
+    def find(self, term: str) -> Q:
+        key = id_in(term)
+        return Q(type_pattern=term) if key is None else Q(pk=key) | Q(source_id=key)
+
+    @button(
+        "Start",
+        icon="play_arrow",
+        variant="primary",
+        question="The planned receipts are processed again, behind what arrives meanwhile.",
+        is_possible=lambda replay: replay.status in (Status.PLANNED, Status.FAILED),
+    )
+    def start(self, replay: ReceiptReplay) -> str:
+        replays.start_replay(replay)
+        return "The replay is running."
+
+    @button(
+        "Cancel",
+        icon="stop",
+        variant="danger",
+        question="No more receipts are put in line. Those that are in line are processed.",
+        is_possible=lambda replay: replay.status in (Status.PLANNED, Status.RUNNING),
+    )
+    def cancel(self, replay: ReceiptReplay) -> str:
+        cancelled = replays.cancel_replay(replay)
+        return f"The replay is cancelled after {cancelled.replayed_count} receipts."
+
+    @column("Status")
+    def status_label(self, replay: ReceiptReplay) -> str:
+        return label(replay.status, STATUS_COLOURS)
+
+    @column("Progress")
+    def progress(self, replay: ReceiptReplay) -> str:
+        return f"{replay.replayed_count} of {replay.planned_count}"
+
+    @column("Statuses")
+    def asked_statuses(self, replay: ReceiptReplay) -> str:
+        return ", ".join(replay.statuses) or EMPTY

@@ -1,0 +1,218 @@
+"""Retention: receipts lose their bodies, and then go, when their account keeps them no longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount
+from incoming.replays import NOT_ENDED, Selection
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
+
+log = structlog.get_logger(__name__)
+
+BATCH_ROWS: Final = 1_000  # in one transaction, at most
+MIN_BATCH_ROWS: Final = 50
+# A transaction that took longer is followed by one of half the rows: on SQLite nobody else writes
+# meanwhile, and large bodies take their time.
+LONG_SECONDS: Final = 0.2
+PAUSE_SECONDS: Final = 0.01  # between two, for those who wait to write
+TURN_SECONDS: Final = 60.0  # of one task
+
+Status = Receipt.Status
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many receipts were emptied, how many deleted, and how many counts of refusals."""
+
+    bodies: int = 0
+    receipts: int = 0
+    refusal_counts: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.bodies + self.receipts + self.refusal_counts
+
+    def __add__(self, other: Pruned) -> Pruned:
+        return Pruned(
+            self.bodies + other.bodies,
+            self.receipts + other.receipts,
+            self.refusal_counts + other.refusal_counts,
+        )
+
+
+def prune_receipts(
+    *,
+    account: Account | None = None,
+    seconds: float | None = TURN_SECONDS,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Pruned:
+    """Empty and delete what is older than its account keeps it, the oldest first.
+
+    In transactions of at most BATCH_ROWS, for `seconds` (None for as long as it takes); what is
+    left is left for the next call. `progress` is called with each transaction's count.
+    """
+    batches = _Batches(None if seconds is None else time.monotonic() + seconds, progress)
+    now = clock.now()
+    done = sum((_prune(item, now, batches) for item in _accounts(account)), Pruned())
+    if done.total:
+        log.info("receipts pruned", bodies=done.bodies, receipts=done.receipts,
+                 refusal_counts=done.refusal_counts)  # fmt: skip
+    return done
+
+
+def count_prunable(*, account: Account | None = None) -> Pruned:
+    """What `prune_receipts` would do now; reads only."""
+    now = clock.now()
+    return sum((_count(item, now) for item in _accounts(account)), Pruned())
+
+
+def _accounts(account: Account | None) -> QuerySet[Account]:
+    """Those that do not keep everything for ever."""
+    found = Account.objects.exclude(receipt_body_days=None, receipt_days=None).order_by("pk")
+    return found if account is None else found.filter(pk=account.pk)
+
+
+def _prune(account: Account, now: datetime, batches: _Batches) -> Pruned:
+    deleted = counts = bodies = 0
+    if account.receipt_days is not None:
+        deleted = batches.each(_to_delete(account, now), "received_at", _delete_receipts)
+        counts = batches.each(_old_counts(account, now), "hour", _delete)
+    if account.receipt_body_days is not None:
+        bodies = batches.each(_to_empty(account, now), "received_at", _empty_receipts)
+    return Pruned(bodies, deleted, counts)
+
+
+def _count(account: Account, now: datetime) -> Pruned:
+    deleted = counts = bodies = 0
+    if account.receipt_days is not None:
+        deleted = _to_delete(account, now).count()
+        counts = _old_counts(account, now).count()
+    if account.receipt_body_days is not None:
+        emptied = _to_empty(account, now)
+        if account.receipt_days is not None:  # what is deleted is not emptied first
+            emptied = emptied.filter(received_at__gte=now - timedelta(days=account.receipt_days))
+        bodies = emptied.count()
+    return Pruned(bodies, deleted, counts)
+
+
+# --- what is old ----------------------------------------------------------------------------------
+
+
+def _to_delete(account: Account, now: datetime) -> QuerySet[Receipt]:
+    return _ended(account, now - timedelta(days=account.receipt_days or 0))
+
+
+def _to_empty(account: Account, now: datetime) -> QuerySet[Receipt]:
+    before = now - timedelta(days=account.receipt_body_days or 0)
+    return _ended(account, before).filter(body_pruned_at=None)
+
+
+def _ended(account: Account, before: datetime) -> QuerySet[Receipt]:
+    """Receipts received before that moment which nobody is still to look at."""
+    # A dead receipt may have handlers that are still tried.
+    runs = HandlerRun.objects.filter(receipt=OuterRef("pk"), status__in=NOT_ENDED).order_by()
+    waits = (
+        Q(status__in=(Status.ACCEPTED, Status.PROCESSING, Status.FAILED))
+        | Q(quarantined_at__isnull=False)
+        | (Q(status=Status.DEAD) & Q(Exists(runs)))
+    )
+    found = Receipt.objects.filter(account=account, received_at__lt=before).exclude(waits)
+    jobs = ReceiptReplay.objects.filter(
+        Q(account=account) | Q(account=None),
+        status=ReceiptReplay.Status.RUNNING,
+        since__lt=before,
+    ).select_related("account", "source")
+    for replay in jobs:
+        found = found.exclude(Selection.of(replay).condition).exclude(replay=replay)
+    return found
+
+
+def _old_counts(account: Account, now: datetime) -> QuerySet[RefusalCount]:
+    before = now - timedelta(days=account.receipt_days or 0)
+    return RefusalCount.objects.filter(account=account, hour__lt=before)
+
+
+# --- in batches -----------------------------------------------------------------------------------
+
+
+class _Batches:
+    """Transactions of so many rows that each is short, until the time is over."""
+
+    def __init__(self, ends_at: float | None, progress: Callable[[int], None]) -> None:
+        self._ends_at = ends_at
+        self._progress = progress
+        self._size = BATCH_ROWS
+
+    @property
+    def goes_on(self) -> bool:
+        return self._ends_at is None or time.monotonic() < self._ends_at
+
+    def each(
+        self,
+        rows: QuerySet[Any],
+        column: str,
+        act: Callable[[QuerySet[Any]], int],
+    ) -> int:
+        """Let `act` have the rows in order of the column. Returns the sum of what it gives back.
+
+        It gets them by their ids and what is true of `rows`, so that one which has changed since
+        it was found is left alone.
+        """
+        done = 0
+        for ids in self._ids(rows, column):
+            started_at = time.monotonic()
+            with transaction.atomic():
+                count = act(rows.filter(pk__in=ids))
+            self._notice(time.monotonic() - started_at)
+            done += count
+            self._progress(count)
+            time.sleep(PAUSE_SECONDS)
+        return done
+
+    def _ids(self, rows: QuerySet[Any], column: str) -> Iterator[list[UUID]]:
+        """The ids of the rows, a batch at a time, each behind the last one's."""
+        behind = Q()
+        while self.goes_on:
+            found = list(
+                rows.filter(behind).order_by(column, "pk").values_list("pk", column)[: self._size]
+            )
+            if not found:
+                return
+            key, moment = found[-1]
+            behind = Q(**{f"{column}__gte": moment}) & ~Q(**{column: moment, "pk__lte": key})
+            yield [pk for pk, _ in found]
+
+    def _notice(self, seconds: float) -> None:
+        if seconds > LONG_SECONDS:
+            self._size = max(MIN_BATCH_ROWS, self._size // 2)
+        else:
+            self._size = min(BATCH_ROWS, self._size * 2)
+
+
+def _empty_receipts(rows: QuerySet[Receipt]) -> int:
+    """The hash stays: what was received can still be proved."""
+    return rows.update(body=b"", headers=b"{}", query="", body_pruned_at=clock.now())
+
+
+def _delete_receipts(rows: QuerySet[Receipt]) -> int:
+    # Locked, so that nobody takes one up between its runs' end and its own. Ids alone: the bodies
+    # would be read for nothing.
+    ids = list(rows.select_for_update().values_list("pk", flat=True))
+    _delete(HandlerRun.objects.filter(receipt__in=ids))
+    return _delete(Receipt.objects.filter(pk__in=ids).only("pk"))
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    model: type[models.Model] = rows.model
+    return rows.delete()[1].get(model._meta.label, 0)

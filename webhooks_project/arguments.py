@@ -1,0 +1,33 @@
+"""What several commands take as arguments."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from datetime import datetime
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from webhooks_project.accounts.models import Account
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 moment, in UTC where it names no zone; a type for `add_argument`."""
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is no ISO 8601 moment such as 2026-01-31T12:00")
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
+def account_named(slug: str | None) -> Account | None:
+    """The account with that slug; None for None. Raises CommandError where there is none."""
+    if slug is None:
+        return None
+    account = Account.objects.filter(slug=slug).first()
+    if account is None:
+        raise CommandError(f"there is no account {slug}")
+    return account
