@@ -24,7 +24,7 @@ from incoming.admin.receipt_panels import (
     runs_of_receipt,
     schema_errors_of_receipt,
 )
-from incoming.admin.trials import shown_secret
+from incoming.admin.trial_answers import shown_secret
 from incoming.errors import StateNotAllowed
 from incoming.models import Receipt
 from webhooks_project.admin.base import HistoryAdmin

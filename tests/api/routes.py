@@ -14,7 +14,8 @@ from uuid import UUID
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from analytics.models import Rollup
-from incoming.models import Receipt, ReceiptReplay, RefusalCount, Source
+from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, Source
+from incoming.models import Route as SourceRoute
 from monitoring.journal import record_activity, record_change, record_notification
 from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
@@ -59,6 +60,8 @@ class World:
     rollup: Rollup
     receipt_replay: ReceiptReplay
     notification: Notification
+    route: SourceRoute
+    run: HandlerRun
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -77,6 +80,7 @@ def make_world(account: Account | None = None) -> World:
         make_event(account), subscription, lane=None, attempt_count=1, trigger="retry"
     )
     source = make_source(account)
+    receipt = make_receipt(source, status="failed")
     record_activity(account_id=account.pk, kind="test", text="Something was done.")
     return World(
         account=account,
@@ -88,7 +92,16 @@ def make_world(account: Account | None = None) -> World:
         retry=make_retry(waiting),
         replay=Replay.objects.create(account=account, since=now, until=now, created_at=now),
         source=source,
-        receipt=make_receipt(source, status="failed"),
+        receipt=receipt,
+        route=source.routes.get(),
+        run=HandlerRun.objects.create(
+            account=account,
+            source=source,
+            receipt=receipt,
+            handler="test",
+            status="dead",
+            created_at=now,
+        ),
         refusal=RefusalCount.objects.create(
             account=account, source=source, hour=now, cause="rate_limited", count=3
         ),
@@ -145,7 +158,7 @@ def _replay_body(ids: dict[str, UUID]) -> Any:
 
 
 ROUTES: Final[dict[str, Route]] = {
-    "account-list": reads("accounts", "account"),
+    "account-list": reads("accounts"),
     "account-detail": Route(
         "accounts/{account}",
         {"get": VIEWER, "patch": ADMIN},
@@ -165,10 +178,33 @@ ROUTES: Final[dict[str, Route]] = {
     "source-disable": acts("incoming/sources/{source}/disable", OPERATOR),
     "source-enable": acts("incoming/sources/{source}/enable", OPERATOR),
     "source-rotate-secret": acts("incoming/sources/{source}/rotate-secret", DEVELOPER),
+    "source-learned-secret": acts("incoming/sources/{source}/learned-secret", DEVELOPER),
+    "route-list": Route(
+        "incoming/sources/{source}/routes",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"type_pattern": "push"}},
+    ),
+    "route-detail": Route(
+        "incoming/sources/{source}/routes/{route}",
+        {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
+        {"patch": lambda ids: {"type_pattern": "push"}},
+    ),
+    "route-disable": acts("incoming/sources/{source}/routes/{route}/disable", DEVELOPER),
+    "route-enable": acts("incoming/sources/{source}/routes/{route}/enable", DEVELOPER),
+    "route-reorder": acts(
+        "incoming/sources/{source}/routes/reorder",
+        DEVELOPER,
+        lambda ids: {"routes": [str(ids["route"])]},
+    ),
+    "run-list": reads("incoming/runs", "run"),
+    "run-detail": reads("incoming/runs/{run}"),
+    "run-rerun": acts("incoming/runs/{run}/rerun", OPERATOR),
     "source-rotate-token": acts("incoming/sources/{source}/rotate-token", DEVELOPER),
     "receipt-list": reads("incoming/receipts", "receipt"),
     "receipt-detail": reads("incoming/receipts/{receipt}"),
     "receipt-reprocess": acts("incoming/receipts/{receipt}/reprocess", OPERATOR),
+    "receipt-drop": acts("incoming/receipts/{receipt}/drop", OPERATOR),
+    "receipt-release": acts("incoming/receipts/{receipt}/release", OPERATOR),
     "receipt-replay-list": Route(
         "incoming/replays",
         {"get": VIEWER, "post": OPERATOR},
@@ -232,6 +268,15 @@ ROUTES: Final[dict[str, Route]] = {
     "subscription-pause": acts("subscriptions/{subscription}/pause", OPERATOR),
     "subscription-resume": acts("subscriptions/{subscription}/resume", OPERATOR),
     "subscription-rotate-secret": acts("subscriptions/{subscription}/rotate-secret", DEVELOPER),
+    "validate-filter": acts(
+        "validation/filter", DEVELOPER, lambda ids: {"filter": {}, "document": {}}
+    ),
+    "validate-routes": acts(
+        "validation/routes", DEVELOPER, lambda ids: {"receipt": str(ids["receipt"])}
+    ),
+    "validate-transformation": acts(
+        "validation/transformation", DEVELOPER, lambda ids: {"expression": "a", "data": {}}
+    ),
     "validate-payload": acts(
         "validation/payload", DEVELOPER, lambda ids: {"schema": {}, "payload": {}}
     ),
@@ -256,7 +301,17 @@ ROUTES: Final[dict[str, Route]] = {
 CALLS: Final = [(name, method) for name, route in ROUTES.items() for method in route.roles]
 LISTS: Final = [name for name, route in ROUTES.items() if route.row]
 # Neither shows nor changes a row of any account.
-ROWLESS: Final = frozenset({"queues", "overview", "validate-payload", "validate-url"})
+ROWLESS: Final = frozenset(
+    {
+        "account-list",
+        "queues",
+        "overview",
+        "validate-filter",
+        "validate-payload",
+        "validate-transformation",
+        "validate-url",
+    }
+)
 
 
 def api_patterns() -> Iterator[tuple[str, URLPattern]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from monitoring.models import AuditEntry
 from tests.console.conftest import make_viewer
 from tests.factories import SOURCE_SECRET, make_receipt, make_source
 from webhooks_project.admin.values import page_of
+from webhooks_project.lib import clock
 
 ATTACK = "<script>alert(1)</script>\u202e"
 
@@ -208,6 +210,51 @@ def test_what_a_transformation_gives(console: Client, source: Source) -> None:
     assert "nothing" in nothing
     assert "failed" in failed
     assert "syntax" in failed
+
+
+def test_what_would_follow_route_by_route(console: Client) -> None:
+    source = make_source(
+        routes=(
+            {"condition": {"data.amount": {"$gte": 100}}, "event_type": "big.{type}"},
+            {"type_pattern": "issues"},
+            {"action": "update", "expression": '{"plan": amount}', "disabled_at": clock.now()},
+            {"action": "notify", "recipients": ["operator"], "message": "{type} came",
+             "is_last": True},
+            {},
+        )
+    )  # fmt: skip
+    given = {"headers": "x-github-event: push", "body": '{"amount": 80}'}
+
+    small = answer(console.post(path_of(source, "try-routes"), given))
+    big = answer(console.post(path_of(source, "try-routes"), given | {"body": '{"amount": 180}'}))
+
+    assert "big.push" not in small.partition("Route by route")[0]
+    assert "its condition does not hold" in small
+    assert "the type is another" in small
+    assert "it is disabled" in small
+    assert "a route before it was the last" in small
+    assert "operator: push came" in small
+    assert "/data.amount/$gte" in small
+    assert "big.push" in big.partition("Route by route")[0]
+    assert not Receipt.objects.exists()
+
+
+def test_what_would_follow_a_receipt(console: Client, source: Source) -> None:
+    receipt = make_receipt(source, body=b'{"amount": 1}')
+
+    told = answer(console.post(path_of(source, "try-routes"), {"receipt_id": str(receipt.pk)}))
+
+    assert "github.push" in told
+    assert "takes it" in told
+
+
+def test_why_it_cannot_be_told(console: Client, source: Source) -> None:
+    Source.objects.update(transformation="$error('no')")
+
+    told = answer(console.post(path_of(source, "try-routes"), {"body": "{}"}))
+
+    assert "evaluation_failed" in told
+    assert "failed</span>" in re.sub(r"\s+<", "<", told)
 
 
 def test_secrets_and_proofs_are_not_in_an_answer(console: Client) -> None:

@@ -25,7 +25,13 @@ from tests.incoming.handlers import no_handlers  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db
 
-ORDER = {"id": 7, "total": 12.5, "customer": {"name": "Zoë", "vip": True}, "tags": ["a", "b"]}
+ORDER = {
+    "id": 7,
+    "total": 12.5,
+    "customer": {"name": "Zoë", "vip": True},
+    "tags": ["a", "b"],
+    "odd": "one\r\ntwo\x00\x1b[31m\u202ethree",
+}
 
 
 def receipt_of(source: Source, **fields: Any) -> Receipt:
@@ -321,7 +327,7 @@ def test_an_update_that_is_no_object_fails() -> None:
         ("{type} of {json:customer.name}: {json:total}", "orders/create of Zoë: 12.5"),
         ("{header:X-Topic}, {header:X-Token}", "Orders/New, [redacted]"),
         ("[{json:absent}] {unknown}", "[] {unknown}"),
-        ("one\r\ntwo\x00\x1b[31m\u202ethree", "one\ntwo[31mthree"),
+        ("{json:odd}!", "one\ntwo[31mthree!"),
         ("x" * 2_500, "x" * 2_000),
     ],
 )

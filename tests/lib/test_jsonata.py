@@ -604,3 +604,18 @@ def test_ends_with_its_parent_though_a_fork_of_it_lives_on(fork: str) -> None:
         assert psutil.pid_exists(fork_pid)
     finally:
         os.kill(fork_pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("absent", NOTHING),
+        ("null", None),
+        ("$type", "push"),
+        ('$type & "/" & $exists', "push/yes"),
+        ("$type[0 / 1]", "push"),
+        ("$absent", NOTHING),
+    ],
+)
+def test_a_binding_may_have_the_name_of_a_function(expression: str, result: Any) -> None:
+    assert evaluate(expression, {}, {"type": "push", "exists": "yes"}) == result

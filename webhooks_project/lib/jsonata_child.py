@@ -66,7 +66,15 @@ class Failed(Exception):
             self.answer["position"] = position
 
 
+# The functions that our own questions about a result call, and how they call them a binding of
+# such a name: it would stand before the function.
+_CALLED: Final = ("type", "exists")
+_RENAMED: Final = "bound_"
+_BOUND_NAME = re.compile(rf"\$({'|'.join(_CALLED)})\b")
+
+
 class Compiled(NamedTuple):
+    text: str
     expression: jlens.Expression
     type_of: jlens.Expression
     is_unwritable: jlens.Expression
@@ -75,17 +83,23 @@ class Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=COMPILED_KEPT)
-def compile_expression(text: str) -> Compiled:
-    """Raises JlensError."""
+def compile_expression(text: str, bound: frozenset[str] = frozenset()) -> Compiled:
+    """`bound` are those of _CALLED that are bound. Raises JlensError."""
     free_names = frozenset(_MENTIONED.findall(text)) - set(_ASSIGNED.findall(text))
+    asked = _BOUND_NAME.sub(lambda found: f"${_name_for(found[1], bound)}", text)
     return Compiled(
+        text,
         jlens.Expression(text),
         # A line break before the closing bracket: the text may end in a regular expression.
-        jlens.Expression(f"$type((\n{text}\n))"),
-        jlens.Expression(f"$exists((\n{text}\n).**[{_UNWRITABLE}])"),
+        jlens.Expression(f"$type((\n{asked}\n))"),
+        jlens.Expression(f"$exists((\n{asked}\n).**[{_UNWRITABLE}])"),
         _MAY_BE_UNWRITABLE.search(text) is not None,
         free_names,
     )
+
+
+def _name_for(name: str, bound: frozenset[str]) -> str:
+    return _RENAMED + name if name in bound else name
 
 
 def evaluate(
@@ -96,7 +110,11 @@ def evaluate(
     started = time.perf_counter()
     seed = int.from_bytes(os.urandom(7), "big")
 
-    def run(expression: jlens.Expression, array_items: int = MAX_ARRAY_ITEMS) -> Any:
+    bound = frozenset(_CALLED).intersection(bindings or ())
+    asked = compile_expression(compiled.text, bound) if bound else compiled
+    renamed = bindings and {_name_for(name, bound): value for name, value in bindings.items()}
+
+    def run(expression: jlens.Expression, bindings: Any, array_items: int = MAX_ARRAY_ITEMS) -> Any:
         left = limits["time_ms"] / 1000 - (time.perf_counter() - started)
         options: dict[str, Any] = {
             "timeout": max(left, 0.001),
@@ -112,16 +130,16 @@ def evaluate(
             return expression.evaluate_document(null, bindings, **options)
         return expression.evaluate(data, bindings, **options)
 
-    value = run(compiled.expression)
+    value = run(compiled.expression, bindings)
     # A name that is neither bound nor assigned may be that of a function.
     if compiled.may_be_unwritable or not compiled.free_names <= (bindings or {}).keys():
         try:  # of all that the result holds, however much that is
-            found = run(compiled.is_unwritable, limits["output_bytes"])
+            found = run(asked.is_unwritable, renamed, limits["output_bytes"])
         except jlens.JlensError as error:  # its position is not one in the expression
             raise Failed(reason_of(error), message_of(error)) from None
         if found:
             raise Failed("failed", "The result holds a function or a number that JSON has not.")
-    if value is None and run(compiled.type_of) is None:
+    if value is None and run(asked.type_of, renamed) is None:
         return None
     exact: dict[float, int | None] = {}
     for text, source in ((raw, data), (raw_bindings, bindings)):
