@@ -439,6 +439,12 @@ class HandlerRun(models.Model):
             ),
             # The account's list by state, newest first.
             models.Index(fields=["account", "status", "-created_at"], name="run_by_account"),
+            # The next of each handler.
+            models.Index(
+                fields=["handler", "next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False),
+                name="run_due_by_handler",
+            ),
             # A handler's list by state, newest first.
             models.Index(fields=["handler", "status", "-created_at"], name="run_by_handler"),
         ]

@@ -222,7 +222,9 @@ HAS_MAIL = bool(env.str("EMAIL_URL", default="")) or not PRODUCTION
 # A hub on one's own machine writes its mails into files.
 _mail = env.email_url(
     "EMAIL_URL",
-    default=f"filemail:///{quote(str(VAR_DIR / 'mail'))}" if HUB_ENV == "local" else "smtp://localhost:25",
+    default=f"filemail:///{quote(str(VAR_DIR / 'mail'))}"
+    if HUB_ENV == "local"
+    else "smtp://localhost:25",
 )
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = _mail["EMAIL_FILE_PATH"]
@@ -272,6 +274,11 @@ SPECTACULAR_SETTINGS = {
         "ReceiptStatus": "incoming.models.Receipt.Status",
         "DeliveryStatus": "outgoing.models.Delivery.Status",
         "SubscriptionStatus": "subscriptions.models.Subscription.Status",
+        "ReplayStatus": "outgoing.models.Replay.Status",
+        "HandlerRunStatus": "incoming.models.HandlerRun.Status",
+        "NotificationStatus": "monitoring.models.Notification.Status",
+        "SourceSchemaMode": "incoming.models.SchemaMode",
+        "EventTypeSchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
         "AttemptCause": "outgoing.models.Attempt.Cause",
     },

@@ -98,11 +98,11 @@ class CallSerializer(BodySerializer):
 
 
 class SignatureQuestionSerializer(CallSerializer):
-    source = serializers.UUIDField()  # type: ignore[assignment]
+    source = serializers.UUIDField()
 
 
 class PayloadQuestionSerializer(BodySerializer):
-    """One of `schema`, `source` and `event_type`; and `payload`, or a body as the source gets it."""
+    """One of `schema`, `source`, `event_type`; and `payload`, or a body as the source gets it."""
 
     schema = BoundedJSONField(
         max_bytes=MAX_SCHEMA_BYTES,
@@ -270,18 +270,19 @@ class ValidationView(APIView):
         return dict(serializer.validated_data)
 
     def source(self, key: Any) -> Source:
-        return self._own(Source.objects.prefetch_related("secrets", "routes"), key)
+        source: Source = self._own(Source.objects.prefetch_related("secrets", "routes"), key)
+        return source
 
     def receipt(self, key: Any) -> Receipt:
-        return self._own(
-            Receipt.objects.select_related("source").prefetch_related(
-                "source__secrets", "source__routes"
-            ),
-            key,
+        receipts = Receipt.objects.select_related("source").prefetch_related(
+            "source__secrets", "source__routes"
         )
+        receipt: Receipt = self._own(receipts, key)
+        return receipt
 
     def event_type(self, key: Any) -> EventType:
-        return self._own(EventType.objects.all(), key)
+        event_type: EventType = self._own(EventType.objects.all(), key)
+        return event_type
 
     def _own(self, queryset: Any, key: Any) -> Any:
         row = get_object_or_404(scoped(queryset, self.request, "account_id"), pk=key)

@@ -14,7 +14,14 @@ from uuid import UUID
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from analytics.models import Rollup
-from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, Source
+from incoming.models import (
+    HandlerRun,
+    Receipt,
+    ReceiptReplay,
+    RefusalCount,
+    Source,
+    SourceSecret,
+)
 from incoming.models import Route as SourceRoute
 from monitoring.journal import record_activity, record_change, record_notification
 from monitoring.models import Activity, AuditEntry, Notification
@@ -60,6 +67,7 @@ class World:
     rollup: Rollup
     receipt_replay: ReceiptReplay
     notification: Notification
+    quarantined: Receipt
     route: SourceRoute
     run: HandlerRun
 
@@ -81,6 +89,7 @@ def make_world(account: Account | None = None) -> World:
     )
     source = make_source(account)
     receipt = make_receipt(source, status="failed")
+    SourceSecret.objects.create(source=source, secret="a-learned-secret", is_showable=True)
     record_activity(account_id=account.pk, kind="test", text="Something was done.")
     return World(
         account=account,
@@ -93,6 +102,7 @@ def make_world(account: Account | None = None) -> World:
         replay=Replay.objects.create(account=account, since=now, until=now, created_at=now),
         source=source,
         receipt=receipt,
+        quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
         route=source.routes.get(),
         run=HandlerRun.objects.create(
             account=account,
@@ -203,8 +213,8 @@ ROUTES: Final[dict[str, Route]] = {
     "receipt-list": reads("incoming/receipts", "receipt"),
     "receipt-detail": reads("incoming/receipts/{receipt}"),
     "receipt-reprocess": acts("incoming/receipts/{receipt}/reprocess", OPERATOR),
-    "receipt-drop": acts("incoming/receipts/{receipt}/drop", OPERATOR),
-    "receipt-release": acts("incoming/receipts/{receipt}/release", OPERATOR),
+    "receipt-drop": acts("incoming/receipts/{quarantined}/drop", OPERATOR),
+    "receipt-release": acts("incoming/receipts/{quarantined}/release", OPERATOR),
     "receipt-replay-list": Route(
         "incoming/replays",
         {"get": VIEWER, "post": OPERATOR},

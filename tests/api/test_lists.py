@@ -11,12 +11,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics.models import Rollup
-from incoming.models import RefusalCount
-from monitoring.journal import record_activity, record_change
+from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
+from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
 from subscriptions.services import add_schema, create_event_type, rotate_secret
 from tests.api.calls import Api
-from tests.api.routes import LISTS, ROUTES
+from tests.api.routes import LISTS, NO_PLAN, ROUTES
 from tests.factories import (
     make_account,
     make_api_key,
@@ -161,7 +161,16 @@ def _rows(account: Account) -> None:
     make_attempt(delivery)
     make_retry(delivery)
     source = make_source(account, routes=({}, {}))
-    make_receipt(source)
+    receipt = make_receipt(source)
+    HandlerRun.objects.create(
+        account=account, source=source, receipt=receipt, handler="h", created_at=NOW
+    )
+    ReceiptReplay.objects.create(
+        account=account, since=NOW, until=NOW, created_at=NOW, plan=NO_PLAN
+    )
+    record_notification(
+        account_id=account.pk, kind="k", recipients=["a@example.com"], title="A", text="B"
+    )
     RefusalCount.objects.create(account=account, source=source, hour=NOW, cause="rate_limited")
     record_activity(account_id=account.pk, kind="k", text="t")
     record_change(account_id=account.pk, action="a", subject=source)

@@ -14,6 +14,7 @@ from incoming import services
 from incoming.errors import SourceNotAcceptable
 from incoming.models import Receipt, Route, Source, SourceSecret
 from incoming.services import NewSource, create_source
+from incoming.sources import options_of
 from monitoring import journal
 from monitoring.models import AuditEntry
 from tests.factories import make_account, make_source
@@ -46,6 +47,17 @@ DEFAULTS = {
     "rate_per_minute": 6000,
     "rate_per_minute_per_address": 6000,
     "disabled_at": None,
+    "methods": [],
+    "content_types": [],
+    "answer_status": None,
+    "answer_headers": {},
+    "answer_body": "",
+    "schema": None,
+    "schema_mode": "off",
+    "dedup_fields": [],
+    "dedup_window_seconds": 86_400,
+    "transformation": "",
+    "secret_options": [],
 }
 
 
@@ -260,7 +272,7 @@ def test_the_old_url_is_unknown_at_once(django_capture_on_commit_callbacks: Any)
     assert source.path != old
     assert post(source).status_code == 200
     assert Receipt.objects.count() == 2
-    assert audited() == [("source.token_rotated", {}, {})]
+    assert audited() == [("source.token_rotated", {}, {"grace_seconds": 0.0})]
 
 
 # --- routes ---------------------------------------------------------------------------------------
