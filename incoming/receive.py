@@ -400,8 +400,11 @@ def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | R
         return answer
     if answer.learned_secret:
         learn_secret(source_id=arrival.source.id, secret=answer.learned_secret)
-        told = tuple(form.encode() for form in forms_of([answer.learned_secret]))
-        arrival.source = replace(arrival.source, never_kept=told)
+    # A handshake may be proved by any of the secrets, or tell one.
+    secrets = [secret.value for secret, _ in arrival.source.secrets]
+    told = forms_of([*secrets, answer.learned_secret])
+    never_kept = (*arrival.source.never_kept, *(form.encode("utf-8", "replace") for form in told))
+    arrival.source = replace(arrival.source, never_kept=never_kept)
     receipt = _receipt(arrival, Receipt.Status.HANDSHAKE, Identity())
     insert_instance(receipt)
     log.info("handshake answered", receipt_id=str(receipt.pk), source_id=str(receipt.source_id))

@@ -96,7 +96,13 @@ class Declaration:
         if self.acknowledgement is not None:
             body = self.acknowledgement.body.decode()
             facts.append(("Acknowledgement", f"`{body}`" if body else "an empty body"))
-        facts.extend((f"Option `{name}`", text) for name, text in self.options.items())
+        facts.extend(
+            (
+                f"Option `{name}`",
+                f"{text} (kept encrypted)" if name in self.secret_options else text,
+            )
+            for name, text in self.options.items()
+        )
         return facts
 
     def _places(self, locators: tuple[str, ...]) -> str:

@@ -79,6 +79,7 @@ provider = Ebay(
     methods=frozenset({"POST", "GET"}),
     on_handshake=_endpoint_challenge,
     handshake_text="GET `?challenge_code=`: SHA-256 of code, verification token and URL as JSON",
+    secret_options=frozenset({"verification_token"}),
     option_texts={"verification_token": "the verification token that is entered at eBay"},
     setup="In the developer account: Application Keys, Alerts and Notifications, with this URL and "
     "a verification token of your own (the option `verification_token`). The secret is the public "

@@ -14,6 +14,7 @@ provider = Recipe(
     methods=frozenset({"POST", "GET"}),
     on_handshake=verify_token(token="verification_token", value="challenge", echo_as="challenge"),  # noqa: S106
     handshake_text="GET with `verification_token` and `challenge`: the challenge back in JSON",
+    secret_options=frozenset({"verify_token"}),
     option_texts={"verify_token": "the verification_token of the subscription"},
     setup="Create the subscription through the API with a verification_token of your own (the "
     "option `verify_token`). The secret is the app's client secret.",

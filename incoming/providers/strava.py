@@ -19,6 +19,7 @@ provider = SharedToken(
     ),
     handshake_text="GET with `hub.mode`, `hub.verify_token` and `hub.challenge`: the challenge "
     "back in JSON, within two seconds",
+    secret_options=frozenset({"verify_token"}),
     option_texts={"verify_token": "the verify_token; without it, any of the secrets"},
     setup="Create the push subscription with this URL and `?token=` and the secret of this source "
     "after it as callback_url. The payload holds ids only: fetch the rest.",
