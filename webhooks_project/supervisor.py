@@ -108,7 +108,7 @@ def web_service(*, host: str, port: int) -> Service:
             "--interface", "wsgi", "--host", host, "--port", str(port),
             "--workers", str(settings.WEB_PROCESSES),
             "--blocking-threads", str(settings.WEB_THREADS),
-            "--respawn-failed-workers", "--no-ws", "--log-level", "warning",
+            "--respawn-failed-workers", "--no-ws", "--log-level", "error",
         ],
     )  # fmt: skip
 
