@@ -24,6 +24,13 @@ class StateNotAllowed(IncomingError):
     status = 409
 
 
+class SampleNotPossible(IncomingError):
+    """No sample can be sent."""
+
+    code = "sample_not_possible"
+    status = 409
+
+
 class ReplayNotAcceptable(IncomingError):
     """The replay is not acceptable."""
 

@@ -37,6 +37,7 @@ from incoming.admin.source_panels import (
 from incoming.admin.trials import TRIALS, Trial, trial_page, trials_of_source
 from incoming.models import Source
 from incoming.providers import PROVIDERS, Provider
+from incoming.samples import send_sample
 from incoming.sources import public_url_of
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
@@ -46,7 +47,11 @@ from webhooks_project.admin.filters import (
     RelatedFilter,
     YesNoFilter,
 )
-from webhooks_project.admin.forms import NumberInput
+from webhooks_project.admin.forms import (
+    NumberInput,
+    Textarea,
+    TextInput,
+)
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -75,6 +80,21 @@ class GraceForm(forms.Form):
         label="Grace, in hours",
         help_text=f"How long the old URL is answered too; 0 for not at all, empty for "
         f"{GRACE_HOURS}.",
+    )
+
+
+class SampleForm(forms.Form):
+    type = forms.CharField(
+        max_length=128,
+        required=False,
+        widget=TextInput(),
+        help_text="The provider's event type; left empty, one of ours.",
+    )
+    body = forms.CharField(
+        required=False,
+        strip=False,
+        widget=Textarea(attrs={"rows": 6}),
+        help_text="Left empty, a small one is made up.",
     )
 
 
@@ -115,7 +135,14 @@ class SourceAdmin(HubAdmin):
     search_fields = ("name", "provider")
     search_help_text = "Id, ingest URL, or part of the name or the provider"
     date_hierarchy = "created_at"
-    actions_detail = ("enable", "disable", "rotate_secret", "show_secret", "rotate_url")
+    actions_detail = (
+        "send_sample",
+        "enable",
+        "disable",
+        "rotate_secret",
+        "show_secret",
+        "rotate_url",
+    )
     change_form_outer_before_template = "admin/console/provider_facts.html"
 
     def find(self, term: str) -> Q | None:
@@ -286,6 +313,17 @@ class SourceAdmin(HubAdmin):
     def disable(self, source: Source) -> str:
         services.set_source_enabled(source=source, enabled=False)
         return "It refuses every call."
+
+    @button(
+        "Send a sample",
+        icon="send",
+        question="A signed call, as the provider would make it, goes through the real door, and "
+        "what follows it follows.",
+        form=SampleForm,
+    )
+    def send_sample(self, source: Source, type: str, body: str) -> str:
+        result = send_sample(source=source, type_=type, body=body.encode() or None)
+        return f"The door answered {result.status}: {result.answer[:500]}"
 
     @button(
         "Rotate secret",

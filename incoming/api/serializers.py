@@ -257,3 +257,23 @@ class RefusalCountSerializer(serializers.ModelSerializer[RefusalCount]):
     class Meta:
         model = RefusalCount
         fields: ClassVar[tuple[str, ...]] = ("id", "account", "source", "hour", "cause", "count")
+
+
+class SampleSerializer(serializers.Serializer[Any]):
+    """The type of the sample, and its body where it is to be another than ours."""
+
+    type = serializers.CharField(default="", allow_blank=True, max_length=128)
+    body = serializers.CharField(required=False, trim_whitespace=False, max_length=1024 * 1024)
+
+
+class SampleResultSerializer(serializers.Serializer[Any]):
+    """What was sent, proofs masked, and what the door answered."""
+
+    headers = serializers.DictField(child=serializers.CharField())
+    body = serializers.SerializerMethodField()
+    status = serializers.IntegerField()
+    answer = serializers.CharField(allow_blank=True)
+
+    def get_body(self, result: Any) -> str:
+        text: str = result.body.decode("utf-8", "replace")
+        return text

@@ -23,9 +23,12 @@ from incoming.api.serializers import (
     RotateSecretSerializer,
     RunInListSerializer,
     RunSerializer,
+    SampleResultSerializer,
+    SampleSerializer,
     SourceSerializer,
 )
 from incoming.models import HandlerRun, Receipt, RefusalCount, Source
+from incoming.samples import send_sample
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
@@ -78,6 +81,19 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
         """Refuse every call with `source_disabled`."""
         services.set_source_enabled(source=self.get_object(), enabled=False)
         return self._current()
+
+    @extend_schema(request=SampleSerializer, responses=SampleResultSerializer)
+    @action(detail=True, methods=["post"], url_path="send-sample")
+    def send_sample(self, request: Request, pk: str) -> Response:
+        """Send a signed call as the provider would make it, through the real door."""
+        serializer = SampleSerializer(data=request.data or {})
+        serializer.is_valid(raise_exception=True)
+        given = serializer.validated_data
+        body = given.get("body")
+        result = send_sample(
+            source=self.get_object(), type_=given["type"], body=body.encode() if body else None
+        )
+        return Response(SampleResultSerializer(result).data)
 
     @extend_schema(request=RotateSecretSerializer, responses=NewSourceSerializer)
     @action(detail=True, methods=["post"], url_path="rotate-secret")

@@ -193,7 +193,7 @@ class Recipe(Declaration):
         message: bytes | None = None
         for secret in secrets:
             if message is None or self.algorithm == "digest":
-                message = self._message(call, items, secret)
+                message = self.signed_message(call, items, secret)
             if message is None:
                 return Refused(Cause.SIGNATURE_MALFORMED, "a signed part is missing")
             if self._is_signed(message, signatures, secret):
@@ -218,7 +218,9 @@ class Recipe(Declaration):
             expected = hmac.digest(key, message, self.hash)
         return any(hmac.compare_digest(expected, given) for given in signatures)
 
-    def _message(self, call: Call, items: Mapping[str, str], secret: Secret) -> bytes | None:
+    def signed_message(self, call: Call, items: Mapping[str, str], secret: Secret) -> bytes | None:
+        """What is signed; None where the call lacks a part of it. `items` are those that stand
+        beside the signature in its header."""
         pieces: list[bytes] = []
         for part in self._parts:
             value = part if isinstance(part, bytes) else self._part(call, part, items, secret)

@@ -31,6 +31,11 @@ class StandardWebhooks(Declaration):
         recipes = {prefix: (self._v1(prefix), self._v1a(prefix)) for prefix in ("webhook", "svix")}
         object.__setattr__(self, "_recipes", recipes)
 
+    @property
+    def v1(self) -> Recipe:
+        """The HMAC signature by its standard header names."""
+        return self._recipes["webhook"][0]
+
     def _v1(self, prefix: str) -> Recipe:
         return Recipe(
             signature_headers=(f"{prefix}-signature",),

@@ -187,6 +187,7 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "source-disable": acts("incoming/sources/{source}/disable", OPERATOR),
     "source-enable": acts("incoming/sources/{source}/enable", OPERATOR),
+    "source-send-sample": acts("incoming/sources/{source}/send-sample", DEVELOPER),
     "source-rotate-secret": acts("incoming/sources/{source}/rotate-secret", DEVELOPER),
     "source-learned-secret": acts("incoming/sources/{source}/learned-secret", DEVELOPER),
     "route-list": Route(
