@@ -146,6 +146,7 @@ def test_takes_the_media_types_that_the_source_names_and_no_others() -> None:
 # --- the answer -----------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)
 def test_answers_as_the_source_says() -> None:
     source = make_source(
         answer_status=202,
@@ -285,6 +286,7 @@ def status_of(source: Source, number: str, **fields: str) -> str:
     return str(answer_of(post(source, body, headers=headers))["status"])
 
 
+@pytest.mark.django_db(transaction=True)
 def test_calls_with_the_chosen_fields_in_common_are_one_within_the_window() -> None:
     with time_machine.travel(NOW, tick=False) as clock:
         source = make_source(dedup_fields=["json:order.id"], dedup_window_seconds=600)
@@ -301,6 +303,7 @@ def test_calls_with_the_chosen_fields_in_common_are_one_within_the_window() -> N
     assert len(first.external_id) == 71
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("start", range(0, 600, 50))
 def test_the_window_is_counted_from_the_first_call_wherever_it_begins(start: int) -> None:
     with time_machine.travel(NOW + timedelta(seconds=start), tick=False) as clock:
@@ -327,6 +330,7 @@ def test_fields_that_are_joined_alike_are_not_alike() -> None:
         assert answer_of(post(source, headers=headers))["status"] == "accepted"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_counts_the_repeats_of_a_source() -> None:
     source = make_source()
     headers = github_headers(BODY, x_github_delivery="one")
