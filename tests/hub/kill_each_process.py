@@ -57,13 +57,22 @@ def scenario(port: int) -> dict[str, Any]:
     return result
 
 
+FOUND_SECONDS = 60  # a cluster that is replaced is there again long before
+
+
 def kill(find: Callable[[], int]) -> int:
-    """SIGKILL what is found, which may end by itself between the look and the kill."""
-    while True:
-        pid = find()
-        with suppress(ProcessLookupError):
+    """SIGKILL what is found, which may end by itself between the look and the kill, or is not there
+    yet where its cluster is being replaced."""
+    until = time.monotonic() + FOUND_SECONDS
+    while time.monotonic() < until:
+        with suppress(
+            ProcessLookupError, LookupError, StopIteration, ZeroDivisionError, psutil.Error
+        ):
+            pid = find()
             os.kill(pid, signal.SIGKILL)
             return pid
+        time.sleep(0.05)
+    raise AssertionError("there is no such process to be killed")
 
 
 def each_process(supervisor: int) -> Iterator[tuple[str, Callable[[], int]]]:
