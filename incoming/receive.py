@@ -296,7 +296,7 @@ def _over_rate(request: HttpRequest, group: str, value: str, per_minute: int) ->
 
 def _store(arrival: Arrival) -> HttpResponse:
     source = arrival.source
-    receipt = _receipt(arrival, Receipt.Status.ACCEPTED, identify(arrival))
+    receipt = receipt_of(arrival, Receipt.Status.ACCEPTED, identify(arrival))
     receipt.dedup_slot = _dedup_slot(source, receipt)
     if arrival.schema_errors and source.schema_mode == SchemaMode.QUARANTINE:
         receipt.cause = Cause.SCHEMA_MISMATCH.value
@@ -405,7 +405,7 @@ def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | R
     told = forms_of([*secrets, answer.learned_secret])
     never_kept = (*arrival.source.never_kept, *(form.encode("utf-8", "replace") for form in told))
     arrival.source = replace(arrival.source, never_kept=never_kept)
-    receipt = _receipt(arrival, Receipt.Status.HANDSHAKE, Identity())
+    receipt = receipt_of(arrival, Receipt.Status.HANDSHAKE, Identity())
     insert_instance(receipt)
     log.info("handshake answered", receipt_id=str(receipt.pk), source_id=str(receipt.source_id))
     return _given(answer)
@@ -420,7 +420,8 @@ def _given(answer: Answer) -> HttpResponse:
     )
 
 
-def _receipt(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Receipt:
+def receipt_of(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Receipt:
+    """The receipt as it is kept, not stored yet: without what proves its sender."""
     call, verdict, source = arrival.call, arrival.verdict, arrival.source
     body = _without_secrets(source, arrival.raw_body)
     query = _without_secrets(source, call.url.partition("?")[2].encode("utf-8", "replace"))
@@ -472,7 +473,7 @@ def _refuse(
     receipt = None
     if arrival is not None:
         identity = identify(arrival) if arrival.verdict else Identity()
-        receipt = _receipt(arrival, Receipt.Status.REFUSED, identity)
+        receipt = receipt_of(arrival, Receipt.Status.REFUSED, identity)
     record_refusal(
         source_id=source.id,
         account_id=source.account_id,

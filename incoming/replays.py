@@ -172,7 +172,7 @@ def plan_of(selection: Selection) -> dict[str, Any]:
         oldest.append(first)
     return {
         "count": sum(row["count"] for row in receipts),
-        "oldest": min(oldest).isoformat() if oldest else None,
+        "oldest": min(oldest).isoformat().replace("+00:00", "Z") if oldest else None,
         "receipts": receipts,
         "left_out": dict(sorted(left_out.items())),
     }

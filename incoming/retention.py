@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -86,10 +87,10 @@ def _accounts(account: Account | None) -> QuerySet[Account]:
 def _prune(account: Account, now: datetime, batches: _Batches) -> Pruned:
     deleted = counts = bodies = 0
     if account.receipt_days is not None:
-        deleted = batches.each(_to_delete(account, now), "received_at", _delete_receipts)
-        counts = batches.each(_old_counts(account, now), "hour", _delete)
+        deleted = batches.each(partial(_to_delete, account, now), "received_at", _delete_receipts)
+        counts = batches.each(partial(_old_counts, account, now), "hour", _delete)
     if account.receipt_body_days is not None:
-        bodies = batches.each(_to_empty(account, now), "received_at", _empty_receipts)
+        bodies = batches.each(partial(_to_empty, account, now), "received_at", _empty_receipts)
     return Pruned(bodies, deleted, counts)
 
 
@@ -160,32 +161,32 @@ class _Batches:
 
     def each(
         self,
-        rows: QuerySet[Any],
+        find: Callable[[], QuerySet[Any]],
         column: str,
         act: Callable[[QuerySet[Any]], int],
     ) -> int:
         """Let `act` have the rows in order of the column. Returns the sum of what it gives back.
 
-        It gets them by their ids and what is true of `rows`, so that one which has changed since
-        it was found is left alone.
+        It gets them by their ids and as `find` finds them at that moment, so that one which has
+        changed, or is wanted by a replay since, is left alone.
         """
         done = 0
-        for ids in self._ids(rows, column):
+        for ids in self._ids(find, column):
             started_at = time.monotonic()
             with transaction.atomic():
-                count = act(rows.filter(pk__in=ids))
+                count = act(find().filter(pk__in=ids))
             self._notice(time.monotonic() - started_at)
             done += count
             self._progress(count)
             time.sleep(PAUSE_SECONDS)
         return done
 
-    def _ids(self, rows: QuerySet[Any], column: str) -> Iterator[list[UUID]]:
+    def _ids(self, find: Callable[[], QuerySet[Any]], column: str) -> Iterator[list[UUID]]:
         """The ids of the rows, a batch at a time, each behind the last one's."""
         behind = Q()
         while self.goes_on:
             found = list(
-                rows.filter(behind).order_by(column, "pk").values_list("pk", column)[: self._size]
+                find().filter(behind).order_by(column, "pk").values_list("pk", column)[: self._size]
             )
             if not found:
                 return

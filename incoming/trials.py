@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,11 @@ import orjson
 
 from incoming.handlers import takes_type
 from incoming.models import Receipt, Route, Source
-from incoming.payload import document_of, parse
-from incoming.providers import PROVIDERS, Call, Cause, Refused
-from incoming.receive import Arrival, identify, verify
-from incoming.routing import Action, Failed, Subject, what_follows
-from incoming.sources import known_source, options_of, public_url_of
+from incoming.payload import BodyTooLarge, BodyUnreadable, data_of, expanded
+from incoming.providers import Call, Cause, Refused
+from incoming.receive import Arrival, identify, receipt_of, verify
+from incoming.routing import TRANSFORMED_TO_NOTHING, Action, Failed, Subject, what_follows
+from incoming.sources import KnownSource, known_source, public_url_of
 from subscriptions.conf import address_policy
 from subscriptions.errors import SchemaNotValid
 from subscriptions.schemas import SchemaError, check_payload
@@ -148,7 +148,7 @@ def try_signature(source: Source, call: Call, moment: datetime | None = None) ->
     `moment`: by which secrets count; now where it is None. Tells no secret and no signature.
     """
     known = known_source(source)
-    arrival = Arrival(source=known, call=call, raw_body=call.body, remote_address="", request_id="")
+    arrival = _arrival(known, call)
     if len(call.body) > known.max_body_bytes:
         limit = f"at most {known.max_body_bytes} bytes are taken"
         refused: Refused | None = Refused(Cause.PAYLOAD_TOO_LARGE, limit)
@@ -203,28 +203,36 @@ def try_transformation(
     return TransformationAnswer(valid=True, result=result)
 
 
-def expression_input(source: Source, call: Call) -> tuple[Any, dict[str, Any]]:
-    """What the source's transformation sees of a call: the payload, and the bindings by name."""
-    bindings = {
-        "type": PROVIDERS[source.provider].identify(call, options_of(source)).type,
-        "provider": source.provider,
-        "headers": dict(call.headers),
-        "query": call.query,
-        "method": call.method,
-    }
-    return parse(call.body, call.headers.get("content-type", "")), bindings
+def receipt_for(source: Source, call: Call) -> Receipt:
+    """The receipt that the door would make of a call, were it proved. It is not stored."""
+    arrival = _arrival(known_source(source), call)
+    try:
+        limit = arrival.source.max_body_bytes
+        arrival.call = replace(call, body=expanded(call.body, call.headers, limit))
+    except (BodyTooLarge, BodyUnreadable):
+        pass  # asked about all the same: what follows is told of the bytes as they are
+    receipt = receipt_of(arrival, Receipt.Status.ACCEPTED, identify(arrival))
+    receipt.source = source
+    return receipt
 
 
-def document_for(source: Source, call: Call) -> dict[str, Any]:
-    """What the conditions of the source's routes are asked of, were this call received.
+def expression_input(source: Source, receipt: Receipt) -> tuple[Any, dict[str, Any]]:
+    """What the source's transformation sees of a receipt: the payload, and the bindings by
+    name. The receipt need not be in the database; see `receipt_for`."""
+    return orjson.loads(data_of(receipt)), Subject(source, (), receipt).envelope
 
-    `data` is what the transformation gives; the payload itself where it fails.
+
+def document_for(source: Source, receipt: Receipt) -> dict[str, Any]:
+    """What the conditions of the source's routes are asked of.
+
+    `data` is what the transformation gives: None where that is nothing, the payload itself where
+    it fails.
     """
-    data, bindings = expression_input(source, call)
+    data, bindings = expression_input(source, receipt)
     if source.transformation:
         made = try_transformation(source.transformation, data, bindings)
         data = made.result if made.valid else data
-    return document_of(call, type_=bindings["type"], provider=source.provider, data=data)
+    return {**bindings, "data": data}
 
 
 def try_routes(source: Source, receipt: Receipt) -> RoutesAnswer:
@@ -237,6 +245,8 @@ def try_routes(source: Source, receipt: Receipt) -> RoutesAnswer:
     following = what_follows(source, in_force, receipt)
     if isinstance(following, Failed):
         return RoutesAnswer((), (), following.cause, following.detail)
+    if following.detail == TRANSFORMED_TO_NOTHING:
+        return RoutesAnswer((), (), "", following.detail)
     taken = {route.pk for route in following.routes}
     document = _masked_document(source, receipt, following.data)
     answers = []
@@ -247,21 +257,8 @@ def try_routes(source: Source, receipt: Receipt) -> RoutesAnswer:
     return RoutesAnswer(answers, following.actions, "", following.detail)
 
 
-def receipt_for(source: Source, call: Call) -> Receipt:
-    """The receipt that the door would make of a call, not stored."""
-    identity = PROVIDERS[source.provider].identify(call, options_of(source))
-    return Receipt(
-        account_id=source.account_id,
-        source=source,
-        status=Receipt.Status.ACCEPTED,
-        external_id=identity.external_id,
-        type=identity.type,
-        method=call.method,
-        query=call.url.partition("?")[2],
-        headers=orjson.dumps(dict(call.headers)),
-        body=call.body,
-        received_at=clock.from_unix(call.received_at),
-    )
+def _arrival(known: KnownSource, call: Call) -> Arrival:
+    return Arrival(source=known, call=call, raw_body=call.body, remote_address="", request_id="")
 
 
 def _masked_document(source: Source, receipt: Receipt, data: bytes) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def payload_answer(source: Source, form: CallForm, hide: Hide) -> list[Panel]:
 
 
 def filter_answer(source: Source, form: CallForm, hide: Hide) -> list[Panel]:
-    document = trials.document_for(source, form.call)
+    document = trials.document_for(source, form.asked)
     answer = trials.try_filter(form.cleaned_data["condition"], document)
     return [
         _verdict_panel("matches" if answer.matched else "does not match"),
@@ -84,7 +84,7 @@ def filter_answer(source: Source, form: CallForm, hide: Hide) -> list[Panel]:
 
 
 def transformation_answer(source: Source, form: CallForm, hide: Hide) -> list[Panel]:
-    data, bindings = trials.expression_input(source, form.call)
+    data, bindings = trials.expression_input(source, form.asked)
     answer = trials.try_transformation(form.cleaned_data["expression"], data, bindings)
     if not answer.valid:
         rows = [["Why", hide(answer.message)], ["Reason", answer.reason]]
@@ -97,8 +97,7 @@ def transformation_answer(source: Source, form: CallForm, hide: Hide) -> list[Pa
 
 
 def routes_answer(source: Source, form: CallForm, hide: Hide) -> list[Panel]:
-    receipt = form.receipt or trials.receipt_for(source, form.call)
-    answer = trials.try_routes(source, receipt)
+    answer = trials.try_routes(source, form.asked)
     if answer.cause:
         rows = [["Cause", answer.cause], ["Why", hide(answer.detail)]]
         return [_facts("Answer", [["Verdict", _verdict("failed")], *rows])]

@@ -74,6 +74,11 @@ class CallForm(forms.Form):
         return str(self.cleaned_data["body"]).replace("\r\n", "\n")
 
     @property
+    def asked(self) -> Receipt:
+        """The receipt that is asked about, or that of the call."""
+        return self.receipt or trials.receipt_for(self.source, self.call)
+
+    @property
     def call(self) -> Call:
         if self.receipt is not None:
             return call_of(self.receipt, public_url_of(self.source))

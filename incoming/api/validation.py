@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Final
 
 import orjson
@@ -18,15 +19,14 @@ from rest_framework.views import APIView
 from incoming import trials
 from incoming.acceptable import MAX_CONDITION_BYTES, MAX_SCHEMA_BYTES
 from incoming.api.serializers import SchemaErrorSerializer
-from incoming.masking import mask_of, redact_query_text
+from incoming.errors import BodyPruned
+from incoming.masking import mask_of
 from incoming.models import Receipt, Route, Source
-from incoming.payload import call_of, parse
+from incoming.payload import body_of, headers_of, parse
 from incoming.providers import Call
 from incoming.routing import Action, Handle, Notify, Publish, Update
-from incoming.sources import public_url_of
 from subscriptions.models import EventType
 from webhooks_project.api.scoping import scoped
-from webhooks_project.lib.redaction import redact_headers
 
 MAX_BODY_BYTES: Final = 5 * 1024 * 1024  # of a call that is asked about
 MAX_VALUE_BYTES: Final = 1024 * 1024  # of a payload, a document, an expression's data
@@ -348,7 +348,7 @@ class FilterValidationView(ValidationView):
             document = question["document"]
         else:
             receipt = self.receipt(question["receipt"])
-            document = trials.document_for(receipt.source, _shown_call(receipt))
+            document = trials.document_for(receipt.source, _shown_receipt(receipt))
         answer = trials.try_filter(question["filter"], document)
         clauses = [clause.as_json() for clause in answer.clauses]
         return Response({"matched": answer.matched, "clauses": clauses})
@@ -367,7 +367,7 @@ class TransformationValidationView(ValidationView):
             data = question["data"]
         else:
             receipt = self.receipt(question["receipt"])
-            data, own = trials.expression_input(receipt.source, _shown_call(receipt))
+            data, own = trials.expression_input(receipt.source, _shown_receipt(receipt))
             bindings = {**own, **bindings}
         answer = trials.try_transformation(question["expression"], data, bindings)
         return Response(TransformationAnswerSerializer(answer).data)
@@ -386,7 +386,6 @@ class RoutesValidationView(ValidationView):
             source = self.source(question["source"])
             receipt = trials.receipt_for(source, _call(source, question))
         answer = trials.try_routes(source, receipt)
-        mask = mask_of(source)
         body = {
             "routes": [
                 {
@@ -402,7 +401,7 @@ class RoutesValidationView(ValidationView):
             "cause": answer.cause,
             "detail": answer.detail,
         }
-        return Response(orjson.loads(mask(orjson.dumps(body).decode())))
+        return Response(_masked(body, mask_of(source)))
 
 
 def _shown_action(action: Action) -> dict[str, Any]:
@@ -437,14 +436,29 @@ def _call(source: Source, question: dict[str, Any]) -> Call:
     )
 
 
-def _shown_call(receipt: Receipt) -> Call:
-    """The call of a receipt as the API shows it: an answer may quote what is asked."""
-    call = call_of(receipt, public_url_of(receipt.source))
+def _shown_receipt(receipt: Receipt) -> Receipt:
+    """A copy of the receipt as the API shows it: an answer may quote what is asked.
+
+    Raises BodyPruned where there is nothing to ask about any more.
+    """
+    if receipt.body_pruned_at is not None:
+        raise BodyPruned
     mask = mask_of(receipt.source)
-    base, separator, query = call.url.partition("?")
-    return replace(
-        call,
-        url=base + separator + mask(redact_query_text(query)),
-        headers={name: mask(text) for name, text in redact_headers(call.headers).items()},
-        body=mask(call.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"),
-    )
+    shown = copy(receipt)
+    shown.query = mask(receipt.query)
+    shown.headers = orjson.dumps({name: mask(text) for name, text in headers_of(receipt).items()})
+    body = body_of(receipt).decode("utf-8", "surrogateescape")
+    shown.body = mask(body).encode("utf-8", "surrogateescape")
+    return shown
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    """A JSON value with the secrets taken out of all its texts and numbers."""
+    if isinstance(value, Mapping):
+        return {mask(name): _masked(item, mask) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item, mask) for item in value]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    shown = mask(str(value))
+    return value if shown == str(value) else shown

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from incoming.errors import BodyPruned
 from incoming.models import Receipt, RefusalCount, SourceSecret
 from tests.api.calls import Api
 from tests.api.rows import everything
-from tests.factories import SOURCE_SECRET, make_account, make_api_key, make_source
+from tests.factories import SOURCE_SECRET, make_account, make_api_key, make_receipt, make_source
 from webhooks_project.accounts.models import Account
 
 pytestmark = pytest.mark.django_db
@@ -123,3 +124,20 @@ def test_a_malformed_question_is_told(api: Api, account: Account, change: Any) -
     assert answer.status in (200, 400)
     if answer.status == 400:
         assert answer.code == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [("filter", {"filter": {"data.a": 1}}), ("transformation", {"expression": "a"})],
+)
+def test_a_receipt_is_asked_about_while_it_has_its_body(
+    api: Api, account: Account, path: str, question: Any
+) -> None:
+    receipt = make_receipt(make_source(account), body=b'{"a":1}')
+    asked = {**question, "receipt": str(receipt.pk)}
+    answer = api.post(f"validation/{path}", asked)
+    assert answer.status == 200
+    assert answer.json.get("matched", answer.json.get("result")) in (True, 1)
+    Receipt.objects.update(body=b"", body_pruned_at=receipt.received_at)
+    answer = api.post(f"validation/{path}", asked)
+    assert (answer.status, answer.code) == (BodyPruned.status, "body_pruned")

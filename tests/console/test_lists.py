@@ -229,3 +229,12 @@ def test_a_year_that_is_none_shows_all(console: Client, year: str) -> None:
     response = console.get(list_of("outgoing.event", created_at__year=year))
 
     assert response.status_code == 302
+
+
+def test_a_notification_is_found_by_whom_it_told_and_what_about(
+    console: Client, rows: dict[str, Model]
+) -> None:
+    notification = rows["monitoring.notification"]
+    for term in (notification.pk, notification.object_id, "ann@example.com", "test"):
+        assert found(console, "monitoring.notification", q=term) == [notification.pk], term
+    assert found(console, "monitoring.notification", q="bob@example.com") == []

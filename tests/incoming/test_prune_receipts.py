@@ -279,6 +279,20 @@ def test_what_changed_since_it_was_found_is_left_alone(monkeypatch: pytest.Monke
     assert bytes(receipt.body) == b'{"a": 1}'
 
 
+def test_a_replay_that_starts_meanwhile_keeps_what_it_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "BATCH_ROWS", 1)
+    source = keeping(rows=30)
+    for days in (70, 60, 50):
+        old(source, days=days)
+
+    def start(count: int) -> None:
+        make_replay(source)
+
+    assert prune_receipts(progress=start) == Pruned(receipts=1)
+
+
 def test_no_body_is_read_to_delete_its_row() -> None:
     old(keeping(rows=30))
     with CaptureQueriesContext(connection) as queries:

@@ -216,7 +216,7 @@ def test_a_plan_is_written_to_the_job_and_changes_nothing_else(source: Source) -
     replay.refresh_from_db()
     assert replay.plan == {
         "count": 3,
-        "oldest": "2026-03-04T09:00:00+00:00",
+        "oldest": "2026-03-04T09:00:00Z",
         "receipts": [row("push", "processed", 2), row("tag", "dead", 1)],
         "left_out": {},
     }

@@ -92,7 +92,7 @@ def test_a_dry_run_says_what_would_be_replayed_and_changes_nothing(source: Sourc
         "       2 × push of Shop, now processed",
         "       1 left out: duplicate",
         "       1 left out: not_verified",
-        "the oldest is of 2026-03-04T09:00:00+00:00",
+        "the oldest is of 2026-03-04T09:00:00Z",
         "4 receipts would be replayed",
     ]
     assert run(*TODAY, "--type", "none", "--dry-run") == ["0 receipts would be replayed"]
@@ -107,7 +107,7 @@ def test_a_dry_run_as_json(source: Source) -> None:
     row = {"source": str(source.pk), "source_name": "Shop", "type": "push",
            "status": "processed", "count": 1}  # fmt: skip
     assert json.loads(line) == {
-        "count": 1, "oldest": "2026-03-04T10:00:00+00:00", "receipts": [row], "left_out": {},
+        "count": 1, "oldest": "2026-03-04T10:00:00Z", "receipts": [row], "left_out": {},
     }  # fmt: skip
 
 

@@ -10,10 +10,18 @@ from django.contrib.admin import options
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.validators import MaxValueValidator
 from django.http import HttpRequest
 
 from webhooks_project.accounts import services
-from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
+from webhooks_project.accounts.models import (
+    MAX_KEPT_DAYS,
+    Account,
+    ApiKey,
+    Membership,
+    Role,
+    User,
+)
 from webhooks_project.admin.base import HistoryAdmin, HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import RelatedFilter, YesNoFilter
@@ -72,6 +80,11 @@ class AccountForm(ServiceForm):
     class Meta:
         model = Account
         fields = ACCOUNT_FIELDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in {"receipt_body_days", "receipt_days"} & self.fields.keys():
+            self.fields[name].validators.append(MaxValueValidator(MAX_KEPT_DAYS))
 
 
 @admin.register(Account)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import MinValueValidator
 from django.db import models
 
 from webhooks_project.lib.ids import new_id
+
+MAX_KEPT_DAYS: Final = 32_767  # as many as PostgreSQL's column holds
 
 
 class Role(models.TextChoices):

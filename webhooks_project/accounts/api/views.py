@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from webhooks_project.accounts import services
-from webhooks_project.accounts.models import Account, Role
+from webhooks_project.accounts.models import MAX_KEPT_DAYS, Account, Role
 from webhooks_project.api.scoping import AccountScopedViewSet
 
 
@@ -20,6 +20,9 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
         model = Account
         fields = ("id", "name", "slug", "receipt_body_days", "receipt_days", "created_at")
         read_only_fields = ("slug",)
+        extra_kwargs: ClassVar = {
+            name: {"max_value": MAX_KEPT_DAYS} for name in ("receipt_body_days", "receipt_days")
+        }
 
 
 class AccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):

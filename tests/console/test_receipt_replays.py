@@ -1,0 +1,106 @@
+"""Replay of receipts in the console."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from incoming.models import Receipt, ReceiptReplay
+from incoming.replays import Selection, advance_replays, plan_replay, start_replay
+from monitoring.models import AuditEntry
+from tests.console.conftest import make_viewer
+from tests.factories import make_receipt, make_source
+from webhooks_project.admin.values import list_of, page_of
+from webhooks_project.lib import clock
+
+
+@pytest.fixture
+def replay(db: None) -> ReceiptReplay:
+    now = clock.now()
+    source = make_source(name="Shop <b>")
+    for type_, status in (("push", "processed"), ("push", "dead"), ("x\u202ey", "dead")):
+        make_receipt(
+            source, type=type_, status=status, is_verified=True, next_attempt_at=None,
+            received_at=now - timedelta(hours=1),
+        )  # fmt: skip
+    make_receipt(
+        source, status="handshake", next_attempt_at=None, received_at=now - timedelta(hours=1)
+    )
+    day = timedelta(days=1)
+    return plan_replay(Selection(since=now - day, until=now, source=source))
+
+
+def page(client: Client, replay: ReceiptReplay) -> str:
+    response = client.get(page_of("incoming.receiptreplay", replay.pk))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def buttons(text: str, replay: ReceiptReplay) -> set[str]:
+    url = page_of("incoming.receiptreplay", replay.pk).removesuffix("change/")
+    return {name for name in ("start", "cancel") if f"{url}{name}" in text}
+
+
+def test_the_plan_is_shown_with_what_is_left_out(console: Client, replay: ReceiptReplay) -> None:
+    text = page(console, replay)
+    assert "0 of 3" in text
+    assert "Shop &lt;b&gt;" in text
+    assert "x\\u202ey" in text
+    assert "handshake" in text
+
+
+def test_what_became_of_the_receipts_is_shown(console: Client, replay: ReceiptReplay) -> None:
+    start_replay(replay)
+    advance_replays(clock.now())
+    text = page(console, replay)
+    assert "3 of 3" in text
+    assert "Receipts taken" in text
+    assert Receipt.objects.filter(status="accepted", replay=replay).count() == 3
+
+
+def test_a_search_finds_it(console: Client, replay: ReceiptReplay) -> None:
+    for term in (replay.pk, replay.source_id):
+        found = console.get(list_of("incoming.receiptreplay", q=term)).context["cl"].result_list
+        assert [row.pk for row in found] == [replay.pk]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        ("planned", {"start", "cancel"}),
+        ("running", {"cancel"}),
+        ("failed", {"start"}),
+        ("finished", set()),
+        ("cancelled", set()),
+    ],
+)
+def test_buttons_are_those_that_are_possible(
+    console: Client, replay: ReceiptReplay, status: str, shown: set[str]
+) -> None:
+    ReceiptReplay.objects.update(status=status)
+    assert buttons(page(console, replay), replay) == shown
+
+
+def test_start_and_cancel_are_audited_by_the_operator(
+    console: Client, replay: ReceiptReplay
+) -> None:
+    url = page_of("incoming.receiptreplay", replay.pk).removesuffix("change/")
+    for name, status in (("start", "running"), ("cancel", "cancelled")):
+        assert console.post(f"{url}{name}/").status_code == 302
+        replay.refresh_from_db()
+        assert replay.status == status
+    entries = AuditEntry.objects.filter(object_id=replay.pk, actor_label="operator")
+    assert list(entries.order_by("sequence").values_list("action", flat=True)) == [
+        "receipt_replay.started", "receipt_replay.cancelled",
+    ]  # fmt: skip
+
+
+def test_who_may_only_look_starts_nothing(replay: ReceiptReplay) -> None:
+    viewer = make_viewer("incoming.receiptreplay")
+    assert buttons(page(viewer, replay), replay) == set()
+    url = page_of("incoming.receiptreplay", replay.pk).removesuffix("change/")
+    assert viewer.post(f"{url}start/").status_code == 403
+    replay.refresh_from_db()
+    assert replay.status == "planned"
