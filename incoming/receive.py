@@ -11,16 +11,14 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 import structlog
 from django import db
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django_ratelimit.core import get_usage
 
@@ -40,6 +38,7 @@ from incoming.payload import (
 from incoming.providers import Answer, Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.locator import locate
 from incoming.refusals import record_refusal
+from incoming.repeats import First, dedup_slot, first_in_window, first_of_slot
 from incoming.services import learn_secret
 from incoming.sources import KnownSource, source_by_token
 from incoming.store import store
@@ -69,7 +68,6 @@ STATUS_OF: Final = {
 }  # every other cause is a failed proof: 401, which some providers' checks insist on
 PATH_PREFIX: Final = "/in/"
 UNAVAILABLE_RETRY_SECONDS: Final = 5
-First = tuple[UUID, bytes | memoryview]  # the receipt that a call repeats, its body's hash
 MAX_SCHEMA_ERRORS: Final = 10  # kept with a receipt
 
 
@@ -297,18 +295,18 @@ def _over_rate(request: HttpRequest, group: str, value: str, per_minute: int) ->
 def _store(arrival: Arrival) -> HttpResponse:
     source = arrival.source
     receipt = receipt_of(arrival, Receipt.Status.ACCEPTED, identify(arrival))
-    receipt.dedup_slot = _dedup_slot(source, receipt)
+    receipt.dedup_slot = dedup_slot(source, receipt)
     if arrival.schema_errors and source.schema_mode == SchemaMode.QUARANTINE:
         receipt.cause = Cause.SCHEMA_MISMATCH.value
         receipt.quarantined_at = receipt.received_at
     else:
         receipt.next_attempt_at = receipt.received_at
-    if source.dedup_fields and (first := _first_in_window(source, receipt)):
+    if first := first_in_window(source, receipt):
         return _store_duplicate(arrival, receipt, first)
     try:
         store.insert(receipt)
     except IntegrityError:
-        return _store_duplicate(arrival, receipt, _first(receipt))
+        return _store_duplicate(arrival, receipt, first_of_slot(receipt))
     if receipt.next_attempt_at is not None:
         wake("processing")
     log.info("receipt accepted", receipt_id=str(receipt.pk), source_id=str(receipt.source_id),
@@ -327,46 +325,6 @@ def identify(arrival: Arrival) -> Identity:
         return replace(identity, external_id="")
     digest = hashlib.sha256(orjson.dumps([value and _storable(value) for value in values]))
     return replace(identity, external_id=f"fields:{digest.hexdigest()}")
-
-
-def _dedup_slot(source: KnownSource, receipt: Receipt) -> int | None:
-    """What makes a second call with this id a repeat: the same slot.
-
-    With chosen fields, slots are as long as the window, so that of calls that come at once one is
-    stored; `_first_in_window` looks into the slot before.
-    """
-    if not receipt.external_id:
-        return None
-    if not source.dedup_fields:
-        return 0
-    return 1 + int(receipt.received_at.timestamp()) // source.dedup_window_seconds
-
-
-def _first_in_window(source: KnownSource, receipt: Receipt) -> First | None:
-    if receipt.dedup_slot is None:
-        return None
-    since = receipt.received_at - timedelta(seconds=source.dedup_window_seconds)
-    return _known(receipt).filter(
-        dedup_slot=receipt.dedup_slot - 1, received_at__gt=since
-    ).values_list("pk", "body_sha256").first()  # fmt: skip
-
-
-def _first(receipt: Receipt) -> First:
-    first = (
-        _known(receipt)
-        .filter(dedup_slot=receipt.dedup_slot)
-        .values_list("pk", "body_sha256")
-        .first()
-    )
-    if first is None:
-        raise IntegrityError("the receipt was not stored, and no earlier one stands in its way")
-    return first
-
-
-def _known(receipt: Receipt) -> QuerySet[Receipt]:
-    return Receipt.objects.filter(
-        external_id=receipt.external_id, source_id=receipt.source_id
-    ).order_by()
 
 
 @transaction.atomic

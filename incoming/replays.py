@@ -23,6 +23,7 @@ from django.db.models.lookups import Exact
 from incoming.errors import ReplayNotAcceptable, StateNotAllowed
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
 from incoming.refusals import KEPT_BODY_BYTES
+from incoming.repeats import dedup_slot
 from monitoring import journal
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
@@ -375,10 +376,7 @@ def _take_slots(rows: Sequence[Receipt]) -> set[UUID]:
     sources = Source.objects.in_bulk({row.source_id for row in rows})
     taken = set()
     for row in rows:
-        source = sources[row.source_id]
-        slot = 0
-        if source.dedup_fields:
-            slot = 1 + int(row.received_at.timestamp()) // source.dedup_window_seconds
+        slot = dedup_slot(sources[row.source_id], row)
         try:
             with transaction.atomic():
                 Receipt.objects.filter(pk=row.pk).update(dedup_slot=slot)

@@ -20,6 +20,7 @@ import requests
 from django.conf import settings
 
 from incoming.errors import SampleNotPossible
+from incoming.masking import mask_of
 from incoming.models import Source
 from incoming.providers import Call, Provider, Secret, Verified
 from incoming.providers.encoding import key_bytes
@@ -42,7 +43,7 @@ _PLACE = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What was sent, proofs masked, and what the door answered."""
+    """What was sent, proofs and secrets masked, and what the door answered."""
 
     headers: dict[str, str]
     body: bytes
@@ -136,9 +137,10 @@ def send_sample(*, source: Source, type_: str = "", body: bytes | None = None) -
         except requests.RequestException as error:
             message = f"the hub's own address {settings.PUBLIC_URL} cannot be reached"
             raise SampleNotPossible(message, reason="unreachable") from error
+    mask = mask_of(source)
     return SampleResult(
-        headers=redact_headers(call.headers),
-        body=call.body,
+        headers={name: mask(text) for name, text in redact_headers(call.headers).items()},
+        body=mask(call.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"),
         status=answer.status_code,
         answer=answer.content[:MAX_ANSWER_BYTES].decode("utf-8", "replace"),
     )

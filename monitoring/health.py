@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django import db
-from django.db.models import Max, Min
+from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, JsonResponse
 
-from incoming.models import Receipt
+from incoming.models import HandlerRun, Receipt
 from outgoing.models import Delivery, Retry
 from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
@@ -55,17 +55,23 @@ def queue_states(now: datetime) -> dict[str, dict[str, Any]]:
         .values_list("family")
         .annotate(last=Max("beat_at"))
     )
-    oldest = {
-        "processing": Receipt.objects.all().due(now).order_by(),
-        "delivery": Delivery.objects.filter(lane__isnull=False).order_by(),
-        "retry": Retry.objects.all().due(now).order_by(),
+    waiting: dict[str, list[tuple[QuerySet[Any], str]]] = {
+        "processing": [
+            (Receipt.objects.all().due(now), "next_attempt_at"),
+            (HandlerRun.objects.all().due(now), "next_attempt_at"),
+        ],
+        "delivery": [(Delivery.objects.filter(lane__isnull=False), "next_attempt_at")],
+        "retry": [(Retry.objects.all().due(now), "due_at")],
     }
-    fields = {"processing": "next_attempt_at", "delivery": "next_attempt_at", "retry": "due_at"}
     states = {}
     for family in enabled_families():
         if family not in PUMPS:
             continue
-        due_at = oldest[family].aggregate(oldest=Min(fields[family]))["oldest"]
+        oldest = [
+            rows.order_by().aggregate(oldest=Min(column))["oldest"]
+            for rows, column in waiting[family]
+        ]
+        due_at = min((moment for moment in oldest if moment), default=None)
         beat_at = beats.get(family)
         states[family] = {
             "heartbeat_seconds": (now - beat_at).total_seconds() if beat_at else None,

@@ -13,11 +13,12 @@ from django.contrib.admin.utils import unquote
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.html import format_html
 
 from incoming import services
 from incoming.admin.routes import RouteInline, save_routes
+from incoming.admin.samples import sample_page, why_not
 from incoming.admin.source_form import (
     GROUPS,
     NewSecretForm,
@@ -34,24 +35,19 @@ from incoming.admin.source_panels import (
     secrets_of_source,
     state_of_integration,
 )
-from incoming.admin.trials import TRIALS, Trial, trial_page, trials_of_source
+from incoming.admin.trials import SAMPLE_PAGE, TRIALS, Trial, trial_page, trials_of_source
 from incoming.models import Source
 from incoming.providers import PROVIDERS, Provider
-from incoming.samples import send_sample
 from incoming.sources import public_url_of
 from webhooks_project.admin.base import HubAdmin
-from webhooks_project.admin.buttons import ShownOnce, button
+from webhooks_project.admin.buttons import ShownOnce, button, opens_page
 from webhooks_project.admin.filters import (
     ChoicesFilter,
     PeriodFilter,
     RelatedFilter,
     YesNoFilter,
 )
-from webhooks_project.admin.forms import (
-    NumberInput,
-    Textarea,
-    TextInput,
-)
+from webhooks_project.admin.forms import NumberInput
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -80,21 +76,6 @@ class GraceForm(forms.Form):
         label="Grace, in hours",
         help_text=f"How long the old URL is answered too; 0 for not at all, empty for "
         f"{GRACE_HOURS}.",
-    )
-
-
-class SampleForm(forms.Form):
-    type = forms.CharField(
-        max_length=128,
-        required=False,
-        widget=TextInput(),
-        help_text="The provider's event type; left empty, one of ours.",
-    )
-    body = forms.CharField(
-        required=False,
-        strip=False,
-        widget=Textarea(attrs={"rows": 6}),
-        help_text="Left empty, a small one is made up.",
     )
 
 
@@ -253,6 +234,7 @@ class SourceAdmin(HubAdmin):
             "secret": getattr(request, "made_secret", ""),
             "facts": facts_of(PROVIDERS[obj.provider]),
             "next_url": page_of("incoming.source", obj.pk),
+            "sample_url": "" if why_not(obj) else reverse(SAMPLE_PAGE, args=[obj.pk]),
         }
         return TemplateResponse(request, "admin/console/source_made.html", context)
 
@@ -314,16 +296,9 @@ class SourceAdmin(HubAdmin):
         services.set_source_enabled(source=source, enabled=False)
         return "It refuses every call."
 
-    @button(
-        "Send a sample",
-        icon="send",
-        question="A signed call, as the provider would make it, goes through the real door, and "
-        "what follows it follows.",
-        form=SampleForm,
-    )
-    def send_sample(self, source: Source, type: str, body: str) -> str:
-        result = send_sample(source=source, type_=type, body=body.encode() or None)
-        return f"The door answered {result.status}: {result.answer[:500]}"
+    @opens_page("Send a sample", icon="send", is_possible=lambda source: True)
+    def send_sample(self, request: HttpRequest, source: Source) -> HttpResponse:
+        return sample_page(self, request, source)
 
     @button(
         "Rotate secret",

@@ -33,10 +33,12 @@ from incoming.admin.trial_forms import (
 from incoming.models import Receipt, Source
 from incoming.providers import PROVIDERS
 from webhooks_project.admin.base import HubAdmin
-from webhooks_project.admin.buttons import may_see, page_context
+from webhooks_project.admin.buttons import may_press, may_see, page_context
 from webhooks_project.admin.panels import Custom, Panel
 from webhooks_project.admin.values import page_of
 from webhooks_project.lib.errors import DomainError
+
+SAMPLE_PAGE: Final = "admin:incoming_source_send_sample"
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,9 @@ def trial_page(
         "form": form,
         "panels": _answer(trial, source, form) if is_asked and form.is_valid() else [],
         "links": links_of(source, form.receipt if is_asked else None),
+        "sample_url": reverse(SAMPLE_PAGE, args=[source.pk])
+        if may_press(request, model_admin)
+        else "",
         "here": url_of(trial, source),
         "back_url": page_of("incoming.source", source.pk),
     }

@@ -54,7 +54,9 @@ def test_the_source_leads_there(console: Client, source: Source) -> None:
 
     for trial in TRIALS:
         assert path_of(source, trial.name) in text
-        assert console.get(path_of(source, trial.name)).status_code == 200
+        page = console.get(path_of(source, trial.name))
+        assert page.status_code == 200
+        assert path_of(source, "send-sample") in page.content.decode()
 
 
 def test_a_right_signature(console: Client, source: Source) -> None:
@@ -330,7 +332,9 @@ def test_nothing_that_is_asked_breaks_it(
 def test_who_may_try(source: Source, trial: Any) -> None:
     path = path_of(source, trial.name)
 
-    assert make_viewer("incoming.source", "incoming.receipt").get(path).status_code == 200
+    page = make_viewer("incoming.source", "incoming.receipt").get(path)
+    assert page.status_code == 200
+    assert "send-sample" not in page.content.decode()
     assert make_viewer("incoming.source").get(path).status_code == 403
     assert make_viewer("incoming.receipt").get(path).status_code == 403
     assert Client().get(path).status_code == 302

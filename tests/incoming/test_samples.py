@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_the_real_door_takes_a_sample(
     assert receipt.external_id
     assert str(receipt.pk) in result.answer
     assert "[redacted]" in result.headers.values()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("provider", ["microsoft-graph", "meraki", "postmark"])
+def test_a_sample_that_holds_the_secret_shows_it_to_nobody(
+    live_server: Any, settings: Any, provider: str
+) -> None:
+    settings.PUBLIC_URL = live_server.url
+    source = source_of(provider)
+    secret = source.secrets.get().secret
+    result = send_sample(source=source)
+    assert 200 <= result.status < 300
+    assert secret not in str(result)
+    assert bytes(Receipt.objects.get().body_sha256) == hashlib.sha256(result.body).digest()
 
 
 @pytest.mark.django_db

@@ -11,6 +11,7 @@ import time_machine
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
 
+from incoming.models import HandlerRun
 from monitoring.health import queue_states
 from monitoring.tasks import watch_queues
 from outgoing.models import Delivery
@@ -129,6 +130,22 @@ def test_both_lanes_of_the_delivery_queue_count() -> None:
     assert queue_states(NOW)["delivery"]["age_seconds"] == 20.0
 
 
+def test_handlers_that_are_not_run_in_time_count_as_processing() -> None:
+    receipt = make_receipt(next_attempt_at=NOW - timedelta(seconds=10))
+    for seconds in (400, None):  # the second one has run
+        HandlerRun.objects.create(
+            account=receipt.account,
+            source=receipt.source,
+            receipt=receipt,
+            handler=f"after {seconds}",
+            created_at=NOW,
+            next_attempt_at=seconds and NOW - timedelta(seconds=seconds),
+        )
+    beat_all()
+    assert queue_states(NOW)["processing"]["age_seconds"] == 400.0
+    assert ready()[1]["problems"] == {"processing": "work is overdue"}
+
+
 def test_a_node_answers_for_the_families_that_it_serves(settings: Any) -> None:
     settings.QM_WEBHOOKS = dict.fromkeys(settings.FAMILIES, False) | {"retry": True}
     wait("processing", 1000)
@@ -162,7 +179,7 @@ def test_looks_at_the_database_a_fixed_number_of_times(django_assert_num_queries
     for family in FAMILIES:
         for _ in range(3):
             wait(family, 5)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         queue_states(NOW)
 
 
