@@ -17,6 +17,9 @@ from webhooks_project.lib.keyring import CannotDecrypt
 log = structlog.get_logger(__name__)
 
 FRESH_SECONDS: Final = 1.0  # how late the engine may notice that a subscription was changed
+FAIR_SHARE: Final = (
+    16  # attempts under way at once in one worker, of a subscription without a limit
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +70,7 @@ class Endpoints:
                 "url": subscription.url,
                 "status": subscription.status,
                 "timeout_seconds": subscription.timeout_seconds,
-                "max_in_flight": subscription.max_in_flight,
+                "max_in_flight": subscription.max_in_flight or FAIR_SHARE,
                 "keys": tuple(keys.get(subscription.pk, ())),
                 "loaded_at": now,
             }

@@ -31,6 +31,16 @@ class Event(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - unique where present
     correlation_id = models.CharField(max_length=64, blank=True)
     causation_id = models.CharField(max_length=128, blank=True)
+    # What subscriptions may also go by: channels, and text by name; the headers are sent along.
+    channels = models.JSONField(default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    headers = models.JSONField(default=dict, blank=True)
+    # The schema it was checked against, `major.minor`; empty where there was none.
+    schema_version = models.CharField(max_length=16, blank=True)
+    # Where it does not fit: [{"path", "message"}]; delivered all the same, or in quarantine.
+    schema_errors = models.JSONField(default=list, blank=True)
+    quarantined_at = models.DateTimeField(null=True, blank=True, editable=False)
+    dropped_at = models.DateTimeField(null=True, blank=True, editable=False)
     # [{"subscription": id, "reason": …}] for those that hear the type and yet got no delivery.
     not_matched = models.JSONField(default=list)
 
@@ -57,6 +67,12 @@ class Event(models.Model):
             # What became of a receipt.
             models.Index(
                 fields=["causation_id"], condition=~Q(causation_id=""), name="event_by_causation"
+            ),
+            # What waits for an operator's word.
+            models.Index(
+                fields=["account", "-quarantined_at"],
+                condition=Q(quarantined_at__isnull=False),
+                name="event_quarantined",
             ),
         ]
 

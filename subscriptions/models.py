@@ -18,19 +18,38 @@ class EventType(models.Model):
     """A catalogue entry such as `invoice.paid`."""
 
     class SchemaMode(models.TextChoices):
+        """What happens to an event that does not fit its schema."""
+
         OFF = "off"
+        WARN = "warn"
         REJECT = "reject"
+        QUARANTINE = "quarantine"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(Account, models.CASCADE, related_name="event_types")
     name = models.CharField(max_length=128)
     description = models.TextField(blank=True)
+    group = models.CharField(max_length=64, blank=True, help_text="A heading of the catalogue.")
+    owner = models.CharField(
+        max_length=200, blank=True, help_text="The team or person who answers for it."
+    )
+    is_public = models.BooleanField(default=True, help_text="Whether the catalogue page shows it.")
     schema_mode = models.CharField(
         max_length=16,
         choices=SchemaMode.choices,
         default=SchemaMode.REJECT,
-        help_text="What happens to an event that does not fit the latest schema.",
+        help_text="What happens to an event that does not fit its schema.",
     )
+    deprecated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    successor = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="predecessors",
+        help_text="The type to use in place of a deprecated one.",
+    )
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -44,13 +63,21 @@ class EventType(models.Model):
 
 
 class EventSchema(models.Model):
-    """One version of an event type's JSON Schema (draft 2020-12), with examples."""
+    """One version of an event type's JSON Schema (draft 2020-12), with examples.
+
+    `major` rises with a change that breaks readers, `minor` with any other; `version` counts them
+    all. `downgrade` is a JSONata expression that makes this version's data into the data of the
+    major version before it, for subscriptions that stay with that; empty where there is none.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     event_type = models.ForeignKey(EventType, models.CASCADE, related_name="schemas")
     version = models.PositiveIntegerField()
+    major = models.PositiveIntegerField(default=1)
+    minor = models.PositiveIntegerField(default=0)
     schema = models.JSONField()
     examples = models.JSONField(default=list, blank=True)
+    downgrade = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -59,11 +86,19 @@ class EventSchema(models.Model):
             # Also the lookup of the latest version.
             models.UniqueConstraint(
                 fields=["event_type", "version"], name="event_schema_unique_version"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["event_type", "major", "minor"], name="event_schema_unique_number"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_type} v{self.version}"
+        return f"{self.event_type} v{self.number}"
+
+    @property
+    def number(self) -> str:
+        """`major.minor`, as people and events name it."""
+        return f"{self.major}.{self.minor}"
 
 
 class Subscription(models.Model):
@@ -78,6 +113,33 @@ class Subscription(models.Model):
         EXPIRED = "expired"
         ARCHIVED = "archived"
 
+    class PayloadForm(models.TextChoices):
+        """What the body of a delivery is."""
+
+        STANDARD = "standard", "Standard Webhooks envelope"
+        CLOUDEVENTS_STRUCTURED = "cloudevents_structured", "CloudEvents 1.0, structured"
+        CLOUDEVENTS_BINARY = "cloudevents_binary", "CloudEvents 1.0, binary"
+        RAW = "raw", "the data alone"
+        THIN = "thin", "id and type only"
+
+    class RatePeriod(models.TextChoices):
+        SECOND = "second"
+        MINUTE = "minute"
+        HOUR = "hour"
+
+    class Ordering(models.TextChoices):
+        NONE = "none"
+        STRICT = "strict"
+
+    class RetryPolicy(models.TextChoices):
+        """Named retry schedules; outgoing/policies.py has their times."""
+
+        STANDARD = "standard"
+        QUICK = "quick"
+        PATIENT = "patient"
+        NONE = "none"
+        CUSTOM = "custom"
+
     # Statuses whose deliveries are kept back until the subscription is active again.
     HOLDING: ClassVar = frozenset({Status.PAUSED, Status.DISABLED})
 
@@ -86,16 +148,104 @@ class Subscription(models.Model):
     name = models.CharField(max_length=200)
     url = models.CharField(max_length=2048)
     description = models.TextField(blank=True)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
-    status_reason = models.CharField(max_length=200, blank=True)
+    metadata = models.JSONField(default=dict, blank=True, help_text="Your own facts: text by name.")
+    labels = models.JSONField(
+        default=dict, blank=True, help_text="Text by name, to find and change many at once."
+    )
+
+    # What it hears, beside its event types.
+    channels = models.JSONField(
+        default=list, blank=True, help_text="Only events of one of these channels; none for all."
+    )
+    filter = models.JSONField(null=True, blank=True, help_text="Which events, by their content.")
+
+    # What is sent.
+    payload_form = models.CharField(
+        max_length=24, choices=PayloadForm.choices, default=PayloadForm.STANDARD
+    )
+    transformation = models.TextField(
+        blank=True, help_text="JSONata over the event; what it gives is sent as the data."
+    )
+    schema_versions = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Event types with the major version to stay with; the latest of all others.",
+    )
+
+    # How the endpoint knows us, and we it.
+    signature_template = models.JSONField(
+        null=True, blank=True, help_text="Another convention of signing; none for the standard."
+    )
+    custom_headers = EncryptedTextField(blank=True, default="", editable=False)
+    authentication = EncryptedTextField(blank=True, default="", editable=False)
+    client_certificate = models.TextField(blank=True)
+    client_key = EncryptedTextField(blank=True, default="", editable=False)
+    ca_certificates = models.TextField(blank=True)
+    encryption_key = models.TextField(blank=True)
+
+    # Limits.
     timeout_seconds = models.PositiveSmallIntegerField(
         default=15, help_text="The deadline of one attempt, everything included: 1 to 60 seconds."
     )
     max_in_flight = models.PositiveSmallIntegerField(
-        default=16, help_text="How many attempts one delivery worker has under way at once."
+        null=True,
+        blank=True,
+        help_text="How many attempts are under way at once, over all workers; empty for the hub's "
+        "own share.",
     )
+    rate_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Attempts in each period at most; empty for no limit."
+    )
+    rate_period = models.CharField(
+        max_length=8, choices=RatePeriod.choices, default=RatePeriod.SECOND
+    )
+    ordering = models.CharField(max_length=8, choices=Ordering.choices, default=Ordering.NONE)
+    order_key = models.CharField(
+        max_length=256,
+        blank=True,
+        help_text="A path such as data.customer.id: one order for each value; empty for one in "
+        "all.",
+    )
+    batch_size = models.PositiveSmallIntegerField(
+        default=1, help_text="Events in one POST at most; 1 for a POST each."
+    )
+    batch_seconds = models.PositiveSmallIntegerField(
+        default=0, help_text="How long a batch waits to be full."
+    )
+    retry_policy = models.CharField(
+        max_length=16, choices=RetryPolicy.choices, default=RetryPolicy.STANDARD
+    )
+    retry_schedule = models.JSONField(
+        default=list, blank=True, help_text="Seconds to each next attempt, of a custom policy."
+    )
+    retry_statuses = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Status codes that are retried, such as 500-599,429,!501; empty for all.",
+    )
+    delivery_window = models.JSONField(
+        null=True, blank=True, help_text="When to deliver: days, from, until, time_zone."
+    )
+
+    # Its life.
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    status_reason = models.CharField(max_length=200, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # What the steps of the last set-up found: [{"step", "outcome", "detail", "at"}].
+    setup = models.JSONField(default=list, editable=False)
+    challenge = models.CharField(max_length=64, blank=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    # The days before the end that were announced last: 14, 3 or 1.
+    expiry_noticed_days = models.PositiveSmallIntegerField(null=True, editable=False)
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    # The part of the time until it is disabled that was announced last: 50, 70 or 90.
+    failing_noticed_percent = models.PositiveSmallIntegerField(null=True, editable=False)
+    certificate_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    checks_health = models.BooleanField(
+        default=True,
+        help_text="Whether the hub may look now and then whether the endpoint is there.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = SubscriptionQuerySet.as_manager()
@@ -111,6 +261,26 @@ class Subscription(models.Model):
             models.CheckConstraint(
                 condition=Q(max_in_flight__gte=1), name="subscription_max_in_flight_positive"
             ),
+            models.CheckConstraint(
+                condition=Q(rate_limit__gte=1), name="subscription_rate_limit_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(batch_size__gte=1), name="subscription_batch_size_positive"
+            ),
+        ]
+        indexes: ClassVar = [
+            # Those that end one day, for notices and for the end itself.
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False),
+                name="subscription_expiring",
+            ),
+            # Those that fail at present, for warnings and for the end of patience.
+            models.Index(
+                fields=["failing_since"],
+                condition=Q(failing_since__isnull=False),
+                name="subscription_failing",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -120,6 +290,17 @@ class Subscription(models.Model):
     def event_types(self) -> list[str]:
         """The names and wildcards it hears, in order."""
         return sorted(row.pattern for row in self.patterns.all())
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its deliveries go by limits that hold over all workers."""
+        return (
+            self.max_in_flight is not None
+            or self.rate_limit is not None
+            or self.ordering == self.Ordering.STRICT
+            or self.batch_size > 1
+            or self.delivery_window is not None
+        )
 
 
 class SubscribedType(models.Model):
@@ -150,11 +331,20 @@ class SubscribedType(models.Model):
 
 
 class SigningSecret(models.Model):
-    """A `whsec_` secret that deliveries are signed with; several while one is being rotated."""
+    """What deliveries are signed with; several while one is being rotated.
+
+    A `whsec_` text is an HMAC key; a `whsk_` text is an Ed25519 key, whose public half is `whpk_`.
+    """
+
+    class Kind(models.TextChoices):
+        HMAC = "hmac"
+        ED25519 = "ed25519"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     subscription = models.ForeignKey(Subscription, models.CASCADE, related_name="secrets")
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.HMAC)
     secret = EncryptedTextField()
+    public_key = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
 

@@ -13,20 +13,11 @@ from monitoring import journal
 from subscriptions.conf import address_policy
 from subscriptions.errors import (
     EndpointNotAcceptable,
-    EventTypeExists,
     EventTypeMalformed,
-    SchemaNotValid,
     StateNotAllowed,
 )
-from subscriptions.matching import is_event_type, is_pattern
-from subscriptions.models import (
-    EventSchema,
-    EventType,
-    SigningSecret,
-    SubscribedType,
-    Subscription,
-)
-from subscriptions.schemas import check_payload
+from subscriptions.matching import is_pattern
+from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock, signing
 from webhooks_project.lib.ssrf import check_endpoint
@@ -52,7 +43,7 @@ def create_subscription(
     event_types: Collection[str],
     description: str = "",
     timeout_seconds: int = 15,
-    max_in_flight: int = 16,
+    max_in_flight: int | None = None,
     secret: str | None = None,
 ) -> NewSubscription:
     """Make an active subscription with a signing secret, its own or the one given.
@@ -158,81 +149,6 @@ def set_status(
         after=_shown(subscription),
     )
     return subscription
-
-
-@transaction.atomic
-def create_event_type(*, account: Account, name: str, **fields: Any) -> EventType:
-    """Add a type to the account's catalogue. Raises EventTypeMalformed, EventTypeExists."""
-    if not is_event_type(name):
-        raise EventTypeMalformed(f"{name!r} is no event type; such are dotted names")
-    if EventType.objects.filter(account=account, name=name).exists():
-        raise EventTypeExists(f"{name} is in the catalogue already")
-    event_type = EventType.objects.create(account=account, name=name, **fields)
-    journal.record_change(
-        account_id=account.pk,
-        action="event_type.created",
-        subject=event_type,
-        after={"name": name, **fields},
-    )
-    return event_type
-
-
-@transaction.atomic
-def change_event_type(*, event_type: EventType, **changes: Any) -> EventType:
-    """Change description or schema mode; a type's name stays."""
-    if changes.pop("name", event_type.name) != event_type.name:
-        raise StateNotAllowed("a type's name stays: events and subscriptions go by it")
-    before = {name: getattr(event_type, name) for name in changes}
-    for name, value in changes.items():
-        setattr(event_type, name, value)
-    event_type.save(update_fields=list(changes))
-    journal.record_change(
-        account_id=event_type.account_id,
-        action="event_type.changed",
-        subject=event_type,
-        before=before,
-        after=changes,
-    )
-    return event_type
-
-
-@transaction.atomic
-def delete_event_type(*, event_type: EventType) -> None:
-    """Take the type out of the catalogue. Events of its name are no longer checked."""
-    journal.record_change(
-        account_id=event_type.account_id,
-        action="event_type.deleted",
-        subject=event_type,
-        before={"name": event_type.name},
-    )
-    event_type.delete()
-
-
-@transaction.atomic
-def add_schema(*, event_type: EventType, schema: Any, examples: Any = ()) -> EventSchema:
-    """Add the next version of a type's schema; the latest is the one in force.
-
-    Raises SchemaNotValid where it is no JSON Schema.
-    """
-    try:
-        check_payload(schema, None)
-    except ValueError as error:
-        raise SchemaNotValid(str(error)) from error
-    event_type = EventType.objects.select_for_update().get(pk=event_type.pk)
-    latest = event_type.schemas.first()
-    made = EventSchema.objects.create(
-        event_type=event_type,
-        version=latest.version + 1 if latest else 1,
-        schema=schema,
-        examples=list(examples),
-    )
-    journal.record_change(
-        account_id=event_type.account_id,
-        action="event_type.schema_added",
-        subject=event_type,
-        after={"version": made.version, "schema": schema},
-    )
-    return made
 
 
 def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:

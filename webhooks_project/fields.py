@@ -53,7 +53,7 @@ class EncryptedTextField(_TextField):
     """Text sealed with AES-256-GCM for `table:pk:field`; see lib/keyring.py.
 
     The row's key must be made by us before the row is saved (a UUID), since the seal is bound to
-    it. Queries see the ciphertext, so the field cannot be filtered on; `update()` with a plain
+    it. An empty text stays as it is. Queries see the ciphertext, so the field cannot be filtered on; `update()` with a plain
     text raises TypeError, because there is no row to bind the seal to.
     """
 
@@ -69,17 +69,17 @@ class EncryptedTextField(_TextField):
             raise TypeError("a row with a sealed field needs its key before it is saved")
         return f"{instance._meta.db_table}:{instance.pk}:{self.attname}"
 
-    def from_db_value(self, value: str | None, *_: Any) -> Ciphertext | None:
-        return None if value is None else Ciphertext(value)
+    def from_db_value(self, value: str | None, *_: Any) -> str | None:
+        return Ciphertext(value) if value else value
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = model_instance.__dict__.get(self.attname)
-        if value is None or isinstance(value, Ciphertext):
+        if not value or isinstance(value, Ciphertext):
             return value
         return Ciphertext(keyring().encrypt(value, place=self.place(model_instance)))
 
     def get_prep_value(self, value: Any) -> Any:
-        if value is None or isinstance(value, Ciphertext):
+        if not value or isinstance(value, Ciphertext):
             return None if value is None else str(value)
         raise TypeError(f"{self.name} is sealed row by row: save the row instead")
 

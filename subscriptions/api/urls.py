@@ -1,4 +1,5 @@
-from subscriptions.api.views import EventTypeViewSet, SubscriptionViewSet
+from subscriptions.api.event_types import EventTypeViewSet
+from subscriptions.api.subscriptions import SubscriptionViewSet
 from webhooks_project.api.routing import Router
 
 router = Router()

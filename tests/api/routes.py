@@ -26,8 +26,8 @@ from incoming.models import Route as SourceRoute
 from monitoring.journal import record_activity, record_change, record_notification
 from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
+from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import EventType, Subscription
-from subscriptions.services import add_schema, create_event_type
 from tests.factories import (
     make_account,
     make_attempt,

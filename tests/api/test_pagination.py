@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from outgoing.services import NewEvent, publish_many
-from subscriptions.services import create_event_type
+from subscriptions.event_types import create_event_type
 from tests.api.calls import Api
 from tests.factories import make_api_key, make_attempt, make_delivery, make_event, make_retry
 from webhooks_project.accounts.models import Account

@@ -8,8 +8,8 @@ from django.db import OperationalError
 
 from outgoing import services
 from outgoing.models import Delivery, Event
+from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import Subscription
-from subscriptions.services import add_schema, create_event_type
 from tests.api.calls import Answer, Api
 from tests.factories import make_account, make_api_key, make_subscription
 from webhooks_project.accounts.models import Account

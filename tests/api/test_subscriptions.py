@@ -38,7 +38,7 @@ def test_creates_one_and_shows_it(api: Api, account: Account) -> None:
     assert shown == api.get(f"subscriptions/{row.pk}").json
     assert shown["event_types"] == ["invoice.*", "order.made"]
     assert (row.account, row.name, row.url) == (account, "Shop", URL)
-    assert (row.description, row.timeout_seconds, row.max_in_flight) == ("d", 5, 16)
+    assert (row.description, row.timeout_seconds, row.max_in_flight) == ("d", 5, None)
     assert row.status == shown["status"] == "active"
     assert SigningSecret.objects.get().secret == answer.json["secret"]
 

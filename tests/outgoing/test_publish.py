@@ -23,8 +23,8 @@ from outgoing.errors import (
 )
 from outgoing.models import Delivery, Event
 from outgoing.services import NewEvent, publish, publish_many
+from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import EventType, Subscription
-from subscriptions.services import add_schema, create_event_type
 from tests.factories import make_account, make_subscription
 
 pytestmark = pytest.mark.django_db

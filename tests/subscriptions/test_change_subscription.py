@@ -26,7 +26,7 @@ def test_changes_what_is_named_and_nothing_else() -> None:
         subscription=subscription, name="new", timeout_seconds=5, event_types=["a", "c.*"]
     )
     stored = Subscription.objects.get()
-    assert (stored.name, stored.timeout_seconds, stored.max_in_flight) == ("new", 5, 16)
+    assert (stored.name, stored.timeout_seconds, stored.max_in_flight) == ("new", 5, None)
     assert stored.url == subscription.url
     assert stored.event_types == ["a", "c.*"]
     assert SubscribedType.objects.get(pattern="a").pk == kept

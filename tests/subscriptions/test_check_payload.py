@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import EventType
 from subscriptions.schemas import MAX_ERRORS, SchemaError, check_payload, schemas_in_force
-from subscriptions.services import add_schema, create_event_type
 from tests.factories import make_account
 
 SCHEMA = {

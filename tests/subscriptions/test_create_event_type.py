@@ -4,13 +4,13 @@ import pytest
 
 from monitoring.models import AuditEntry
 from subscriptions.errors import EventTypeExists, EventTypeMalformed, StateNotAllowed
-from subscriptions.models import EventSchema, EventType
-from subscriptions.services import (
+from subscriptions.event_types import (
     add_schema,
     change_event_type,
     create_event_type,
     delete_event_type,
 )
+from subscriptions.models import EventSchema, EventType
 from tests.factories import make_account
 
 pytestmark = pytest.mark.django_db

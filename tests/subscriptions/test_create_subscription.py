@@ -37,7 +37,7 @@ def test_makes_an_active_subscription_with_a_secret_of_its_own() -> None:
     assert subscription.account == account
     assert (subscription.name, subscription.url, subscription.description) == ("Shop", URL, "d")
     assert subscription.status == Subscription.Status.ACTIVE
-    assert (subscription.timeout_seconds, subscription.max_in_flight) == (15, 16)
+    assert (subscription.timeout_seconds, subscription.max_in_flight) == (15, None)
     assert subscription.event_types == ["a", "b.*"]
     assert SigningSecret.objects.get().secret == made.secret
     assert len(key_of(made.secret)) == 32

@@ -26,6 +26,14 @@ class Role(models.TextChoices):
         return list(Role).index(self)
 
 
+class UnknownEventTypes(models.TextChoices):
+    """What happens to an event whose type is not in the account's catalogue."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    REJECT = "reject"
+
+
 class User(AbstractUser):
     """Django's user, in the platform's own table."""
 
@@ -51,6 +59,19 @@ class Account(models.Model):
         blank=True,
         validators=[MinValueValidator(1)],
         help_text="Days that receipts are kept; empty for ever.",
+    )
+    unknown_event_types = models.CharField(
+        max_length=8,
+        choices=UnknownEventTypes.choices,
+        default=UnknownEventTypes.ALLOW,
+        help_text="What happens to an event whose type is not in the catalogue.",
+    )
+    has_public_catalogue = models.BooleanField(
+        default=False, help_text="Whether anybody may read the catalogue of event types."
+    )
+    asks_for_ownership = models.BooleanField(
+        default=False,
+        help_text="Whether an endpoint must echo a challenge before its subscription is active.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(

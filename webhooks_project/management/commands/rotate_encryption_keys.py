@@ -71,5 +71,6 @@ def _stale(model: type[models.Model], field: EncryptedTextField) -> models.Query
     return (
         model._default_manager.exclude(**{f"{field.attname}__startswith": current})
         .exclude(**{f"{field.attname}__isnull": True})
+        .exclude(**{field.attname: ""})
         .order_by("pk")
     )

@@ -10,17 +10,62 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from subscriptions import services
-from subscriptions.api.serializers import (
-    EventSchemaSerializer,
-    EventTypeSerializer,
-    NewSubscriptionSerializer,
-    RotatedSecretSerializer,
-    SubscriptionSerializer,
-)
-from subscriptions.models import EventType, Subscription
+from subscriptions.models import SigningSecret, Subscription
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import FilterSet
-from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
+from webhooks_project.api.scoping import AccountField, AccountScopedViewSet, account_for_create
+from webhooks_project.lib.keyring import CannotDecrypt
+from webhooks_project.lib.redaction import last_four
+
+
+class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
+    """A signing secret as it is shown after its creation: by its end only."""
+
+    last_four = serializers.SerializerMethodField()
+
+    class Meta:
+        model = SigningSecret
+        fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
+
+    def get_last_four(self, secret: SigningSecret) -> str:
+        try:
+            return last_four(secret.secret)
+        except CannotDecrypt:
+            return last_four("")
+
+
+class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+    """Where an account wants which events."""
+
+    account = AccountField()
+    event_types = serializers.ListField(
+        child=serializers.CharField(max_length=128), allow_empty=False, max_length=200
+    )
+    secrets = SigningSecretSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Subscription
+        fields: ClassVar[tuple[str, ...]] = (
+            "id", "account", "name", "url", "description", "event_types", "status",
+            "status_reason", "timeout_seconds", "max_in_flight", "paused_at", "disabled_at",
+            "created_at", "secrets",
+        )  # fmt: skip
+        read_only_fields = ("status", "status_reason")
+        extra_kwargs: ClassVar = {"timeout_seconds": {"min_value": 1, "max_value": 60},
+                        "max_in_flight": {"min_value": 1, "max_value": 1000}}  # fmt: skip
+
+
+class NewSubscriptionSerializer(SubscriptionSerializer):
+    """A subscription just made, with its signing secret: the only time that it is shown."""
+
+    secret = serializers.CharField(read_only=True)
+
+    class Meta(SubscriptionSerializer.Meta):
+        fields: ClassVar[tuple[str, ...]] = (*SubscriptionSerializer.Meta.fields, "secret")
+
+
+class RotatedSecretSerializer(serializers.Serializer[Any]):
+    secret = serializers.CharField(read_only=True)
 
 
 class SubscriptionFilter(FilterSet):
@@ -105,51 +150,3 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
 
     def _current(self) -> Response:
         return Response(self.get_serializer(self.get_object()).data)
-
-
-class EventTypeViewSet(
-    mixins.ListModelMixin,
-    mixins.RetrieveModelMixin,
-    mixins.CreateModelMixin,
-    mixins.UpdateModelMixin,
-    mixins.DestroyModelMixin,
-    AccountScopedViewSet,
-):
-    """The catalogue: what may be heard, and what it looks like."""
-
-    queryset = EventType.objects.prefetch_related("schemas")
-    serializer_class = EventTypeSerializer
-    filterset_fields = ("account", "name")
-    ordering = "name"
-    http_method_names = [  # noqa: RUF012 - as its base class declares it
-        "get",
-        "post",
-        "patch",
-        "delete",
-        "head",
-        "options",
-    ]
-
-    def perform_create(self, serializer: Any) -> None:
-        fields = dict(serializer.validated_data)
-        account = account_for_create(self, fields.pop("account", None))
-        serializer.instance = services.create_event_type(account=account, **fields)
-
-    def perform_update(self, serializer: Any) -> None:
-        fields = dict(serializer.validated_data)
-        if fields.pop("account", serializer.instance.account) != serializer.instance.account:
-            raise serializers.ValidationError({"account": ["an event type stays in its account"]})
-        services.change_event_type(event_type=serializer.instance, **fields)
-
-    def perform_destroy(self, instance: EventType) -> None:
-        services.delete_event_type(event_type=instance)
-
-    @extend_schema(request=EventSchemaSerializer, responses={201: EventSchemaSerializer})
-    @action(detail=True, methods=["post"])
-    def schemas(self, request: Request, pk: str) -> Response:
-        """Add the next version of the type's schema; it is in force from now on."""
-        event_type = self.get_object()
-        serializer = EventSchemaSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        schema = services.add_schema(event_type=event_type, **serializer.validated_data)
-        return Response(EventSchemaSerializer(schema).data, status=status.HTTP_201_CREATED)

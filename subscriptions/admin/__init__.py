@@ -1,0 +1,4 @@
+from subscriptions.admin.event_types import EventTypeAdmin
+from subscriptions.admin.subscriptions import SubscriptionAdmin
+
+__all__ = ["EventTypeAdmin", "SubscriptionAdmin"]
