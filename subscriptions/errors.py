@@ -11,6 +11,12 @@ class SubscriptionError(DomainError):
     code = "subscription_error"
 
 
+class SubscriptionNotAcceptable(SubscriptionError):
+    """The subscription is not acceptable."""
+
+    code = "subscription_not_acceptable"
+
+
 class EndpointNotAcceptable(SubscriptionError):
     """The URL is not acceptable as an endpoint."""
 
