@@ -46,6 +46,7 @@ class Failure(StrEnum):
     INVALID_URL = "invalid_url"
     CANCELLED = "cancelled"
     UNSIGNABLE = "unsignable"
+    TRANSFORMATION = "transformation"
 
 
 @dataclass(frozen=True, slots=True)
