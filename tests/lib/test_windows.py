@@ -62,5 +62,5 @@ def test_open_and_next_opening(
     ],
 )
 def test_refuses_what_is_no_window(document: object) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse_window(document)
