@@ -17,7 +17,7 @@ import orjson
 
 from incoming.providers.call import Cause, Refused, Secret
 from incoming.providers.declaration import usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.encoding import as_bytes, decode_bytes, encode_bytes
 from incoming.providers.public_key import is_signed_by, load_public_key
 from incoming.providers.timestamp import LAST_MOMENT, Tolerance
 
@@ -93,6 +93,14 @@ def _is_signed(token: Token, key: str) -> bool:
     return public_key is not None and is_signed_by(
         public_key, token.signing_input, token.signature, algorithm=algorithm, hash=digest
     )
+
+
+def signed_token(claims: Mapping[str, Any], secret: Secret) -> str:
+    """A token of these claims that the secret signs, HS256."""
+    parts = [orjson.dumps({"alg": "HS256", "typ": "JWT"}), orjson.dumps(claims)]
+    signing_input = ".".join(encode_bytes(part, "base64url") for part in parts)
+    signature = hmac.digest(as_bytes(secret.value), signing_input.encode("ascii"), "sha256")
+    return f"{signing_input}.{encode_bytes(signature, 'base64url')}"
 
 
 def check_period(claims: Mapping[str, Any], *, now: float, leeway_seconds: int) -> Refused | None:
