@@ -46,7 +46,7 @@ class Twilio(Declaration):
     def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
         if not call.form_pairs and call.body:
             call = place(call, "query:bodySHA256", hashlib.sha256(call.body).hexdigest())
-        message = as_bytes(without_port(call.url) + (_signed_form(call) or ""))
+        message = as_bytes(call.url + (_signed_form(call) or ""))
         text = hmac_text(secret, message, "base64", hash="sha1")
         return place(call, "header:x-twilio-signature", text)
 
