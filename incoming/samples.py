@@ -60,7 +60,7 @@ def sample_call(
         call, secrets, tolerance_seconds=source.tolerance_seconds, options=options
     )
     if isinstance(verdict, Refused):
-        message = f"{provider.label} would not sign that: {verdict.cause}"
+        message = f"the door would refuse it: {verdict.cause}"
         raise SampleNotPossible(message, reason=str(verdict.cause))
     return call
 
