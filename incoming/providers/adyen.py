@@ -69,16 +69,16 @@ class Adyen(Declaration):
 
     def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
         key = key_bytes(secret.value, "hex")
-        payload = call.json
-        if key is None or not all(isinstance(item, dict) for item in _items(call)):
+        signed = replace(call)  # with a JSON of its own, which is changed here
+        items = _items(signed)
+        if key is None or not all(isinstance(item, dict) for item in items):
             return call
-        if not _items(call):
+        if not items:
             return _PLATFORM.sign(call, secret) or call
-        for item in _items(call):
-            signature = hmac.digest(key, _signed_text(item), "sha256")
-            path = ("additionalData", "hmacSignature")
-            item.update(put(item, path, encode_bytes(signature, "base64")))
-        return replace(call, body=orjson.dumps(payload))
+        for item in items:
+            text = encode_bytes(hmac.digest(key, _signed_text(item), "sha256"), "base64")
+            item.update(put(item, ("additionalData", "hmacSignature"), text))
+        return replace(call, body=orjson.dumps(signed.json))
 
 
 def _items(call: Call) -> list[Any]:

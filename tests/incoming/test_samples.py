@@ -299,5 +299,22 @@ def test_what_the_door_would_refuse_is_not_sent(
     assert str(raised.value) == f"the door would refuse it: {reason}"
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["generic-hmac", "convoy"])
+def test_a_source_that_is_set_up_wrongly_has_no_sample(name: str) -> None:
+    source = make_source(provider=name, options={"hash": "md5"})
+    with pytest.raises(SampleNotPossible) as raised:
+        sample_call(known_source(source), now=NOW)
+    assert raised.value.extra == {"reason": "source_misconfigured"}
+
+
+@pytest.mark.django_db
+def test_a_public_key_cannot_sign() -> None:
+    key = f"whpk_{base64.b64encode(bytes(32)).decode()}"
+    with pytest.raises(SampleNotPossible) as raised:
+        given("standard-webhooks", b"{}", secret=key)
+    assert raised.value.extra == {"reason": "unsignable"}
+
+
 def based(message: bytes, digest: str, key: bytes = b"the-first-secret") -> str:
     return base64.b64encode(hmac.digest(key, message, digest)).decode()
