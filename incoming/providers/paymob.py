@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from incoming.providers.call import Call, Cause, Refused, Secret, Verified
+from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
 from incoming.providers.locator import dig
@@ -63,6 +63,11 @@ class Paymob(Declaration):
         if not any(values):  # then there is nothing that was signed for this call
             return Refused(Cause.SIGNATURE_MISMATCH)
         return Verified(secret_id=signer.id)
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        return place(super().sample(call, identity, options), "json:obj.id", identity.external_id)
 
     def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
         message = as_bytes("".join(_signed_values(call)))
