@@ -95,14 +95,6 @@ def _is_signed(token: Token, key: str) -> bool:
     )
 
 
-def signed_token(claims: Mapping[str, Any], secret: Secret) -> str:
-    """A token of these claims that the secret signs, HS256."""
-    parts = [orjson.dumps({"alg": "HS256", "typ": "JWT"}), orjson.dumps(claims)]
-    signing_input = ".".join(encode_bytes(part, "base64url") for part in parts)
-    signature = hmac.digest(as_bytes(secret.value), signing_input.encode("ascii"), "sha256")
-    return f"{signing_input}.{encode_bytes(signature, 'base64url')}"
-
-
 def check_period(claims: Mapping[str, Any], *, now: float, leeway_seconds: int) -> Refused | None:
     """Refuse before `nbf` and from `exp` on (RFC 7519, 4.1.4 and 4.1.5), with a leeway; each
     counts where it is present. Times in Unix seconds."""
@@ -158,6 +150,14 @@ def is_sha256_of(claim: Any, message: bytes) -> bool:
     """Whether a claim is the SHA-256 of the message in hex, in either case."""
     given = decode_bytes(claim, "hex") if isinstance(claim, str) else None
     return given is not None and hmac.compare_digest(hashlib.sha256(message).digest(), given)
+
+
+def signed_token(claims: Mapping[str, Any], secret: Secret) -> str:
+    """A token of these claims that the secret signs, HS256."""
+    parts = [orjson.dumps({"alg": "HS256", "typ": "JWT"}), orjson.dumps(claims)]
+    signing_input = ".".join(encode_bytes(part, "base64url") for part in parts)
+    signature = hmac.digest(as_bytes(secret.value), signing_input.encode("ascii"), "sha256")
+    return f"{signing_input}.{encode_bytes(signature, 'base64url')}"
 
 
 def _decode(part: str) -> bytes | None:

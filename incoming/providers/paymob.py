@@ -97,12 +97,6 @@ provider = Paymob(
     name="paymob",
     label="Paymob",
     docs="https://developers.paymob.com/paymob-docs/developers/webhook-callbacks-and-hmac",
-    signing="`?hmac=`: HMAC-SHA512 in hex over twenty values of `obj`, joined in a fixed order; "
-    "what else the body holds is **not** covered",
-    id=(
-        "{json:type}:{json:obj.id}:{json:obj.success}:{json:obj.is_refunded}:{json:obj.is_voided}",
-    ),
-    type=("json:type",),
     sample_body=orjson.dumps(
         {
             "obj": {
@@ -126,6 +120,12 @@ provider = Paymob(
             }
         }
     ),
+    signing="`?hmac=`: HMAC-SHA512 in hex over twenty values of `obj`, joined in a fixed order; "
+    "what else the body holds is **not** covered",
+    id=(
+        "{json:type}:{json:obj.id}:{json:obj.success}:{json:obj.is_refunded}:{json:obj.is_voided}",
+    ),
+    type=("json:type",),
     setup="In the dashboard: Developers, Payment Integrations, Transaction processed callback. The "
     "secret is the HMAC of the account info.",
 )

@@ -57,7 +57,7 @@ provider = Treezor(
     signing="`object_payload_signature` in the JSON body: HMAC-SHA256 in base64 over "
     "`object_payload` as PHP writes it; the rest of the body is **not** covered",
     id=("json:webhook_id",),
-    type=("json:webhook",),
     sample_body=b'{"object":"user","object_id":"1","object_payload":{"users":[{"userId":1}]}}',
+    type=("json:webhook",),
     setup="Create the hook through the webhook API. Treezor's account manager gives the secret.",
 )
