@@ -30,9 +30,10 @@ def test_a_batch_is_named_by_all_its_events() -> None:
 
 
 def test_a_boolean_is_part_of_an_id() -> None:
-    """Without it no call of Paymob has an id, and its repeats are taken for new ones."""
-    body = b'{"type":"T","obj":{"id":7,"success":true,"is_refunded":false,"is_voided":false}}'
-    assert PROVIDERS["paymob"].identify(call({}, body)).external_id == "T:7:true:false:false"
+    """Without it such a call has no id, and its repeats are taken for new ones."""
+    item = b'{"pspReference":"p1","eventCode":"REFUND","success":true}'
+    body = b'{"notificationItems":[{"NotificationRequestItem":' + item + b"}]}"
+    assert PROVIDERS["adyen"].identify(call({}, body)).external_id == "p1:REFUND:true"
 
 
 def test_every_declared_option_has_a_meaning() -> None:
