@@ -10,11 +10,12 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from subscriptions import services
+from subscriptions.admin.subscription_form import GROUPS, SubscriptionForm
 from subscriptions.models import Subscription
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
-from webhooks_project.admin.forms import LinesField, NumberInput, ServiceForm, Textarea, TextInput
+from webhooks_project.admin.forms import TextInput
 from webhooks_project.admin.panels import Panel, secrets_table
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
@@ -34,43 +35,6 @@ STATUS_COLOURS = {
     Status.EXPIRED: "danger",
 }
 HINT = "The receiver verifies the webhook-signature header with it."
-
-
-class SubscriptionForm(ServiceForm):
-    event_types = LinesField(
-        widget=Textarea(attrs={"rows": 4}),
-        help_text="One a line: invoice.paid, invoice.* or *.",
-    )
-    timeout_seconds = forms.IntegerField(
-        min_value=1,
-        max_value=60,
-        initial=15,
-        widget=NumberInput,
-        help_text="The deadline of one attempt, everything included: 1 to 60 seconds.",
-    )
-    max_in_flight = forms.IntegerField(
-        min_value=1,
-        max_value=1000,
-        required=False,
-        widget=NumberInput,
-        help_text="How many attempts are under way at once, over all workers; empty for the hub's "
-        "own share.",
-    )
-    error_fields: ClassVar = {
-        "endpoint_not_acceptable": "url",
-        "event_type_malformed": "event_types",
-    }
-
-    class Meta:
-        model = Subscription
-        fields = ("account", "name", "url", "description", "timeout_seconds", "max_in_flight")
-        labels: ClassVar = {"url": "URL"}
-        widgets: ClassVar = {"description": Textarea(attrs={"rows": 3})}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.instance._state.adding and "event_types" in self.fields:
-            self.initial["event_types"] = self.instance.event_types
 
 
 class ReasonForm(forms.Form):
@@ -114,11 +78,11 @@ class SubscriptionAdmin(HubAdmin):
         return False  # it is archived instead: its deliveries would go with it
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        settings = ("name", "url", "event_types", "description", "timeout_seconds", "max_in_flight")
-        if obj is None:
-            return [(None, {"fields": ("account", *settings)})]
-        state = ("account", "status_label", "status_since", "created")
-        return [(None, {"fields": state}), ("Settings", {"fields": settings})]
+        who: list[Any] = [(None, {"fields": ("account", "name", "url")})]
+        if obj is not None:
+            state = ("account", "status_label", "status_since", "created")
+            who = [(None, {"fields": state}), ("Endpoint", {"fields": ("name", "url")})]
+        return [*who, *((title, {"fields": fields}) for title, fields in GROUPS)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         shown = ("status_label", "status_since", "created", "hears")
