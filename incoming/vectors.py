@@ -91,7 +91,11 @@ def _complaint(provider: Provider, vector: Vector) -> str:
         return complaint
     if not expected or not vector["valid"]:
         return ""
-    answer = provider.handshake(call, secrets, options) or provider.acknowledge(call) or Answer()
+    answer = (
+        provider.handshake(call, secrets, options)
+        or provider.acknowledge(call, secrets, options)
+        or Answer()
+    )
     return _about_answer(answer, expected, valid=True)
 
 

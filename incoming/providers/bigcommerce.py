@@ -7,7 +7,7 @@ provider = StandardWebhooks(
     name="bigcommerce",
     label="BigCommerce",
     docs="https://docs.bigcommerce.com/developer/docs/integrations/webhooks/https",
-    key="text",
+    key="whsec-or-text",
     type=("json:scope",),
     setup="Create the hook through the API, with this URL as destination (port 443 only). The "
     "secret is the app's client secret as it is. The payload holds an id only: fetch the rest.",

@@ -15,6 +15,7 @@ provider = Recipe(
     tolerance=UNBOUNDED,
     id=("json:id",),
     type=("json:type",),
+    methods=frozenset({"POST", "GET", "PUT", "PATCH", "DELETE"}),  # the user chooses
     setup="In the Admin Center: Apps and integrations, Webhooks. The secret is behind Reveal "
     "secret on the webhook's page. Tests from that page before it is saved use a public secret of "
     "Zendesk's own, and are refused here.",

@@ -21,6 +21,7 @@ NOW = clock.now().timestamp()
 UNSIGNABLE = frozenset(
     [
         "adyen",
+        "alipay",
         "aws-sns",
         "box",
         "braintree",
@@ -42,8 +43,10 @@ UNSIGNABLE = frozenset(
         "paymob",
         "paypal",
         "plaid",
+        "praxis",
         "sendgrid",
         "telnyx",
+        "tiktok-shop",
         "tokenio",
         "treezor",
         "twilio",
