@@ -55,7 +55,7 @@ provider = Fireblocks(
     "`Fireblocks-Signature`: RSA PKCS #1 v1.5 with SHA-512 in base64 over the body",
     id=("json:id",),
     type=("json:eventType", "json:type"),
-    setup="In the Console: Developer Center, Webhooks. Without a secret the key is fetched from "
-    "keys.fireblocks.io; give the key itself, as JWK or PEM, for another region or for the older "
-    "signature.",
+    setup="In the Console: Developer Center, Webhooks, this URL. No secret is needed: the key is "
+    "fetched from keys.fireblocks.io. For another region or for the older signature give the key "
+    "itself, as JWK or PEM, from Fireblocks' documentation on validating webhooks.",
 )

@@ -83,5 +83,5 @@ provider = Hubspot(
     id=("json:*.eventId", "json:eventId"),
     type=("json:*.subscriptionType", "json:subscriptionType"),
     setup="In the app's settings: Webhooks, Target URL, exactly the one that this source shows. "
-    "The secret is the app's client secret.",
+    "The secret is the app's client secret, on its Auth tab.",
 )

@@ -82,6 +82,7 @@ provider = Messagebird(
     id=(),
     type=("json:type", "json:event", "form:status", "query:status"),
     methods=frozenset({"POST", "GET"}),
-    setup="Give exactly the URL that this source shows to the flow, number or message. The secret "
-    "is the signing key of the access keys page, used as text.",
+    setup="Give exactly the URL that this source shows to the flow, number or message; calls come "
+    "by POST or GET. The secret is the signing key, in the dashboard under Developers, API access, "
+    "beside the access keys, used as text.",
 )

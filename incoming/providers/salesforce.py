@@ -19,5 +19,6 @@ provider = SharedToken(
     type=("xml:ActionId",),
     acknowledgement=Answer(body=_ACK, content_type="text/xml; charset=utf-8"),
     setup="In Setup: Outbound Messages, New, with this URL and `?token=` and the secret of this "
-    "source after it as endpoint.",
+    "source after it as endpoint. The message itself proves nothing: let the source take calls "
+    "from Salesforce's networks only.",
 )

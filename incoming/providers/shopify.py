@@ -16,6 +16,9 @@ provider = Recipe(
         "header:shopify-webhook-id",
     ),
     type=("header:x-shopify-topic", "header:shopify-topic"),
-    setup="The secret is the app's client secret. Shopify waits five seconds for an answer, tries "
-    "eight times in four hours and then removes the subscription.",
+    setup="In the Dev Dashboard (or the app's configuration file): subscribe the topics to this "
+    "URL. The secret is the app's client secret, under the app's Settings, Credentials; for "
+    "webhooks made in a shop's own admin (Settings, Notifications, Webhooks) it is the key shown "
+    "below their list. Shopify waits five seconds for an answer, tries eight times in four hours "
+    "and then removes the subscription.",
 )

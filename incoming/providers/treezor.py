@@ -51,5 +51,6 @@ provider = Treezor(
     "`object_payload` as PHP writes it; the rest of the body is **not** covered",
     id=("json:webhook_id",),
     type=("json:webhook",),
-    setup="Create the hook through the webhook API. Treezor's account manager gives the secret.",
+    setup="Create the hook through the webhook API. The secret, one for sandbox and one for "
+    "production, comes from Treezor's account manager.",
 )
