@@ -123,6 +123,28 @@ def test_postmarks_message_is_opened_often() -> None:
     assert id_of("postmark", opened) != id_of("postmark", again)
 
 
+def test_zendesks_triggers_send_what_the_user_likes_and_its_id_may_be_a_tickets() -> None:
+    headers = {"x-zendesk-webhook-invocation-id": "invocation-1"}
+    event = {"id": "event-1", "type": "zen:event-type:ticket.created"}
+    assert id_of("zendesk", event, headers) == "event-1"
+    assert id_of("zendesk", {"id": "ticket-1"}, headers) == "invocation-1"
+    assert id_of("zendesk", {"id": "ticket-1"}) == ""
+
+
+def test_hubspots_event_id_is_not_always_its_own() -> None:
+    first = [{"eventId": 1, "occurredAt": 1_700_000_000_000, "attemptNumber": 0}]
+    assert id_of("hubspot", first) == "1:1700000000000"
+    assert id_of("hubspot", [first[0] | {"attemptNumber": 1}]) == id_of("hubspot", first)
+    assert id_of("hubspot", [first[0] | {"occurredAt": 1}]) != id_of("hubspot", first)
+    assert id_of("hubspot", {"eventId": 2}) == "2"
+
+
+def test_paypals_id_is_the_signed_one_since_the_body_is_hardly_covered() -> None:
+    """A CRC-32 can be met by another body: a second use of the signature must not pass."""
+    headers = {"paypal-transmission-id": "t1"}
+    assert id_of("paypal", {"id": "WH-1"}, headers) == id_of("paypal", {"id": "WH-2"}, headers)
+
+
 def test_githubs_redelivery_has_the_same_id() -> None:
     assert id_of("github", b"{}", {"x-github-delivery": "d1"}) == "d1"
 
