@@ -127,7 +127,11 @@ provider = Alipay(
     signing="`Signature`, the item `signature=`: RSA PKCS #1 v1.5 with SHA-256 in base64, "
     "percent-encoded, over `{method} {path}\\n{Client-Id}.{Request-Time}.{body}`; `Request-Time` "
     "is not bounded: set a tolerance on the source to refuse old calls",
-    id=("json:notifyId",),
+    # A payment's captures and refunds hold the payment's id too.
+    id=tuple(
+        f"{{json:notifyType}}:{{json:{name}}}:{{json:result.resultCode}}"
+        for name in ("captureId", "refundId", "paymentId")
+    ),
     type=("json:notifyType",),
     acknowledgement=as_json({"result": _RESULT}),
     secret_options=frozenset({"private_key"}),

@@ -112,7 +112,7 @@ provider = Praxis(
         "{json:subscription_id}:{json:event}:{json:timestamp}",
     ),
     type=("json:event", "json:transaction.transaction_status"),
-    setup="Give this URL as notification URL of the application, in the Praxis back office. The "
-    "secret is the application's merchant secret, from the same page. The acknowledgement is "
-    "signed with it.",
+    setup="Give this URL as notification_url of a session, or have Praxis set it for the "
+    "application. The secret is the merchant secret that Praxis gave together with the "
+    "application's key. The acknowledgement is signed with it.",
 )

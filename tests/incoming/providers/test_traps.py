@@ -123,6 +123,19 @@ def test_postmarks_message_is_opened_often() -> None:
     assert id_of("postmark", opened) != id_of("postmark", again)
 
 
+def test_alipays_captures_and_refunds_hold_the_payments_id_too() -> None:
+    payment = {
+        "notifyType": "PAYMENT_RESULT",
+        "paymentId": "p1",
+        "result": {"resultCode": "SUCCESS"},
+    }
+    refund = payment | {"notifyType": "REFUND_RESULT", "refundId": "r1"}
+    capture = payment | {"notifyType": "CAPTURE_RESULT", "captureId": "c1"}
+    assert id_of("alipay", payment) == "PAYMENT_RESULT:p1:SUCCESS"
+    assert id_of("alipay", refund) == "REFUND_RESULT:r1:SUCCESS"
+    assert id_of("alipay", capture) == "CAPTURE_RESULT:c1:SUCCESS"
+
+
 def test_zendesks_triggers_send_what_the_user_likes_and_its_id_may_be_a_tickets() -> None:
     headers = {"x-zendesk-webhook-invocation-id": "invocation-1"}
     event = {"id": "event-1", "type": "zen:event-type:ticket.created"}
@@ -777,6 +790,25 @@ def test_a_static_secret_is_compared_whole(name: str, headers: dict[str, str], b
     assert cause_of(name, call(headers, body), SECRET) is None
     assert cause_of(name, call(headers, body), SECRET + "x") == Cause.CREDENTIALS_MISMATCH
     assert cause_of(name, call(headers, body), SECRET[:-1]) == Cause.CREDENTIALS_MISMATCH
+
+
+def test_salesforces_organisation_counts_by_its_first_fifteen_characters() -> None:
+    url, body = f"{URL}?token={SECRET}", b"<OrganizationId>00D000000000001EAA</OrganizationId>"
+    for organization, cause in (
+        ("", None),
+        ("00D000000000001", None),
+        ("00D000000000001EAA", None),
+        ("00D000000000002", Cause.CREDENTIALS_MISMATCH),
+    ):
+        options = {"organization_id": organization}
+        assert cause_of("salesforce", call({}, body, url=url), SECRET, options=options) == cause
+    options = {"organization_id": "00D000000000001"}
+    assert cause_of("salesforce", call({}, body), SECRET, options=options) == (
+        Cause.SIGNATURE_MISSING
+    )
+    assert cause_of("salesforce", call({}, b"", url=url), SECRET, options=options) == (
+        Cause.CREDENTIALS_MISMATCH
+    )
 
 
 def test_gitlab_may_sign_a_call_of_a_source_that_knows_the_token_only() -> None:
