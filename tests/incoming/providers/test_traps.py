@@ -176,6 +176,19 @@ def test_twilio_may_deliver_by_get_and_signs_the_query_with_the_url() -> None:
     assert cause_of("twilio", changed, SECRET) == Cause.SIGNATURE_MISMATCH
 
 
+@pytest.mark.django_db
+def test_the_door_takes_twilios_get_and_answers_in_twiml(settings: Any) -> None:
+    source, query = make_source(provider="twilio"), "MessageSid=SM1&MessageStatus=delivered"
+    url = f"{settings.PUBLIC_URL}{source.path}?{query}"
+    headers = {"x-twilio-signature": based(mac(SOURCE_SECRET.encode(), url.encode(), "sha1"))}
+    response = post(source, b"", method="GET", query=query, headers=headers)
+    assert (response.status_code, response.content) == (200, b"<Response/>")
+    receipt = Receipt.objects.get()
+    assert (receipt.status, receipt.type, receipt.query) == ("accepted", "delivered", query)
+    refused = post(source, b"", method="GET", query=f"{query}&a=1", headers=headers)
+    assert (refused.status_code, answer_of(refused)) == (401, {"cause": "signature_mismatch"})
+
+
 def test_messagebird_may_deliver_by_get_and_signs_the_query_with_the_url() -> None:
     def signed(query: str) -> Call:
         claims = {
