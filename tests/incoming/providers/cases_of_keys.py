@@ -44,6 +44,12 @@ def base64_raw(keys: tuple[Any, ...]) -> tuple[str, str, str]:
     return first, second, third
 
 
+def private_pem(key: Any) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    plain = serialization.NoEncryption()
+    return str(key.private_bytes(serialization.Encoding.PEM, form, plain).decode())
+
+
 def ecdsa(key: Any, message: bytes, digest: Any = hashes.SHA256) -> bytes:
     return bytes(key.sign(message, ec.ECDSA(digest())))
 
