@@ -260,7 +260,8 @@ def _check_payload(arrival: Arrival) -> Refused | None:
             return Refused(Cause.UNSUPPORTED_MEDIA_TYPE, f"this source takes {taken}")
     elif not is_readable(kind):
         return Refused(Cause.UNSUPPORTED_MEDIA_TYPE)
-    if is_json(kind) and call.json is None and call.body.strip() != b"null":
+    bodiless = call.method in ("GET", "DELETE") and not call.body
+    if is_json(kind) and not bodiless and call.json is None and call.body.strip() != b"null":
         return Refused(Cause.PAYLOAD_UNPARSABLE, "the body is not JSON")
     if source.schema is None:
         return None
@@ -347,7 +348,11 @@ def _store_duplicate(arrival: Arrival, receipt: Receipt, first: First) -> HttpRe
 
 
 def _acknowledge(arrival: Arrival, receipt: Receipt) -> HttpResponse:
-    answer = arrival.source.answer or arrival.source.provider.acknowledge(arrival.call)
+    source = arrival.source
+    answer = source.answer
+    if answer is None:
+        secrets = source.valid_secrets(clock.now())
+        answer = source.provider.acknowledge(arrival.call, secrets, source.options)
     if answer is not None:
         return _given(answer)
     return _answer(200, {"status": str(receipt.status), "receipt": str(receipt.pk)})

@@ -26,6 +26,7 @@ NOW = clock.now().timestamp()
 # Each signs with a key that only the third party has.
 UNSIGNABLE = frozenset(
     [
+        "alipay",
         "aws-sns",
         "circle",
         "discord",
@@ -34,8 +35,10 @@ UNSIGNABLE = frozenset(
         "neon",
         "paypal",
         "plaid",
+        "praxis",
         "sendgrid",
         "telnyx",
+        "tiktok-shop",
         "tokenio",
         "utila",
         "wechat-pay",
