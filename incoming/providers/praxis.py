@@ -16,8 +16,9 @@ from incoming.providers.declaration import Declaration, usable
 from incoming.providers.encoding import as_bytes
 from incoming.providers.handshake import as_json
 from incoming.providers.locator import as_text, dig
+from incoming.providers.placing import place
 from incoming.providers.proof import judge_age, read_signature, read_timestamp
-from incoming.providers.timestamp import UNBOUNDED
+from incoming.providers.timestamp import UNBOUNDED, write_timestamp
 
 _PAYMENT: Final = (
     "merchant_id",
@@ -69,6 +70,12 @@ class Praxis(Declaration):
             if hmac.compare_digest(_digest(text, secret), given):
                 return judge_age(secret, signed_at, call, UNBOUNDED, tolerance_seconds)
         return Refused(Cause.SIGNATURE_MISMATCH)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        call = place(call, "json:timestamp", write_timestamp(call.received_at, "s"))
+        names = _SUBSCRIPTION if dig(call.json, "event") is not None else _PAYMENT
+        text = "".join(_text(dig(call.json, name)) for name in names)
+        return place(call, "header:gt-authentication", _digest(text, secret).hex())
 
     def acknowledge(
         self, call: Call, secrets: Sequence[Secret], options: Mapping[str, str] | None = None

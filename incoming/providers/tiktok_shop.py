@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
-from incoming.providers.proof import hmac_signer, read_signature
+from incoming.providers.placing import place
+from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,10 @@ class TiktokShop(Declaration):
             return given
         signer = hmac_signer(secrets, given, as_bytes(app) + call.body)
         return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        message = as_bytes((options or {}).get("app", "")) + call.body
+        return place(call, "header:authorization", hmac_text(secret, message, "hex"))
 
 
 provider = TiktokShop(
