@@ -107,6 +107,7 @@ def is_quarantined(receipt: Receipt) -> bool:
 @admin.register(Receipt)
 class ReceiptAdmin(HistoryAdmin):
     has_history = True
+    empty_text = "Calls to the ingest URL of a source show here. A source can send itself a sample."
     deferred = ("headers", "body", "query", "schema_errors")
     panels: ClassVar = [
         schema_errors_of_receipt,
