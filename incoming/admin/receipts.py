@@ -202,7 +202,7 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def reprocess(self, receipt: Receipt) -> str:
         services.reprocess_receipt(receipt=receipt)
-        return "It is processed again."
+        return "It is in line to be processed again."
 
     @button(
         "Release",
@@ -213,7 +213,7 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def release(self, receipt: Receipt) -> str:
         services.release_quarantined(receipt=receipt)
-        return "It is processed."
+        return "It is in line to be processed."
 
     @button(
         "Drop",
