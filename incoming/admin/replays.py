@@ -40,8 +40,8 @@ STATUS_COLOURS = {
     Status.FAILED: "danger",
 }
 PLANNING = (
-    "Which receipts are to be processed again? What is saved is a plan that counts them; nothing is "
-    "processed before it is started."
+    "Which receipts are to be processed again? What is saved is a plan that counts them; nothing "
+    "is processed before it is started."
 )
 
 
@@ -119,7 +119,9 @@ def receipts_of_replay(replay: ReceiptReplay) -> Panel:
 @admin.register(ReceiptReplay)
 class ReceiptReplayAdmin(HistoryAdmin):
     autocomplete_fields = ("account", "source")
-    empty_text = "A replay processes past receipts again. Plan one, look at its plan, then start it."
+    empty_text = (
+        "A replay processes past receipts again. Plan one, look at its plan, then start it."
+    )
     has_history = True
     panels: ClassVar = [plan_of_replay, left_out_of_replay, receipts_of_replay]
     created = moment_column("Created", "created_at")
@@ -192,7 +194,9 @@ class ReceiptReplayAdmin(HistoryAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        text = f"Receipts planned: {obj.planned_count:,}. Nothing is processed before it is started."
+        text = (
+            f"Receipts planned: {obj.planned_count:,}. Nothing is processed before it is started."
+        )
         messages.success(request, text)
         return HttpResponseRedirect(page_of("incoming.receiptreplay", obj.pk))
 
