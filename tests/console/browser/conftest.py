@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from webhooks_project.accounts.models import User
 
@@ -21,7 +22,7 @@ TIMEOUT_MS = 10_000
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One browser for all: they run one after another, in one process."""
     for item in items:
-        if item.path.is_relative_to(__file__.removesuffix("conftest.py")):
+        if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
@@ -44,6 +45,16 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser, live_server: Any) -> BrowserContext:
+    """One for all tests, for its cache of styles and scripts."""
+    made = browser.new_context(
+        base_url=live_server.url, viewport={"width": WIDE, "height": 900}, reduced_motion="reduce"
+    )
+    made.set_default_timeout(TIMEOUT_MS)
+    return made
+
+
 @pytest.fixture
 def complaints() -> list[str]:
     """What the browser had to say: the console's log, with what a policy blocked; scripts' errors;
@@ -53,18 +64,19 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def stranger(
-    browser: Browser, live_server: Any, settings: Any, complaints: list[str]
+    context: BrowserContext,
+    live_server: Any,
+    settings: Any,
+    complaints: list[str],
+    transactional_db: None,
 ) -> Iterator[Page]:
     """The page of someone who is not logged in. Nothing may be complained of in it."""
     settings.PUBLIC_URL = live_server.url
-    context = browser.new_context(
-        base_url=live_server.url, viewport={"width": WIDE, "height": 900}, reduced_motion="reduce"
-    )
-    context.set_default_timeout(TIMEOUT_MS)
+    context.clear_cookies()
     page = context.new_page()
     _listen(page, live_server.url, complaints)
     yield page
-    context.close()
+    page.close()
     assert complaints == []
 
 
