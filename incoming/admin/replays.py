@@ -64,13 +64,21 @@ class PlanForm(ServiceForm):
             "type_pattern": "Type",
         }
         help_texts: ClassVar = {
-            "account": "Empty for that of the source, or for all.",
-            "source": "Empty for all.",
+            "account": "Empty for that of the source.",
+            "source": "Empty for all of the account.",
             "since": "In UTC, inclusive.",
             "until": "In UTC, exclusive; never later than now.",
             "type_pattern": "A type, or a beginning with * after it; empty for all.",
             "cause": "Why they were refused or failed, such as schema_mismatch; empty for all.",
         }
+
+    def clean(self) -> dict[str, Any] | None:
+        """What a person does is in the audit chain, and each account has its own."""
+        cleaned = super().clean()
+        given = self.cleaned_data
+        if {"account", "source"} <= set(given) and not (given["account"] or given["source"]):
+            self.add_error("account", "Choose an account or a source.")
+        return cleaned
 
     def _messages(self, error: DomainError) -> list[tuple[str, Any]]:
         return [(str(error.extra.get("field", "")), str(error))]

@@ -149,12 +149,13 @@ def test_a_replay_is_planned(console: Client) -> None:
         ({"until_0": "2020-01-01"}, "since", "since must be before until, and in the past"),
         ({"type_pattern": "a*b"}, "type_pattern", "a * stands only at the end"),
         ({"since_0": ""}, "since", "This field is required."),
+        ({"account": ""}, "account", "Choose an account or a source."),
     ],
 )
 def test_what_cannot_be_planned_is_said_at_its_field(
     console: Client, changes: dict[str, str], field: str, message: str
 ) -> None:
-    response = console.post(ADD, asked(**changes))
+    response = console.post(ADD, asked(account=str(make_account().pk)) | changes)
 
     assert message in errors_of(response)[field]
     assert not ReceiptReplay.objects.exists()
