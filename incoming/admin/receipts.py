@@ -107,6 +107,7 @@ def is_quarantined(receipt: Receipt) -> bool:
 @admin.register(Receipt)
 class ReceiptAdmin(HistoryAdmin):
     has_history = True
+    empty_text = "Calls to the ingest URL of a source show here. A source can send itself a sample."
     deferred = ("headers", "body", "query", "schema_errors")
     panels: ClassVar = [
         schema_errors_of_receipt,
@@ -201,7 +202,7 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def reprocess(self, receipt: Receipt) -> str:
         services.reprocess_receipt(receipt=receipt)
-        return "It is processed again."
+        return "It is in line to be processed again."
 
     @button(
         "Release",
@@ -212,7 +213,7 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def release(self, receipt: Receipt) -> str:
         services.release_quarantined(receipt=receipt)
-        return "It is processed."
+        return "It is in line to be processed."
 
     @button(
         "Drop",

@@ -60,6 +60,9 @@ class HandlerFilter(TextChoiceFilter):
 @admin.register(HandlerRun)
 class HandlerRunAdmin(HistoryAdmin):
     has_history = True
+    empty_text = (
+        "Where the platform has handlers for a provider, their work on receipts shows here."
+    )
     deferred = ("error",)
     panels: ClassVar = [traceback_of_run]
     created = moment_column("Created", "created_at")
