@@ -30,7 +30,7 @@ from incoming.api.serializers import (
 from incoming.models import HandlerRun, Receipt, RefusalCount, Source
 from incoming.samples import send_sample
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.filters import FilterSet
+from webhooks_project.api.filters import BooleanFilter, FilterSet
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
@@ -133,16 +133,16 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
 class ReceiptFilter(FilterSet):
     since = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="gte")
     until = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="lt")
-    unmatched = filters.BooleanFilter(
+    unmatched = BooleanFilter(
         method="by_match", help_text="Whether it was processed and no route took it."
     )
-    quarantined = filters.BooleanFilter(
+    quarantined = BooleanFilter(
         field_name="quarantined_at",
         lookup_expr="isnull",
         exclude=True,
         help_text="Whether it waits for a person, because it does not fit its source's schema.",
     )
-    same_body = filters.BooleanFilter(
+    same_body = BooleanFilter(
         field_name="same_body_as",
         lookup_expr="isnull",
         exclude=True,

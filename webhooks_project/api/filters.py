@@ -4,8 +4,29 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django import forms
+from django.core.exceptions import ValidationError
 from django.db import models
 from django_filters import rest_framework as filters
+
+
+class _BooleanField(forms.NullBooleanField):
+    def to_python(self, value: Any) -> bool | None:
+        if value in self.empty_values:
+            return None
+        found = super().to_python(str(value).lower())
+        if found is None:
+            raise ValidationError("It must be true or false.", code="invalid")
+        return found
+
+
+class BooleanFilter(filters.BooleanFilter):
+    """True or false; anything else is refused. The library's own would show every row for it."""
+
+    field_class = _BooleanField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"widget": forms.TextInput, **kwargs})
 
 
 class FilterSet(filters.FilterSet):
@@ -17,6 +38,7 @@ class FilterSet(filters.FilterSet):
 
     FILTER_DEFAULTS: ClassVar[dict[type[models.Field[Any, Any]], dict[str, Any]]] = {
         **filters.FilterSet.FILTER_DEFAULTS,
+        models.BooleanField: {"filter_class": BooleanFilter},
         models.ForeignKey: {"filter_class": filters.UUIDFilter},
         models.OneToOneField: {"filter_class": filters.UUIDFilter},
     }
