@@ -372,6 +372,30 @@ class Receipt(models.Model):
             models.Index(fields=["account", "-received_at"], name="receipt_by_account"),
             # The console's list over all accounts.
             models.Index(fields=["-received_at"], name="receipt_by_time"),
+            # The lists of what no route took.
+            models.Index(
+                fields=["account", "-received_at"],
+                condition=Q(status="processed", action_count=0),
+                name="receipt_unmatched",
+            ),
+            # The lists of what waits for a person.
+            models.Index(
+                fields=["account", "-received_at"],
+                condition=Q(quarantined_at__isnull=False),
+                name="receipt_quarantined",
+            ),
+            # The lists of what has an earlier one's body.
+            models.Index(
+                fields=["account", "-received_at"],
+                condition=Q(same_body_as__isnull=False),
+                name="receipt_same_body",
+            ),
+            # The list of what a replay took.
+            models.Index(
+                fields=["replay", "-received_at"],
+                condition=Q(replay__isnull=False),
+                name="receipt_by_replay",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -447,6 +471,10 @@ class HandlerRun(models.Model):
             ),
             # A handler's list by state, newest first.
             models.Index(fields=["handler", "status", "-created_at"], name="run_by_handler"),
+            # The console's list by state, newest first.
+            models.Index(fields=["status", "-created_at"], name="run_by_status"),
+            # The console's list over all accounts.
+            models.Index(fields=["-created_at"], name="run_by_time"),
         ]
 
     def __str__(self) -> str:

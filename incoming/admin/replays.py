@@ -58,15 +58,7 @@ def left_out_of_replay(replay: ReceiptReplay) -> Panel:
 
 def receipts_of_replay(replay: ReceiptReplay) -> Panel:
     """What became of the receipts that it put back in line."""
-    # Within the period: the list by time is what there is an index for.
-    counts = dict(
-        Receipt.objects.filter(
-            received_at__gte=replay.since, received_at__lt=replay.until, replay=replay
-        )
-        .order_by()
-        .values_list("status")
-        .annotate(count=Count("pk"))
-    )
+    counts = dict(replay.receipts.order_by().values_list("status").annotate(count=Count("pk")))
     rows = [
         [label(status.value, RECEIPT_COLOURS), f"{counts[status]:,}"]
         for status in Receipt.Status

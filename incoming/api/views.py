@@ -30,7 +30,7 @@ from incoming.api.serializers import (
 from incoming.models import HandlerRun, Receipt, RefusalCount, Source
 from incoming.samples import send_sample
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.filters import BooleanFilter, FilterSet
+from webhooks_project.api.filters import BooleanFilter, FilterSet, PresenceFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
@@ -136,16 +136,12 @@ class ReceiptFilter(FilterSet):
     unmatched = BooleanFilter(
         method="by_match", help_text="Whether it was processed and no route took it."
     )
-    quarantined = BooleanFilter(
+    quarantined = PresenceFilter(
         field_name="quarantined_at",
-        lookup_expr="isnull",
-        exclude=True,
         help_text="Whether it waits for a person, because it does not fit its source's schema.",
     )
-    same_body = BooleanFilter(
+    same_body = PresenceFilter(
         field_name="same_body_as",
-        lookup_expr="isnull",
-        exclude=True,
         help_text="Whether an earlier receipt with another id has the same body.",
     )
 
