@@ -35,7 +35,11 @@ class SchemaMode(models.TextChoices):
 
 
 class Source(models.Model):
-    """Who may send to us: an ingest URL, a provider, secrets, limits, an address allow-list."""
+    """Who may send to us: an ingest URL, a provider, secrets, limits, an address allow-list.
+
+    Its counts are of calls, each in one of them by the answer that it got on arrival, and once: a
+    replay counts nothing again. Handshakes are in none.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(Account, models.CASCADE, related_name="sources")
@@ -120,9 +124,18 @@ class Source(models.Model):
     disabled_at = models.DateTimeField(null=True, blank=True)
     # What the integration's own webhooks said of it, by the routes that update it.
     state = models.JSONField(default=dict, blank=True, editable=False)
-    accepted_count = models.PositiveBigIntegerField(default=0, editable=False)
-    duplicate_count = models.PositiveBigIntegerField(default=0, editable=False)
-    refused_count = models.PositiveBigIntegerField(default=0, editable=False)
+    accepted_count = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="Calls that were taken; one counts once its first processing has ended, well or "
+        "not, and a quarantined one that is dropped from then on.",
+    )
+    duplicate_count = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Calls that repeated one that was taken."
+    )
+    refused_count = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Calls that were refused on arrival."
+    )
     last_received_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_error_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -332,6 +345,8 @@ class Receipt(models.Model):
     event_count = models.PositiveSmallIntegerField(default=0)
     # What followed in all: events, handler runs, updates, notifications. 0 where no route took it.
     action_count = models.PositiveSmallIntegerField(default=0)
+    # Whether its source's counts have it.
+    is_counted = models.BooleanField(default=False)
     # 0, and one more with each replay.
     round = models.PositiveSmallIntegerField(default=0)
     replay = models.ForeignKey(

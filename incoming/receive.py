@@ -332,6 +332,7 @@ def _store_duplicate(arrival: Arrival, receipt: Receipt, first: First) -> HttpRe
     """The id is known: keep the repeat as one, and answer well so that it stops."""
     receipt.status = Receipt.Status.DUPLICATE.value
     receipt.cause = ""
+    receipt.is_counted = True
     receipt.dedup_slot = receipt.next_attempt_at = receipt.quarantined_at = None
     same_body = bytes(first[1]) == bytes(receipt.body_sha256)
     receipt.detail = f"repeats {first[0]}" + ("" if same_body else ", with another body")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet
 
 from incoming.acceptable import MAX_ROUTES, Problem, route_problems, source_problems
 from incoming.errors import SourceNotAcceptable, StateNotAllowed
@@ -333,7 +333,8 @@ def release_quarantined(*, receipt: Receipt) -> Receipt:
 def drop_quarantined(*, receipt: Receipt) -> Receipt:
     """Refuse a quarantined receipt: it is kept, and nothing follows. Raises StateNotAllowed for
     another."""
-    _end_quarantine(receipt, "receipt.dropped", status=Receipt.Status.REFUSED)
+    _end_quarantine(receipt, "receipt.dropped", status=Receipt.Status.REFUSED, is_counted=True)
+    Source.objects.filter(pk=receipt.source_id).update(accepted_count=F("accepted_count") + 1)
     return receipt
 
 
