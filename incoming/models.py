@@ -258,6 +258,8 @@ class ReceiptReplay(models.Model):
     since = models.DateTimeField()
     until = models.DateTimeField()
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, related_name="+")
+    # No foreign key: where the receipt is gone the job has nothing to do, and not all to do.
+    receipt_id = models.UUIDField(null=True, blank=True)
     type_pattern = models.CharField(max_length=255, blank=True)
     statuses = models.JSONField(default=list, blank=True)
     cause = models.CharField(max_length=64, blank=True)

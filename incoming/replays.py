@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -71,6 +71,7 @@ class Selection:
     until: datetime
     account: Account | None = None
     source: Source | None = None
+    receipt_id: UUID | None = None
     type_pattern: str = ""
     statuses: Sequence[str] = ()
     cause: str = ""
@@ -106,6 +107,8 @@ class Selection:
             wanted &= Q(account=self.account)
         if self.source is not None:
             wanted &= Q(source=self.source)
+        if self.receipt_id is not None:
+            wanted &= Q(pk=self.receipt_id)
         beginning = self.type_pattern.removesuffix("*")
         if beginning != self.type_pattern:
             # Not `startswith`: SQLite's LIKE takes capitals and small letters for the same.
@@ -198,6 +201,21 @@ def plan_replay(selection: Selection) -> ReceiptReplay:
     shown = {name: getattr(value, "pk", value) for name, value in asked.items()}
     _record(replay, "receipt_replay.planned", {**shown, "count": plan["count"]})
     return replay
+
+
+@transaction.atomic
+def replay_receipt(receipt: Receipt) -> ReceiptReplay:
+    """Start a replay of this receipt alone. Raises StateNotAllowed where it cannot be replayed."""
+    selection = Selection(
+        since=receipt.received_at,
+        until=receipt.received_at + timedelta(microseconds=1),
+        source=receipt.source,
+        receipt_id=receipt.pk,
+    )
+    plan = plan_of(selection)
+    if not plan["count"]:
+        raise StateNotAllowed(f"it cannot be replayed: {', '.join(plan['left_out'])}")
+    return start_replay(plan_replay(selection))
 
 
 @transaction.atomic

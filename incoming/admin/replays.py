@@ -97,8 +97,8 @@ class ReceiptReplayAdmin(HistoryAdmin):
     actions_detail = ("start", "cancel")
     fields = (
         "status_label", "progress", "account", "source", "period_start", "period_end",
-        "asked_type", "asked_statuses", "asked_cause", "requested_by", "created", "started",
-        "finished", "error",
+        "asked_receipt", "asked_type", "asked_statuses", "asked_cause", "requested_by", "created",
+        "started", "finished", "error",
     )  # fmt: skip
 
     def find(self, term: str) -> Q:
@@ -134,6 +134,12 @@ class ReceiptReplayAdmin(HistoryAdmin):
     @column("Progress")
     def progress(self, replay: ReceiptReplay) -> str:
         return f"{replay.replayed_count} of {replay.planned_count}"
+
+    @column("Receipt")
+    def asked_receipt(self, replay: ReceiptReplay) -> str:
+        if replay.receipt_id is None:
+            return EMPTY
+        return link(page_of("incoming.receipt", replay.receipt_id), replay.receipt_id)
 
     @column("Statuses")
     def asked_statuses(self, replay: ReceiptReplay) -> str:

@@ -61,8 +61,8 @@ def test_plan_start_and_end(api: Api, source: Source) -> None:
     assert planned.status == 201
     assert planned.json == {
         "id": str(replay.pk), "account": str(source.account_id), **PERIOD,
-        "source": str(source.pk), "type_pattern": "", "statuses": [], "cause": "",
-        "status": "planned", "planned_count": 1, "replayed_count": 0,
+        "source": str(source.pk), "receipt_id": None, "type_pattern": "", "statuses": [],
+        "cause": "", "status": "planned", "planned_count": 1, "replayed_count": 0,
         "plan": {"count": 1, "oldest": "2026-03-04T10:00:00Z", "receipts": [row],
                  "left_out": {"handshake": 1}},
         "error": "", "requested_by": replay.requested_by, "created_at": "2026-03-04T12:00:00Z",
@@ -126,6 +126,22 @@ def test_a_filter_of_replays_finds_these_alone(api: Api, source: Source) -> None
     }.items():
         rows = api.get(f"incoming/replays?{query}").rows
         assert {row["id"] for row in rows} == found, query
+
+
+def test_one_receipt_alone(api: Api, source: Source) -> None:
+    """Though another came in the same microsecond."""
+    receipts = [past(source), past(source)]
+    body = {**PERIOD, "receipt_id": str(receipts[1].pk)}
+    planned = api.post("incoming/replays", body).json
+    assert (planned["planned_count"], planned["receipt_id"]) == (1, str(receipts[1].pk))
+    api.post(f"incoming/replays/{planned['id']}/start")
+    assert advance_replays(NOW) == 1
+    assert [Receipt.objects.get(pk=receipt.pk).round for receipt in receipts] == [0, 1]
+
+
+def test_a_receipt_of_another_account_is_none(api: Api) -> None:
+    body = {**PERIOD, "receipt_id": str(past(make_source()).pk)}
+    assert api.post("incoming/replays", body).json["planned_count"] == 0
 
 
 def test_cancel(api: Api, source: Source) -> None:

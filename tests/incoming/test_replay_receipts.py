@@ -24,6 +24,7 @@ from incoming.replays import (
     plan_of,
     plan_replay,
     receipts_to_replay,
+    replay_receipt,
     start_replay,
 )
 from monitoring.models import Activity, AuditEntry
@@ -191,6 +192,32 @@ def test_selects_by_every_mark(source: Source) -> None:
     assert len(found(account=source.account)) == 4
     assert len(found(source=source)) == 3
     assert len(found(cause="handler_error")) == 4
+
+
+def test_one_receipt_alone_though_another_came_in_the_same_microsecond(source: Source) -> None:
+    receipts = [past(source) for _ in range(3)]
+    assert found(receipt_id=receipts[1].pk) == [receipts[1]]
+
+    replay = carried_out(replay_receipt(receipts[1]))
+
+    assert (replay.status, replay.planned_count, replay.replayed_count) == ("finished", 1, 1)
+    assert [Receipt.objects.get(pk=receipt.pk).round for receipt in receipts] == [0, 1, 0]
+
+
+def test_one_that_is_gone_when_its_turn_comes_takes_no_other_with_it(source: Source) -> None:
+    receipts = [past(source), past(source)]
+    replay = replay_receipt(receipts[0])
+    receipts[0].delete()
+    assert carried_out(replay).replayed_count == 0
+    assert Receipt.objects.get().round == 0
+
+
+def test_one_that_cannot_be_replayed_is_no_job(source: Source) -> None:
+    receipt = past(source, body_pruned_at=NOW)
+    past(source)
+    with pytest.raises(StateNotAllowed, match="it cannot be replayed: body_pruned"):
+        replay_receipt(receipt)
+    assert not ReceiptReplay.objects.exists()
 
 
 # --- the plan -------------------------------------------------------------------------------------
