@@ -10,10 +10,10 @@ from django.db.models import Count, Q
 from incoming import replays
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, ReceiptReplay
-from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.replays import STARTABLE, JobAdmin
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -27,12 +27,6 @@ from webhooks_project.admin.values import (
 )
 
 Status = ReceiptReplay.Status
-STATUS_COLOURS = {
-    Status.PLANNED: "info",
-    Status.RUNNING: "primary",
-    Status.FINISHED: "success",
-    Status.FAILED: "danger",
-}
 
 
 def plan_of_replay(replay: ReceiptReplay) -> Panel:
@@ -68,12 +62,10 @@ def receipts_of_replay(replay: ReceiptReplay) -> Panel:
 
 
 @admin.register(ReceiptReplay)
-class ReceiptReplayAdmin(HistoryAdmin):
-    has_history = True
+class ReceiptReplayAdmin(JobAdmin):
+    done_count = "replayed_count"
     panels: ClassVar = [plan_of_replay, left_out_of_replay, receipts_of_replay]
-    created = moment_column("Created", "created_at")
     started = moment_column("Started", "started_at")
-    finished = moment_column("Ended", "finished_at")
     period_start = moment_column("Receipts since", "since")
     period_end = moment_column("Receipts until", "until")
     asked_type = text_column("Type", "type_pattern")
@@ -90,10 +82,7 @@ class ReceiptReplayAdmin(HistoryAdmin):
     )
     list_select_related = ("account", "source")
     deferred = ("plan",)
-    search_fields = ("pk",)
     search_help_text = "Id, a source's id, or a type"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
     actions_detail = ("start", "cancel")
     fields = (
         "status_label", "progress", "account", "source", "period_start", "period_end",
@@ -110,7 +99,7 @@ class ReceiptReplayAdmin(HistoryAdmin):
         icon="play_arrow",
         variant="primary",
         question="The planned receipts are processed again, behind what arrives meanwhile.",
-        is_possible=lambda replay: replay.status in (Status.PLANNED, Status.FAILED),
+        is_possible=lambda replay: replay.status in STARTABLE,
     )
     def start(self, replay: ReceiptReplay) -> str:
         replays.start_replay(replay)
@@ -126,14 +115,6 @@ class ReceiptReplayAdmin(HistoryAdmin):
     def cancel(self, replay: ReceiptReplay) -> str:
         cancelled = replays.cancel_replay(replay)
         return f"The replay is cancelled after {cancelled.replayed_count} receipts."
-
-    @column("Status")
-    def status_label(self, replay: ReceiptReplay) -> str:
-        return label(replay.status, STATUS_COLOURS)
-
-    @column("Progress")
-    def progress(self, replay: ReceiptReplay) -> str:
-        return f"{replay.replayed_count} of {replay.planned_count}"
 
     @column("Receipt")
     def asked_receipt(self, replay: ReceiptReplay) -> str:
