@@ -36,9 +36,11 @@ class NewSource:
 def rotate_source_secret(
     *, source: Source, secret: str | None = None, grace: timedelta = ROTATION_GRACE
 ) -> NewSource:
-    """Take calls signed with a new secret, and with the old ones too for the grace."""
+    """Take calls signed with a new secret, and with the old ones too for the grace at most."""
     lock_source(source)
-    _signing(source).filter(expires_at=None).update(expires_at=clock.now() + grace)
+    ends_at = clock.now() + grace
+    old = _signing(source).filter(Q(expires_at=None) | Q(expires_at__gt=ends_at))
+    old.update(expires_at=ends_at)
     text = secret or new_secret()
     SourceSecret.objects.create(source=source, secret=text)
     journal.record_change(
