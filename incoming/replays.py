@@ -6,6 +6,7 @@ are taken by the verdict that they got on arrival: nothing is verified anew.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -279,12 +280,15 @@ def advance_replays(now: datetime) -> int:
         return 0
     running = ReceiptReplay.objects.filter(status=ReceiptReplay.Status.RUNNING)
     count = 0
-    for pk in running.order_by("created_at").values_list("pk", flat=True):
+    # Each has its share of the room, and who has had least comes first where that is none: a long
+    # job of one account must not hold back another's.
+    jobs = list(running.order_by("replayed_count", "created_at").values_list("pk", flat=True))
+    for had_turn, pk in enumerate(jobs):
         room = _room(now)
         if not room:
             break
         try:
-            count += _advance(pk, room, now)
+            count += _advance(pk, math.ceil(room / (len(jobs) - had_turn)), now)
         except (db.OperationalError, db.InterfaceError):
             raise
         except Exception as error:

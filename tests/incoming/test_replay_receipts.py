@@ -553,6 +553,41 @@ def test_live_receipts_go_first(source: Source, monkeypatch: pytest.MonkeyPatch)
     assert advance_replays(NOW) == 3
 
 
+def test_jobs_share_the_room_so_that_a_long_one_does_not_stop_a_short_one(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MAX_WAITING", 4)
+    for _ in range(10):
+        past(source)
+    other = make_source()
+    past(other)
+    long, short, empty = running(source=source), running(source=other), running(cause="none")
+
+    assert advance_replays(NOW) == 3
+
+    taken = [ReceiptReplay.objects.get(pk=job.pk).replayed_count for job in (long, short, empty)]
+    assert taken == [2, 1, 0]
+    assert process_due_receipts() == 3
+    assert advance_replays(NOW) == 4  # alone it has all of it
+    assert ReceiptReplay.objects.get(pk=short.pk).status == "finished"
+
+
+def test_the_only_place_goes_round_among_the_jobs(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MAX_WAITING", 1)
+    jobs = []
+    for each in (source, make_source(), make_source()):
+        past(each)
+        past(each)
+        jobs.append(running(source=each))
+    taken = []
+    for _ in range(3):
+        assert advance_replays(NOW) == process_due_receipts() == 1
+        taken.append([ReceiptReplay.objects.get(pk=job.pk).replayed_count for job in jobs])
+    assert taken == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+
+
 def test_runs_of_handlers_that_wait_hold_it_back_too(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
