@@ -38,6 +38,7 @@ Status = Receipt.Status
 
 BATCH_ROWS: Final = 200  # put in line in one transaction
 MAX_WAITING: Final = 200  # while so much is due already, a job adds nothing: live receipts first
+MAX_RUNNING: Final = 20  # jobs of one account; each is asked of on every round, and by retention
 REPLAYABLE: Final = (Status.PROCESSED, Status.FAILED, Status.DEAD, Status.REFUSED)
 NOT_ENDED: Final = (
     HandlerRun.Status.PENDING,
@@ -223,9 +224,14 @@ def replay_receipt(receipt: Receipt) -> ReceiptReplay:
 def start_replay(replay: ReceiptReplay) -> ReceiptReplay:
     """Let the processing pump carry out a planned replay, or go on with one that failed.
 
-    Raises StateNotAllowed for one in another state.
+    Raises StateNotAllowed for one in another state, and while MAX_RUNNING of its account run.
     """
     startable = (ReceiptReplay.Status.PLANNED, ReceiptReplay.Status.FAILED)
+    running = ReceiptReplay.objects.filter(
+        account=replay.account_id, status=ReceiptReplay.Status.RUNNING
+    )
+    if running.exclude(pk=replay.pk).count() >= MAX_RUNNING:
+        raise StateNotAllowed(f"{MAX_RUNNING} replays are running; start it when one has ended")
     _turn(
         replay,
         startable,

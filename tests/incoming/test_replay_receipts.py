@@ -318,6 +318,22 @@ def test_what_a_job_s_status_allows(
         assert replay.status == (after if may else status)
 
 
+def test_only_so_many_jobs_of_an_account_run_at_a_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MAX_RUNNING", 2)
+    first, _ = running(source=source), running(source=source)
+    third = plan_replay(asked(source=source))
+    with pytest.raises(StateNotAllowed, match="2 replays are running"):
+        start_replay(third)
+    third.refresh_from_db()
+    assert (third.status, third.started_at) == ("planned", None)
+    running(source=make_source())  # another account's is not counted
+    running()  # nor one over all accounts
+    cancel_replay(first)
+    assert start_replay(third).status == "running"
+
+
 def test_start_and_cancel_are_audited_and_timed(source: Source) -> None:
     replay = running(source=source)
     assert (replay.started_at, replay.finished_at) == (NOW, None)
