@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 from django_filters import rest_framework as filters
+from django_filters.fields import IsoDateTimeField
 
 
 class _BooleanField(forms.NullBooleanField):
@@ -18,6 +20,23 @@ class _BooleanField(forms.NullBooleanField):
         if found is None:
             raise ValidationError("It must be true or false.", code="invalid")
         return found
+
+
+class _MomentField(IsoDateTimeField):
+    def to_python(self, value: Any) -> datetime | None:
+        found: datetime | None = super().to_python(value)
+        if found is None:
+            return None
+        try:
+            return found.astimezone(UTC)
+        except OverflowError as error:
+            raise ValidationError("There is no such moment.", code="invalid") from error
+
+
+class MomentFilter(filters.IsoDateTimeFilter):
+    """ISO 8601. A moment of the year 0 or 10,000, which its offset may make of it, is refused."""
+
+    field_class = _MomentField
 
 
 class BooleanFilter(filters.BooleanFilter):
