@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
@@ -25,7 +24,6 @@ from incoming.admin.receipt_panels import (
     schema_errors_of_receipt,
 )
 from incoming.admin.trial_answers import shown_secret
-from incoming.errors import StateNotAllowed
 from incoming.models import Receipt
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
@@ -238,16 +236,7 @@ class ReceiptAdmin(HistoryAdmin):
         ),
     )
     def replay_receipt(self, receipt: Receipt) -> str:
-        selection = replays.Selection(
-            since=receipt.received_at,
-            until=receipt.received_at + timedelta(microseconds=1),
-            source=receipt.source,
-            statuses=[receipt.status],
-        )
-        plan = replays.plan_of(selection)
-        if not plan["count"]:
-            raise StateNotAllowed(f"it cannot be replayed: {', '.join(plan['left_out'])}")
-        return f"Replay {replays.start_replay(replays.plan_replay(selection)).pk} carries it again."
+        return f"Replay {replays.replay_receipt(receipt).pk} carries it again."
 
     @bulk(
         "Reprocess",

@@ -13,11 +13,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from incoming import replays
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, ReceiptReplay
-from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button, may_press
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.forms import Checkboxes, ServiceForm
 from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.replays import STARTABLE, JobAdmin
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -33,12 +33,6 @@ from webhooks_project.lib import clock
 from webhooks_project.lib.errors import DomainError
 
 Status = ReceiptReplay.Status
-STATUS_COLOURS = {
-    Status.PLANNED: "info",
-    Status.RUNNING: "primary",
-    Status.FINISHED: "success",
-    Status.FAILED: "danger",
-}
 PLANNING = (
     "Which receipts are to be processed again? What is saved is a plan that counts them; nothing "
     "is processed before it is started."
@@ -107,15 +101,7 @@ def left_out_of_replay(replay: ReceiptReplay) -> Panel:
 
 def receipts_of_replay(replay: ReceiptReplay) -> Panel:
     """What became of the receipts that it put back in line."""
-    # Within the period: the list by time is what there is an index for.
-    counts = dict(
-        Receipt.objects.filter(
-            received_at__gte=replay.since, received_at__lt=replay.until, replay=replay
-        )
-        .order_by()
-        .values_list("status")
-        .annotate(count=Count("pk"))
-    )
+    counts = dict(replay.receipts.order_by().values_list("status").annotate(count=Count("pk")))
     rows = [
         [label(status.value, RECEIPT_COLOURS), f"{counts[status]:,}"]
         for status in Receipt.Status
@@ -125,16 +111,14 @@ def receipts_of_replay(replay: ReceiptReplay) -> Panel:
 
 
 @admin.register(ReceiptReplay)
-class ReceiptReplayAdmin(HistoryAdmin):
+class ReceiptReplayAdmin(JobAdmin):
+    done_count = "replayed_count"
     autocomplete_fields = ("account", "source")
     empty_text = (
         "A replay processes past receipts again. Plan one, look at its plan, then start it."
     )
-    has_history = True
     panels: ClassVar = [plan_of_replay, left_out_of_replay, receipts_of_replay]
-    created = moment_column("Created", "created_at")
     started = moment_column("Started", "started_at")
-    finished = moment_column("Ended", "finished_at")
     period_start = moment_column("Receipts since", "since")
     period_end = moment_column("Receipts until", "until")
     asked_type = text_column("Type", "type_pattern")
@@ -151,15 +135,12 @@ class ReceiptReplayAdmin(HistoryAdmin):
     )
     list_select_related = ("account", "source")
     deferred = ("plan",)
-    search_fields = ("pk",)
     search_help_text = "Id, a source's id, or a type"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
     actions_detail = ("start", "cancel")
     fields = (
         "status_label", "progress", "account", "source", "period_start", "period_end",
-        "asked_type", "asked_statuses", "asked_cause", "requested_by", "created", "started",
-        "finished", "error",
+        "asked_receipt", "asked_type", "asked_statuses", "asked_cause", "requested_by", "created",
+        "started", "finished", "error",
     )  # fmt: skip
 
     # --- a new one is planned ---
@@ -217,7 +198,7 @@ class ReceiptReplayAdmin(HistoryAdmin):
         icon="play_arrow",
         variant="primary",
         question="The planned receipts are processed again, behind what arrives meanwhile.",
-        is_possible=lambda replay: replay.status in (Status.PLANNED, Status.FAILED),
+        is_possible=lambda replay: replay.status in STARTABLE,
     )
     def start(self, replay: ReceiptReplay) -> str:
         replays.start_replay(replay)
@@ -234,13 +215,11 @@ class ReceiptReplayAdmin(HistoryAdmin):
         cancelled = replays.cancel_replay(replay)
         return f"The replay is cancelled after {cancelled.replayed_count} receipts."
 
-    @column("Status")
-    def status_label(self, replay: ReceiptReplay) -> str:
-        return label(replay.status, STATUS_COLOURS)
-
-    @column("Progress")
-    def progress(self, replay: ReceiptReplay) -> str:
-        return f"{replay.replayed_count} of {replay.planned_count}"
+    @column("Receipt")
+    def asked_receipt(self, replay: ReceiptReplay) -> str:
+        if replay.receipt_id is None:
+            return EMPTY
+        return link(page_of("incoming.receipt", replay.receipt_id), replay.receipt_id)
 
     @column("Statuses")
     def asked_statuses(self, replay: ReceiptReplay) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from incoming.providers.call import Call, Identity
 from incoming.providers.locator import first
+from incoming.providers.placing import place
 from incoming.providers.recipe import Recipe
 from incoming.providers.timestamp import UNBOUNDED
 
@@ -17,6 +18,11 @@ class Zendesk(Recipe):
         if identity.type.startswith("zen:"):
             return identity
         return replace(identity, external_id=first(call, self.id[1:]))
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        return place(super().sample(call, identity, options), self.id[1], identity.external_id)
 
 
 provider = Zendesk(

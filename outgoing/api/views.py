@@ -24,13 +24,13 @@ from outgoing.api.serializers import (
 )
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.filters import FilterSet
+from webhooks_project.api.filters import FilterSet, MomentFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
 class EventFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = Event
@@ -93,8 +93,8 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
 
 
 class DeliveryFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
     event_type = filters.CharFilter(field_name="event__type")
 
     class Meta:
@@ -132,8 +132,8 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountS
 
 
 class AttemptFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
+    since = MomentFilter(field_name="started_at", lookup_expr="gte")
+    until = MomentFilter(field_name="started_at", lookup_expr="lt")
     subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
 
     class Meta:
@@ -177,7 +177,7 @@ class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
 
 
 class RetryFilter(FilterSet):
-    due_before = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
+    due_before = MomentFilter(field_name="due_at", lookup_expr="lt")
     subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
 
     class Meta:

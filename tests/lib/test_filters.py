@@ -12,6 +12,7 @@ from webhooks_project.lib.filters import (
     CLAUSES,
     FILTER_BYTES,
     LEVELS,
+    LIST_ITEMS,
     REGEX_TEXT_LENGTH,
     Clause,
     FilterNotAcceptable,
@@ -401,6 +402,13 @@ def test_explain_agrees_with_matches(subject: Any, operand: Any, path: str, nega
     assert matches({"$not": {path: question}}, subject) is not compiled.matches(subject)
 
 
+@given(JSON, st.lists(JSON, max_size=4))
+def test_a_value_is_in_a_list_where_it_equals_one_of_it(value: Any, operands: list[Any]) -> None:
+    subject = {"a": value}
+    equals = any(matches({"a": {"$eq": operand}}, subject) for operand in operands)
+    assert matches({"a": {"$in": operands}}, subject) is equals
+
+
 @given(JSON)
 def test_each_value_equals_itself_and_is_in_a_list_with_itself(value: Any) -> None:
     assert matches({"a": {"$eq": value}}, {"a": value}) is True
@@ -416,6 +424,15 @@ def test_regular_expressions_do_not_hang(pattern: str) -> None:
     started = time.process_time()
 
     assert compiled.matches({"a": "ab" * (REGEX_TEXT_LENGTH // 2)}) is False
+    assert time.process_time() - started < 2
+
+
+def test_a_long_list_of_a_filter_is_not_compared_with_each_of_many_elements() -> None:
+    compiled = compile_filter({"a": {"$in": [[n] for n in range(LIST_ITEMS)]}})
+    started = time.process_time()
+
+    assert compiled.matches({"a": [[-1]] * 20_000}) is False
+    assert compiled.matches({"a": [[-1]] * 20_000 + [[LIST_ITEMS - 1.0]]}) is True
     assert time.process_time() - started < 2
 
 

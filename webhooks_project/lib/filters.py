@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator as operators
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple
@@ -409,6 +409,24 @@ def _equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+def _key(value: Any, level: int = 0) -> Hashable:
+    """The same for values that are equal as `_equal` has it, so that many are compared at once.
+
+    What is deeper than an operand may be is equal to nothing.
+    """
+    if isinstance(value, str) or _is_number(value):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, bool) or value is None:
+        return (bool, value)  # so that true is not 1
+    if level > OPERAND_LEVELS:
+        return object()
+    if isinstance(value, list):
+        return (list, *(_key(inner, level + 1) for inner in value))
+    if isinstance(value, dict):
+        return (dict, frozenset((name, _key(inner, level + 1)) for name, inner in value.items()))
+    return object()  # nothing of JSON
+
+
 def _holds_equal(operand: Any) -> Callable[[Any], bool]:
     if isinstance(operand, str):
         return lambda value: isinstance(value, str) and value == operand
@@ -427,14 +445,16 @@ def _is_in(operand: Any, pointer: str) -> _Test:
     _refuse_deep_operand(operand, pointer)
     texts = frozenset(value for value in operand if isinstance(value, str))
     numbers = frozenset(value for value in operand if _is_number(value))
-    others = [value for value in operand if not isinstance(value, str) and not _is_number(value)]
+    others = frozenset(
+        _key(value) for value in operand if not isinstance(value, str) and not _is_number(value)
+    )
 
     def holds(value: Any) -> bool:
         if isinstance(value, str):
             return value in texts
         if _is_number(value):
             return value in numbers
-        return any(_equal(value, other) for other in others)
+        return bool(others) and _key(value) in others
 
     return _Test(holds)
 
