@@ -21,7 +21,6 @@ from webhooks_project.admin.values import list_of, page_of
 from webhooks_project.lib import clock
 
 # One browser for all: they run one after another, in one process.
-pytestmark = pytest.mark.xdist_group("browser")
 
 ATTACK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
 
