@@ -17,6 +17,7 @@ from webhooks_project.lib.filters import (
     Clause,
     FilterNotAcceptable,
     compile_filter,
+    values_at,
 )
 
 DOCUMENT: dict[str, Any] = {
@@ -445,3 +446,16 @@ def test_a_string_longer_than_the_limit_fits_no_pattern() -> None:
 
 def test_keeps_the_document_it_was_made_of() -> None:
     assert compile_filter({"type": "x"}).document == {"type": "x"}
+
+
+@pytest.mark.parametrize(
+    ("number", "passes"), [(0, True), (9_999, True), (10_000, False), (59_999, False)]
+)
+def test_looks_at_so_many_elements_and_no_further(number: int, passes: bool) -> None:
+    flat = [{"n": n} for n in range(60_000)]
+    assert matches({"items.n": number}, {"items": flat}) is passes
+    assert matches({"ns": number}, {"ns": list(range(60_000))}) is passes
+    nested = [{"inner": [{"n": 100 * m + n} for n in range(99)]} for m in range(600)]
+    assert matches({"groups.inner.n": 0}, {"groups": nested}) is True
+    assert matches({"groups.inner.n": 59_900}, {"groups": nested}) is False
+    assert len(values_at({"groups": nested}, "groups.inner.n")) <= 10_000
