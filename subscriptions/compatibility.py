@@ -23,6 +23,7 @@ import orjson
 from webhooks_project.lib.json_schema import ReferenceNotFollowed, at_pointer, escaped, modern
 
 MAX_CHANGES: Final = 100  # listed at once; the rest would not help a reader
+MAX_DEPTH: Final = 100  # schemas within each other, references followed; Python's stack ends
 MAX_STEPS: Final = 100_000  # pairs of schemas compared; more is no schema that a person wrote
 
 TYPES: Final = frozenset({"null", "boolean", "object", "array", "number", "string", "integer"})
@@ -112,17 +113,23 @@ class _Comparison:
         self.roots = (old_root, new_root)
         self.known: dict[tuple[bytes, bytes], list[Change]] = {}
         self.steps = 0
+        self.depth = 0
 
     def compare(self, old: Any, new: Any) -> list[Change]:
         """The changes from one schema to the other, their paths from here."""
         pair = (_text(old), _text(new))
+        if pair[0] == pair[1] and b'"$ref"' not in pair[0]:
+            return []
         if pair in self.known:  # met before, or the schema contains itself
             return self.known[pair]
         self.steps += 1
-        if self.steps > MAX_STEPS:
-            return [_change(Kind.CHANGED_RULE, "the schemas are too large to be compared", READERS)]
+        if self.steps > MAX_STEPS or self.depth > MAX_DEPTH:
+            detail = "the schemas are too large or too deep to be compared"
+            return [_change(Kind.CHANGED_RULE, detail, READERS)]
         self.known[pair] = []
+        self.depth += 1
         self.known[pair] = self._compared(self._shape(old, 0), self._shape(new, 1))[:MAX_CHANGES]
+        self.depth -= 1
         return self.known[pair]
 
     # --- one place ---

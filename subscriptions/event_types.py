@@ -24,9 +24,10 @@ from subscriptions.errors import (
 )
 from subscriptions.matching import is_event_type
 from subscriptions.models import EventSchema, EventType
-from subscriptions.schemas import check_payload
+from subscriptions.schemas import MAX_ERRORS, check_payload
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
+from webhooks_project.lib.json_schema import walk
 from webhooks_project.lib.jsonata import check_expression
 
 MAX_SCHEMA_BYTES: Final = 1024 * 1024  # of one version; it is parsed by each process that checks
@@ -135,7 +136,9 @@ def check_new_schema(
     """
     if event_type.archived_at is not None:
         raise EventTypeArchived(f"{event_type.name} is archived and takes no new schema")
-    check_schema(schema, examples)
+    check_schema(schema)
+    _check_size(examples)
+    check_examples(schema, examples)
     if downgrade:
         check_expression(downgrade)
     latest = event_type.schemas.first()
@@ -200,29 +203,52 @@ def add_schema(
     return made
 
 
-def check_schema(schema: Any, examples: Sequence[Any] = ()) -> None:
-    """Raise SchemaNotValid where it is no JSON Schema, ExampleDoesNotFit where an example is no
-    example of it; both where they are too large."""
-    if len(orjson.dumps(schema)) > MAX_SCHEMA_BYTES:
-        raise SchemaNotValid(f"the schema has more than {MAX_SCHEMA_BYTES:,} bytes")
-    if len(examples) > MAX_EXAMPLES or len(orjson.dumps(list(examples))) > MAX_EXAMPLES_BYTES:
-        raise ExampleDoesNotFit(
-            f"at most {MAX_EXAMPLES} examples with {MAX_EXAMPLES_BYTES:,} bytes are kept"
-        )
+@transaction.atomic
+def change_examples(*, schema: EventSchema, examples: Sequence[Any]) -> EventSchema:
+    """Give a version other examples. Raises ExampleDoesNotFit."""
+    _check_size(examples)
+    check_examples(schema.schema, examples)
+    schema.examples = list(examples)
+    schema.save(update_fields=["examples"])
+    journal.record_change(
+        account_id=schema.event_type.account_id,
+        action="event_type.examples_changed",
+        subject=schema.event_type,
+        after={"version": schema.number, "examples": len(schema.examples)},
+    )
+    return schema
+
+
+def check_schema(schema: Any) -> None:
+    """Raise SchemaNotValid where it is no JSON Schema, or too large."""
     try:
+        if len(orjson.dumps(schema)) > MAX_SCHEMA_BYTES:
+            raise SchemaNotValid(f"the schema has more than {MAX_SCHEMA_BYTES:,} bytes")
+        for _ in walk(schema):  # which is too deep for some of the work on it
+            pass
         check_payload(schema, None)
-        found = [check_payload(schema, example) for example in examples]
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise SchemaNotValid(str(error)) from error
+
+
+def check_examples(schema: Any, examples: Sequence[Any]) -> None:
+    """Raise ExampleDoesNotFit, with where, unless each is an example of the schema."""
     errors = [
         {"path": f"/{index}{error.path}", "message": error.message}
-        for index, list_of_errors in enumerate(found)
-        for error in list_of_errors
+        for index, example in enumerate(examples)
+        for error in check_payload(schema, example)
     ]
     if errors:
         raise ExampleDoesNotFit(
             f"an example does not fit the schema: {errors[0]['path']}: {errors[0]['message']}",
-            errors=errors,
+            errors=errors[:MAX_ERRORS],
+        )
+
+
+def _check_size(examples: Sequence[Any]) -> None:
+    if len(examples) > MAX_EXAMPLES or len(orjson.dumps(list(examples))) > MAX_EXAMPLES_BYTES:
+        raise ExampleDoesNotFit(
+            f"at most {MAX_EXAMPLES} examples with {MAX_EXAMPLES_BYTES:,} bytes are kept"
         )
 
 

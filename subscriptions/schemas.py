@@ -126,13 +126,12 @@ def load_catalogue(wanted: Iterable[tuple[UUID, str, str]]) -> Catalogue:
         )
         if key is not None:
             known.schemas[number[0], number[1]] = key
-    needed = {
-        known.schemas[number]
-        for account_id, name, version in asked
-        if (known := types.get((account_id, name))) is not None
-        and known.mode != EventType.SchemaMode.OFF
-        and (number := _number_asked_for(known, version)) is not None
-    }
+    needed: set[UUID] = set()
+    for account_id, name, version in asked:
+        found = types.get((account_id, name))
+        wanted_number = _number_asked_for(found, version) if found else None
+        if found and wanted_number and found.mode != EventType.SchemaMode.OFF:
+            needed.add(found.schemas[wanted_number])
     return Catalogue(settings, types, _validators(needed))
 
 

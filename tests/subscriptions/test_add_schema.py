@@ -124,3 +124,12 @@ def test_an_archived_type_takes_none(event_type: EventType) -> None:
     with pytest.raises(EventTypeArchived):
         add_schema(event_type=event_type, schema=OLD)
     assert numbers() == []
+
+
+@pytest.mark.parametrize("levels", [70, 400])
+def test_refuses_a_schema_that_is_too_deep(event_type: EventType, levels: int) -> None:
+    schema: Any = {}
+    for _ in range(levels):
+        schema = {"not": schema}
+    with pytest.raises(SchemaNotValid):
+        add_schema(event_type=event_type, schema=schema)

@@ -304,3 +304,11 @@ def test_a_detail_is_written_for_people() -> None:
 def test_the_list_is_bounded() -> None:
     old = thing({f"p{number}": STRING for number in range(500)})
     assert len(breaking_changes(old, thing())) == MAX_CHANGES
+
+
+def test_says_so_where_it_cannot_look_deeper() -> None:
+    count = 300
+    chain = {f"d{n}": thing({"next": {"$ref": f"#/$defs/d{n + 1}"}}) for n in range(count)}
+    schema = {"$ref": "#/$defs/d0", "$defs": {**chain, f"d{count}": STRING}}
+    (change,) = breaking_changes(schema, schema)
+    assert (change.path, change.kind) == ("/next" * 100, "changed_rule")

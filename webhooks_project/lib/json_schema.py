@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-MAX_DEPTH: Final = 200  # levels of a schema; deeper ones are nobody's, and Python's stack ends
+MAX_DEPTH: Final = 64  # levels of a schema; deeper ones are nobody's, and Python's stack ends
 
 # Keywords whose value is a schema, a list of schemas, or schemas by name.
 ONE: Final = (
@@ -123,18 +123,20 @@ class _Bundle:
         self.ignores_siblings = self.is_openapi_3_0 or "/draft-0" in dialect
         self.names: dict[str, str] = {}
         self.definitions: dict[str, Any] = {}
+        self.waiting: list[tuple[str, Any]] = []
 
     def made_of(self, schema: Any) -> Any:
         made = self._changed(schema, 0)
+        while self.waiting:  # one after the other: a chain of references may be long
+            name, target = self.waiting.pop()
+            self.definitions[name] = self._changed(target, 0)
         if not self.definitions:
-            return made
-        if not isinstance(made, dict):
             return made
         return {**made, "$defs": dict(sorted(self.definitions.items()))}
 
     def _changed(self, schema: Any, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            raise ReferenceNotFollowed(f"it is nested in more than {MAX_DEPTH} levels")
+            raise ValueError(f"it is nested in more than {MAX_DEPTH} levels")
         if not isinstance(schema, dict):
             return schema
         for word in ("$dynamicRef", "$recursiveRef"):
@@ -148,10 +150,10 @@ class _Bundle:
             plain = {word: plain[word] for word in ANNOTATIONS if word in plain}
         made = with_parts(plain, lambda part: self._changed(part, depth + 1))
         if isinstance(reference, str):
-            made = {"$ref": f"#/$defs/{escaped(self._name_of(reference, depth))}", **made}
+            made = {"$ref": f"#/$defs/{escaped(self._name_of(reference))}", **made}
         return made
 
-    def _name_of(self, reference: str, depth: int) -> str:
+    def _name_of(self, reference: str) -> str:
         if reference in self.names:
             return self.names[reference]
         target = at_pointer(self.document, reference)
@@ -161,7 +163,7 @@ class _Bundle:
         while name in self.names.values():
             name, number = f"{wanted}-{number}", number + 1
         self.names[reference] = name
-        self.definitions[name] = self._changed(target, depth + 1)
+        self.waiting.append((name, target))
         return name
 
 
