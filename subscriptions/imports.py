@@ -47,7 +47,7 @@ NOT_ACCEPTABLE: Final = frozenset({Outcome.BROKEN, Outcome.REFUSED})
 class Line:
     """What is done, or would be, with one type.
 
-    `version` is the number of the schema that is added, empty for none; `fields` what else
+    `version` is the number of the schema that is added, empty for none; `changed_fields` what else
     changes; `changes` what the schema breaks; `problem` why it is refused. Examples that do not
     fit are left out, and `example_problems` says why.
     """
@@ -56,7 +56,7 @@ class Line:
     where: str
     outcome: Outcome
     version: str = ""
-    fields: Sequence[str] = field(default_factory=tuple)
+    changed_fields: Sequence[str] = field(default_factory=tuple)
     changes: Sequence[Change] = field(default_factory=tuple)
     example_count: int = 0
     example_problems: Sequence[str] = field(default_factory=tuple)
@@ -189,7 +189,7 @@ def _line(item: Described, known: _Known | None, major: bool, allow_breaking: bo
     if known is None:
         return line
     fields = tuple(_changed_fields(item, known))
-    line = replace(line, outcome=Outcome.CHANGED, fields=fields)
+    line = replace(line, outcome=Outcome.CHANGED, changed_fields=fields)
     if known.latest is not None and _is_same(known.latest.schema, item.schema):
         return replace(line, version="", outcome=line.outcome if fields else Outcome.UNCHANGED)
     check = check_new_schema(event_type=known.event_type, schema=item.schema)
@@ -230,7 +230,7 @@ def _apply(
         told = {
             name: getattr(item, name)
             for name in ("description", "group", "owner")
-            if name in line.fields
+            if name in line.changed_fields
         }
         if told:
             change_event_type(event_type=event_type, **told)
@@ -242,7 +242,7 @@ def _apply(
             major=line.version.endswith(".0") and line.version != "1.0",
             allow_breaking=allow_breaking,
         )
-    elif "examples" in line.fields and known is not None and known.latest is not None:
+    elif "examples" in line.changed_fields and known is not None and known.latest is not None:
         change_examples(schema=known.latest, examples=item.examples)
     return event_type
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from subscriptions.compatibility import MAX_CHANGES, breaking_changes
+from subscriptions.compatibility import MAX_CHANGES, MAX_DEPTH, breaking_changes
 
 STRING, INTEGER, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
 
@@ -311,4 +311,4 @@ def test_says_so_where_it_cannot_look_deeper() -> None:
     chain = {f"d{n}": thing({"next": {"$ref": f"#/$defs/d{n + 1}"}}) for n in range(count)}
     schema = {"$ref": "#/$defs/d0", "$defs": {**chain, f"d{count}": STRING}}
     (change,) = breaking_changes(schema, schema)
-    assert (change.path, change.kind) == ("/next" * 100, "changed_rule")
+    assert (change.path, change.kind) == ("/next" * (MAX_DEPTH + 1), "changed_rule")

@@ -73,7 +73,10 @@ class MembershipInline(_MembershipInline):
     extra = 0
 
 
-ACCOUNT_FIELDS = ("name", "slug", "receipt_body_days", "receipt_days")
+ACCOUNT_FIELDS = (
+    "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
+    "has_public_catalogue",
+)  # fmt: skip
 
 
 class AccountForm(ServiceForm):

@@ -126,6 +126,10 @@ class _Bundle:
         self.waiting: list[tuple[str, Any]] = []
 
     def made_of(self, schema: Any) -> Any:
+        for _ in range(MAX_DEPTH):
+            if not isinstance(schema, dict) or schema.keys() != {"$ref"}:
+                break
+            schema = at_pointer(self.document, str(schema["$ref"]))
         made = self._changed(schema, 0)
         while self.waiting:  # one after the other: a chain of references may be long
             name, target = self.waiting.pop()
