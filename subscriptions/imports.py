@@ -180,7 +180,7 @@ def _example_problems(item: Described) -> dict[int, str]:
     for index, example in enumerate(item.examples):
         if errors := check_payload(item.schema, example):
             words = f"example {index + 1}: {errors[0].path or 'the whole'}: {errors[0].message}"
-            found[index] = words[:300]
+            found[index] = words[:160]
     return found
 
 
