@@ -168,8 +168,8 @@ class _Table(_Reader):
             choices = _list(self.first(schema, "oneOf")) or _list(self.first(schema, "anyOf"))
             if choices and level < MAX_LEVELS:
                 names = list(dict.fromkeys(self.type_of(item, level + 1) for item in choices))
-            elif self.values_of(schema):
-                return "value"
+            elif values := self.values_of(schema):
+                return "string" if all(value.startswith('"') for value in values) else "value"
             else:
                 return "object" if self.first(schema, "properties") else "any"
         items = self.first(schema, "items")
