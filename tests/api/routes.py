@@ -272,6 +272,7 @@ ROUTES: Final[dict[str, Route]] = {
     "event-type-deprecate": acts("subscriptions/event-types/{event_type}/deprecate", DEVELOPER),
     "event-type-archive": acts("subscriptions/event-types/{event_type}/archive", DEVELOPER),
     "event-type-restore": acts("subscriptions/event-types/{event_type}/restore", DEVELOPER),
+    "event-type-usage": reads("subscriptions/event-types/{event_type}/usage"),
     "event-type-export": reads("accounts/{account}/event-types/export"),
     "event-type-import": acts(
         "accounts/{account}/event-types/import",
