@@ -12,4 +12,4 @@ from subscriptions.admin import EventTypeAdmin, SubscriptionAdmin
 __all__ = ["AttemptAdmin", "DeliveryAdmin", "EventAdmin", "ReplayAdmin", "RetryAdmin"]
 
 SubscriptionAdmin.panels[:0] = [deliveries_of_subscription, attempts_of_subscription]
-EventTypeAdmin.panels.append(usage_of_event_type)
+EventTypeAdmin.panels[:0] = [usage_of_event_type]

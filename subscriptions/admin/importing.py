@@ -48,6 +48,7 @@ class ImportForm(forms.Form):
     account = forms.ModelChoiceField(Account.objects.all(), widget=Select)
     uploads = _FilesField(
         required=False,
+        label="Files",
         help_text="JSON Schema or OpenAPI documents with webhooks, as JSON or YAML; a .jsonl file "
         "holds examples.",
     )
