@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec
 from uuid import UUID
 
 import orjson
+from django.core.cache import cache
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import get_template, render_to_string
@@ -30,6 +31,7 @@ MAX_TYPES: Final = 1_000  # on one page; the search finds the rest
 MAX_QUERY: Final = 100  # characters of a search
 SHOWN_EXAMPLES: Final = 5
 SHOWN_CHARACTERS: Final = 64 * 1024  # of one schema or example; its own address has the whole
+CACHE_SECONDS: Final = 60  # how long what was public may still be seen
 OTHERS: Final = "Events"  # the heading of types without a group
 
 # What the sample delivery is signed with, so that a reader can try code on it.
@@ -73,7 +75,7 @@ def public(page: _Page[_P]) -> Callable[Concatenate[HttpRequest, str, _P], HttpR
         response = page(request, account, *args, **kwargs)
         response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response["Referrer-Policy"] = "same-origin"
-        response["Cache-Control"] = "public, max-age=60"
+        response["Cache-Control"] = f"public, max-age={CACHE_SECONDS}"
         return response
 
     return view  # type: ignore[return-value]  # the names of its arguments do not count
@@ -103,7 +105,7 @@ def type_page(request: HttpRequest, account: Account, name: str) -> HttpResponse
     event_type = _public_type(account, name)
     versions = list(event_type.schemas.defer("schema", "examples", "downgrade"))
     schema = _version(event_type, request.GET.get("version", ""))
-    rows = _rows(schema.pk) if schema else []
+    rows, raw = _readable(schema.pk) if schema else ([], "")
     context = {
         "account": account,
         "event_type": event_type,
@@ -113,7 +115,7 @@ def type_page(request: HttpRequest, account: Account, name: str) -> HttpResponse
         "is_latest": schema is not None and schema.pk == versions[0].pk,
         "rows": rows,
         "rows_are_cut": len(rows) >= MAX_ROWS,
-        "raw": _shown(data_schema(schema)) if schema else "",
+        "raw": raw,
         "examples": [_shown(item) for item in schema.examples[:SHOWN_EXAMPLES]] if schema else [],
         "sample": sample_delivery(event_type, schema),
         **_verification(),
@@ -131,7 +133,12 @@ def verify_page(request: HttpRequest, account: Account) -> HttpResponse:
 @public
 def openapi_document(request: HttpRequest, account: Account) -> HttpResponse:
     """The public part of the catalogue as an OpenAPI document."""
-    return _json(openapi_of(account, public_only=True))
+    body = cache.get_or_set(
+        f"catalogue-openapi:{account.pk}",
+        lambda: _json_text(openapi_of(account, public_only=True)),
+        CACHE_SECONDS,
+    )
+    return HttpResponse(body, content_type="application/json")
 
 
 @public
@@ -140,15 +147,17 @@ def schema_document(request: HttpRequest, account: Account, name: str) -> HttpRe
     schema = _version(_public_type(account, name), request.GET.get("version", ""))
     if schema is None:
         raise Http404("the type has no schema")
-    return _json(data_schema(schema))
+    return HttpResponse(_json_text(data_schema(schema)), content_type="application/json")
 
 
 def sample_delivery(event_type: EventType, schema: EventSchema | None) -> Sample:
     """A delivery of an example, or of made-up data, truly signed with SAMPLE_SECRET."""
     occurred_at = event_type.created_at.replace(microsecond=0)
-    example = schema.examples[0] if schema and schema.examples else None
-    is_made_up = example is None
-    data = sample_of(schema.schema) if schema and is_made_up else (example or {})
+    is_made_up = schema is None or not schema.examples
+    if schema is None:
+        data: Any = {}
+    else:
+        data = sample_of(schema.schema) if is_made_up else schema.examples[0]
     body = envelope(type=event_type.name, occurred_at=occurred_at, data=orjson.dumps(data))
     headers = signed_headers(
         message_id=SAMPLE_ID,
@@ -210,10 +219,12 @@ def _is_number(text: str) -> bool:
 # --- what is shown --------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
-def _rows(key: UUID) -> list[Row]:
-    # A schema's row never changes, and a stranger may ask for it as often as they like.
-    return property_rows(EventSchema.objects.get(pk=key).schema)
+@lru_cache(maxsize=128)
+def _readable(key: UUID) -> tuple[list[Row], str]:
+    """A schema as rows and as text."""
+    # Its row never changes, and a stranger may ask for it as often as they like.
+    schema = EventSchema.objects.get(pk=key)
+    return property_rows(schema.schema), _shown(data_schema(schema))
 
 
 @lru_cache(maxsize=1)
@@ -229,7 +240,5 @@ def _shown(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()[:SHOWN_CHARACTERS]
 
 
-def _json(value: Any) -> HttpResponse:
-    return HttpResponse(
-        orjson.dumps(value, option=orjson.OPT_INDENT_2), content_type="application/json"
-    )
+def _json_text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)

@@ -20,7 +20,13 @@ from typing import Any, Final
 
 import orjson
 
-from webhooks_project.lib.json_schema import ReferenceNotFollowed, at_pointer, escaped, modern
+from webhooks_project.lib.json_schema import (
+    NAMED,
+    ReferenceNotFollowed,
+    at_pointer,
+    escaped,
+    modern,
+)
 
 MAX_CHANGES: Final = 100  # listed at once; the rest would not help a reader
 MAX_DEPTH: Final = 100  # schemas within each other, references followed; Python's stack ends
@@ -143,6 +149,7 @@ class _Comparison:
             *_types(old, new),
             *_values(old, new),
             *_rules(old, new),
+            *self._rules_within(old, new),
             *self._properties(old, new),
             *self._items(old, new),
         ]
@@ -180,6 +187,16 @@ class _Comparison:
             yield from _below(f"/{index}", self.compare(was, now))
         yield from _below("/*", self.compare(_joined(old.items), _joined(new.items)))
 
+    def _rules_within(self, old: _Shape, new: _Shape) -> Iterable[Change]:
+        """Rules that are written the same, and refer to what has changed."""
+        for word in RULES:
+            was = old.rules.get(word)
+            if was != new.rules.get(word) or not isinstance(was, dict):
+                continue
+            parts = was.values() if word in NAMED else [was]
+            if any(self.compare(part, part) for part in parts):
+                yield _change(Kind.CHANGED_RULE, f"{word} refers to what has changed", READERS)
+
     # --- alternatives ---
 
     def _alternatives(self, old: _Shape, new: _Shape) -> list[Change]:
@@ -215,7 +232,8 @@ class _Comparison:
         # What is left over on both sides was changed, if it is of one type; else gone and new.
         for was in unpaired:
             types = self._shape(was, 0).types
-            like = next((now for now in rest if self._shape(now, 1).types & types), None)
+            alike = [now for now in rest if self._shape(now, 1).types & types]
+            like = min(alike, key=lambda now: len(self.compare(was, now)), default=None)
             if like is not None:
                 rest.remove(like)
             pairs.append((was, like))

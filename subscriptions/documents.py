@@ -39,7 +39,7 @@ else:
 
 MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 MAX_YAML_BYTES: Final = 4 * 1024 * 1024  # its parser is a hundred times slower than that of JSON
-MAX_VALUES: Final = 1_000_000  # in one document, each alias of YAML written out
+MAX_VALUES: Final = 3_000_000  # in one document, each alias of YAML written out
 MAX_LEVELS: Final = 200  # of nested objects and arrays
 MAX_TYPES: Final = 1_000  # in one import
 MAX_SCHEMAS_BYTES: Final = 64 * 1024 * 1024  # of one import, each with all that it refers to
@@ -83,17 +83,24 @@ def read_files(files: Iterable[File]) -> list[Described]:
     """The event types of all the files, by name; what cannot be read with its problem."""
     found: list[Described] = []
     examples: dict[str, list[Any]] = {}
+    room = MAX_SCHEMAS_BYTES
     for file in files:
         try:
             if file.name.lower().endswith((".jsonl", ".ndjson")):
                 for name, example in _example_lines(file):
                     examples.setdefault(name, []).append(example)
-            else:
-                found.extend(types_in(parse(file), file.name))
+                continue
+            for item in types_in(parse(file), file.name):
+                found.append(item)
+                room -= len(orjson.dumps(item.schema))
+                if room < 0 or len(found) > MAX_TYPES:
+                    break
         except (DocumentNotAcceptable, ValueError) as error:
             found.append(Described(file.name, file.name, problem=str(error)))
-    if len(found) > MAX_TYPES:
-        raise DocumentNotAcceptable(f"{len(found)} types; at most {MAX_TYPES} are read at once")
+        if room < 0:
+            raise DocumentNotAcceptable(f"the schemas have more than {MAX_SCHEMAS_BYTES:,} bytes")
+        if len(found) > MAX_TYPES:
+            raise DocumentNotAcceptable(f"at most {MAX_TYPES} types are read at once")
     return sorted(_checked(found, examples), key=lambda item: item.name)
 
 
@@ -112,15 +119,15 @@ def parse(file: File) -> Any:
     return _from_yaml(content)
 
 
-def types_in(document: Any, name: str) -> list[Described]:
+def types_in(document: Any, name: str) -> Iterator[Described]:
     """The event types that a parsed document describes. Raises DocumentNotAcceptable."""
     if not isinstance(document, dict):
         raise DocumentNotAcceptable("it is neither a JSON Schema nor an OpenAPI document")
     if "asyncapi" in document:
         raise DocumentNotAcceptable("AsyncAPI documents are not read")
     if {"openapi", "swagger", "webhooks", "x-webhooks"} & document.keys():
-        return list(_from_openapi(document, name))
-    return list(_from_json_schema(document, name))
+        return _from_openapi(document, name)
+    return _from_json_schema(document, name)
 
 
 # --- JSON Schema ---
@@ -314,11 +321,7 @@ def _example_lines(file: File) -> Iterator[tuple[str, Any]]:
 def _checked(found: list[Described], examples: dict[str, list[Any]]) -> Iterator[Described]:
     """What was found, with its examples, and with the problems that show only in the whole."""
     met: set[str] = set()
-    total = 0
     for item in found:
-        total += len(orjson.dumps(item.schema))
-        if total > MAX_SCHEMAS_BYTES:
-            raise DocumentNotAcceptable(f"the schemas have more than {MAX_SCHEMAS_BYTES:,} bytes")
         if item.problem:
             yield item
         elif not is_event_type(item.name):

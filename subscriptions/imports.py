@@ -207,7 +207,11 @@ def _changed_fields(item: Described, known: _Known) -> Iterable[str]:
     for name in ("description", "group", "owner"):
         if getattr(item, name) and getattr(item, name) != getattr(known.event_type, name):
             yield name
-    if item.is_deprecated and known.event_type.deprecated_at is None:
+    if (
+        item.is_deprecated
+        and known.event_type.deprecated_at is None
+        and (known.event_type.archived_at is None)
+    ):
         yield "deprecated"
     examples = list(item.examples)
     if known.latest is not None and examples and examples != known.latest.examples:
@@ -248,6 +252,8 @@ def _apply(
 
 
 def _deprecate(event_type: EventType, successor: str) -> None:
+    if event_type.archived_at is not None:
+        return
     named = EventType.objects.filter(
         account=event_type.account_id, name=successor, archived_at=None
     ).exclude(pk=event_type.pk)

@@ -202,6 +202,13 @@ def test_the_sample_is_as_it_is_sent(sample: tuple[dict[str, str], bytes]) -> No
     Webhook(SAMPLE_SECRET).verify(body, headers)
 
 
+def test_an_example_may_be_any_value(account: Account) -> None:
+    event_type = make_type(account, "counted")
+    schema = add_schema(event_type=event_type, schema={"type": "integer"}, examples=[0])
+    made = sample_delivery(event_type, schema)
+    assert (made.is_made_up, orjson.loads(made.body)["data"]) == (False, 0)
+
+
 def test_data_is_made_up_where_there_is_no_example(account: Account) -> None:
     event_type = make_type(account, "order.made")
     schema = add_schema(event_type=event_type, schema=SCHEMA)

@@ -286,6 +286,26 @@ def test_an_alternative_is_compared_with_its_like() -> None:
     assert changes(old, new) == [("/x", "retyped", "readers")]
 
 
+def test_alternatives_without_names_are_compared_with_what_is_closest() -> None:
+    old = {"oneOf": [event("a", x=STRING), event("b", y=STRING)]}
+    new = {"oneOf": [event("b", y=INTEGER), event("a", x=INTEGER)]}
+    assert changes(old, new) == [("/x", "retyped", "readers"), ("/y", "retyped", "readers")]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"not": {"$ref": "#/$defs/id"}},
+        {"patternProperties": {"^x": {"$ref": "#/$defs/id"}}},
+        {"propertyNames": {"$ref": "#/$defs/id"}},
+    ],
+)
+def test_a_rule_that_refers_to_what_has_changed_counts(rule: dict[str, Any]) -> None:
+    old, new = ({**rule, "$defs": {"id": kind}} for kind in (STRING, INTEGER))
+    assert changes(old, new) == [("", "changed_rule", "readers")]
+    assert changes(old, old) == []
+
+
 def test_what_stands_beside_alternatives_counts_in_each() -> None:
     choices = [{"required": ["a"]}, {"required": ["b"]}]
     old = {"allOf": [thing({"a": STRING, "b": STRING})], "anyOf": choices}
