@@ -264,6 +264,24 @@ ROUTES: Final[dict[str, Route]] = {
         DEVELOPER,
         lambda ids: {"schema": {"type": "object"}},
     ),
+    "event-type-check-schema": acts(
+        "subscriptions/event-types/{event_type}/schemas/check",
+        DEVELOPER,
+        lambda ids: {"schema": {"type": "object"}},
+    ),
+    "event-type-deprecate": acts("subscriptions/event-types/{event_type}/deprecate", DEVELOPER),
+    "event-type-archive": acts("subscriptions/event-types/{event_type}/archive", DEVELOPER),
+    "event-type-restore": acts("subscriptions/event-types/{event_type}/restore", DEVELOPER),
+    "event-type-usage": reads("subscriptions/event-types/{event_type}/usage"),
+    "event-type-export": reads("accounts/{account}/event-types/export"),
+    "event-type-import": acts(
+        "accounts/{account}/event-types/import",
+        DEVELOPER,
+        lambda ids: {
+            "documents": [{"name": "thing.json", "content": "{}"}],
+            "dry_run": False,
+        },
+    ),
     "subscription-list": Route(
         "subscriptions",
         {"get": VIEWER, "post": DEVELOPER},

@@ -201,7 +201,7 @@ def strict_account() -> UUID:
     subscription = make_subscription()
     event_type = create_event_type(account=subscription.account, name="strict")
     add_schema(event_type=event_type, schema={"required": ["old"]})
-    add_schema(event_type=event_type, schema={"required": ["amount"]})
+    add_schema(event_type=event_type, schema={"required": ["amount"]}, major=True)
     return subscription.account_id
 
 

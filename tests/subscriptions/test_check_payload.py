@@ -121,7 +121,7 @@ def test_the_latest_version_is_in_force_and_only_where_the_mode_rejects() -> Non
     account, other = make_account(), make_account()
     strict = create_event_type(account=account, name="strict")
     add_schema(event_type=strict, schema={"type": "object"})
-    latest = add_schema(event_type=strict, schema={"type": "array"})
+    latest = add_schema(event_type=strict, schema={"type": "array"}, major=True)
     assert latest.version == 2
     off = create_event_type(account=account, name="off", schema_mode=EventType.SchemaMode.OFF)
     add_schema(event_type=off, schema=False)
