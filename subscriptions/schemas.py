@@ -37,20 +37,6 @@ def check_payload(schema: Any, payload: Any) -> list[SchemaError]:
     return _errors(_validator(orjson.dumps(schema)), payload)
 
 
-def schemas_in_force(types: Mapping[UUID, Iterable[str]]) -> dict[tuple[UUID, str], EventSchema]:
-    """For each (account, event type) the latest schema, where the type's mode is to reject."""
-    rows = (
-        EventSchema.objects.filter(
-            event_type__account_id__in=list(types),
-            event_type__name__in={name for names in types.values() for name in names},
-            event_type__schema_mode=EventType.SchemaMode.REJECT,
-        )
-        .select_related("event_type")
-        .order_by("version")
-    )
-    return {(row.event_type.account_id, row.event_type.name): row for row in rows}
-
-
 class Verdict(StrEnum):
     """What is to be done with an event that somebody publishes."""
 
