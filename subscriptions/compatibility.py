@@ -13,7 +13,7 @@ Pure: no database. Local references are followed; schemas are taken as draft 202
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -30,7 +30,8 @@ from webhooks_project.lib.json_schema import (
 
 MAX_CHANGES: Final = 100  # listed at once; the rest would not help a reader
 MAX_DEPTH: Final = 100  # schemas within each other, references followed; Python's stack ends
-MAX_STEPS: Final = 100_000  # pairs of schemas compared; more is no schema that a person wrote
+MAX_CANDIDATES: Final = 20  # of many alternatives without names, those that one is compared with
+MAX_STEPS: Final = 20_000  # pairs of schemas compared; more is no schema that a person wrote
 
 TYPES: Final = frozenset({"null", "boolean", "object", "array", "number", "string", "integer"})
 # The rules of which one alone says how much it allows: whether more is the higher value.
@@ -217,27 +218,34 @@ class _Comparison:
         return found
 
     def _paired(self, before: list[Any], after: list[Any]) -> list[tuple[Any, Any]]:
-        pairs: list[tuple[Any, Any]] = []
+        """The same first, then those of one name, then those that differ in nothing that breaks,
+        then the closest; what is left over is gone, or new."""
         rest = list(after)
-        unpaired: list[Any] = []
-        for was in before:
-            like = next((now for now in rest if self._are_named_alike(was, now)), None)
-            if like is None:
-                like = next((now for now in rest if not self.compare(was, now)), None)
-            if like is None:
-                unpaired.append(was)
-            else:
-                rest.remove(like)
-                pairs.append((was, like))
-        # What is left over on both sides was changed, if it is of one type; else gone and new.
-        for was in unpaired:
-            types = self._shape(was, 0).types
-            alike = [now for now in rest if self._shape(now, 1).types & types]
-            like = min(alike, key=lambda now: len(self.compare(was, now)), default=None)
-            if like is not None:
-                rest.remove(like)
-            pairs.append((was, like))
-        return pairs + [(None, now) for now in rest]
+        waiting = list(before)
+        pairs: list[tuple[Any, Any]] = []
+        for like in (_is_same, self._are_named_alike, self._is_unbroken, None):
+            still_waiting: list[Any] = []
+            for was in waiting:
+                near = rest if like in (_is_same, self._are_named_alike) else rest[:MAX_CANDIDATES]
+                now = self._closest(was, near) if like is None else _first(like, was, near)
+                if now is None:
+                    still_waiting.append(was)
+                else:
+                    pairs.append((was, now[0]))
+                    rest = [item for item in rest if item is not now[0]]
+            waiting = still_waiting
+        return [*pairs, *((was, None) for was in waiting), *((None, now) for now in rest)]
+
+    def _is_unbroken(self, was: Any, now: Any) -> bool:
+        return not self.compare(was, now)
+
+    def _closest(self, was: Any, near: list[Any]) -> tuple[Any] | None:
+        """The one with the fewest changes of those that share a type with it, in a tuple."""
+        types = self._shape(was, 0).types
+        alike = [now for now in near if self._shape(now, 1).types & types]
+        if not alike:
+            return None
+        return (min(alike, key=lambda now: len(self.compare(was, now))),)
 
     def _are_named_alike(self, was: Any, now: Any) -> bool:
         names, others = _names_of(was), _names_of(now)
@@ -402,6 +410,15 @@ def _rules(old: _Shape, new: _Shape) -> Iterable[Change]:
 
 
 # --- small words ---
+
+
+def _is_same(was: Any, now: Any) -> bool:
+    return bool(was == now)
+
+
+def _first(like: Callable[[Any, Any], bool], was: Any, among: list[Any]) -> tuple[Any] | None:
+    """The first that is like it, in a tuple, since it may be any value."""
+    return next(((now,) for now in among if like(was, now)), None)
 
 
 def _change(kind: Kind, detail: str, breaks: str, path: str = "") -> Change:

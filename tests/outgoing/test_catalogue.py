@@ -246,6 +246,9 @@ def calls(now: int) -> list[tuple[bool, dict[str, str], bytes]]:
         (False, {**headers(), "webhook-id": "evt_2"}, body),
         (False, {**headers(), "webhook-timestamp": str(now + 1)}, body),
         (False, {**headers(), "webhook-timestamp": "now"}, body),
+        (False, {**headers(), "webhook-timestamp": "²"}, body),
+        (False, {"webhook-id": "evt_1", "webhook-timestamp": str(now)}, body),
+        (False, {}, body),
         (False, {**headers(), "webhook-signature": ""}, body),
         (False, {**headers(), "webhook-signature": "v1,"}, body),
     ]

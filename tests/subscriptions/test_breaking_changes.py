@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -332,3 +333,13 @@ def test_says_so_where_it_cannot_look_deeper() -> None:
     schema = {"$ref": "#/$defs/d0", "$defs": {**chain, f"d{count}": STRING}}
     (change,) = breaking_changes(schema, schema)
     assert (change.path, change.kind) == ("/next" * (MAX_DEPTH + 1), "changed_rule")
+
+
+def test_many_alternatives_take_a_bounded_time() -> None:
+    def schema(kind: Any) -> Any:
+        return {"oneOf": [event(f"a{n}", **{f"p{n}": kind}) for n in range(400)]}
+
+    since = time.perf_counter()
+    found = breaking_changes(schema(STRING), schema(INTEGER))
+    assert time.perf_counter() - since < 20
+    assert len(found) == MAX_CHANGES
