@@ -45,7 +45,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
         ),
     ),
     ("Retries", ("retry_policy", "retry_schedule", "retry_statuses")),
-    ("Life", (("expires_at", "checks_health"),)),
+    ("Life", ("expires_at", "checks_health")),
     ("Notes", ("description", "labels", "metadata")),
 )
 
