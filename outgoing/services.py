@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from monitoring import journal
 from outgoing.conf import MAX_EVENT_BYTES
 from outgoing.errors import (
     EventTypeMalformed,
+    EventTypeReserved,
     IdempotencyConflict,
     PayloadNotJson,
     PayloadTooLarge,
@@ -25,6 +26,7 @@ from outgoing.errors import (
 from outgoing.models import Delivery, Event, Retry
 from subscriptions.matching import Match, is_event_type, match_types
 from subscriptions.models import Subscription
+from subscriptions.operational import is_operational
 from subscriptions.schemas import check_payload, schemas_in_force
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
@@ -42,6 +44,8 @@ class NewEvent:
     occurred_at: datetime | None = None
     correlation_id: str = ""
     causation_id: str = ""
+    # Of the hub's own events: the subscription that one is about, which does not get it.
+    about_subscription: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def publish(
 
     Joins the caller's transaction: a rollback publishes nothing, a commit wakes the delivery
     queue. With an idempotency key (unique in the account) the same call again gives the first
-    event back. Raises EventTypeMalformed, PayloadNotJson, PayloadTooLarge, SchemaMismatch and
+    event back. Raises EventTypeMalformed, EventTypeReserved, PayloadNotJson, PayloadTooLarge, SchemaMismatch and
     IdempotencyConflict; nothing is stored then.
     """
     new = NewEvent(
@@ -93,17 +97,15 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     _check_schemas(new_events, texts, types)
     matches = match_types(types)
     events = [
-        _event(new, text, matches[new.account_id, new.type], now)
+        _event(new, text, _matches_of(new, matches), now)
         for new, text in zip(new_events, texts, strict=True)
     ]
     known = _store(events)
     deliveries: dict[UUID, list[Delivery]] = {}
-    for event in events:
+    for new, event in zip(new_events, events, strict=True):
         if event.pk not in known:
             deliveries[event.pk] = [
-                _delivery(event, match)
-                for match in matches[event.account_id, event.type]
-                if not match.reason
+                _delivery(event, match) for match in _matches_of(new, matches) if not match.reason
             ]
     rows = [row for group in deliveries.values() for row in group]
     Delivery.objects.bulk_create(rows, batch_size=400)
@@ -117,6 +119,20 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     ]
 
 
+def _matches_of(
+    new: NewEvent, matches: Mapping[tuple[UUID, str], Sequence[Match]]
+) -> Sequence[Match]:
+    found = matches[new.account_id, new.type]
+    if new.about_subscription is None:
+        return found
+    return [
+        replace(match, reason="event_about_itself")
+        if match.subscription_id == new.about_subscription
+        else match
+        for match in found
+    ]
+
+
 def _wake_delivery() -> None:
     wake("delivery")
 
@@ -124,6 +140,8 @@ def _wake_delivery() -> None:
 def _json_text(new: NewEvent) -> bytes:
     if not is_event_type(new.type):
         raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
+    if is_operational(new.type) and new.about_subscription is None:
+        raise EventTypeReserved(f"{new.type} is published by the hub alone")
     try:
         if isinstance(new.data, bytes):
             orjson.loads(new.data)

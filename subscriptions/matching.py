@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from subscriptions.models import SubscribedType, Subscription
+from subscriptions.operational import is_operational
 
 MAX_TYPE_LENGTH: Final = 128
 
@@ -30,11 +31,13 @@ def is_pattern(text: str) -> bool:
 def patterns_for(event_type: str) -> list[str]:
     """Every pattern that hears the type: itself, and each wildcard above it.
 
-    `invoice.payment.failed` is heard by itself, `invoice.payment.*`, `invoice.*` and `*`.
+    `invoice.payment.failed` is heard by itself, `invoice.payment.*`, `invoice.*` and `*`; the hub's
+    own events not by `*`, so that who hears all that the account publishes does not get them too.
     """
     steps = event_type.split(".")
     above = [".".join(steps[:end]) + ".*" for end in range(len(steps) - 1, 0, -1)]
-    return [event_type, *above, "*"]
+    everything = [] if is_operational(event_type) else ["*"]
+    return [event_type, *above, *everything]
 
 
 @dataclass(frozen=True, slots=True)

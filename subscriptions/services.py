@@ -107,6 +107,10 @@ def change_subscription(
             before=before,
             after=_shown(subscription),
         )
+        if subscription.url != before["url"]:
+            from subscriptions.setup import ask_again_for_ownership  # which imports this module
+
+            ask_again_for_ownership(subscription=subscription)
     return subscription
 
 

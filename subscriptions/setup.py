@@ -16,7 +16,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from monitoring import journal
-from subscriptions.errors import StateNotAllowed
+from subscriptions.errors import ExpiryNotAcceptable, StateNotAllowed
 from subscriptions.models import Subscription
 from subscriptions.services import NewSubscription, create_subscription, set_status
 from webhooks_project.accounts.models import Account
@@ -78,12 +78,17 @@ def skipped(name: Name, detail: str) -> Step:
     return Step(name, Outcome.SKIPPED, detail, clock.now())
 
 
-@transaction.atomic
 def create_with_setup(
     *, account: Account, activate: bool = True, skip_verification: bool = False, **fields: Any
 ) -> NewSubscription:
     """`create_subscription`, and its set-up right after the commit; as a draft where not asked to
-    activate. `skip_verification` makes it active without one."""
+    activate. `skip_verification` makes it active without one.
+
+    Raises what `create_subscription` does, and ExpiryNotAcceptable.
+    """
+    expires_at = fields.get("expires_at")
+    if expires_at is not None and expires_at <= clock.now():
+        raise ExpiryNotAcceptable
     made = create_subscription(account=account, status=Status.DRAFT, **fields)
     if skip_verification:
         subscription = activate_subscription(
