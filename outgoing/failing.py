@@ -49,13 +49,21 @@ def note_attempts(seen: Mapping[UUID, Seen]) -> None:
         if facts.succeeded:
             if since is not None or noticed is not None:
                 _note_success(key)
-        elif facts.last_failed_at is not None and (
-            since is None or last is None or facts.last_failed_at - last >= LAST_FAILED_STEP
-        ):
-            row = Subscription.objects.filter(pk=key)
-            # Each of two workers may be first; a success in between is another's to note.
-            row.filter(failing_since=None).update(failing_since=facts.first_failed_at)
-            row.filter(failing_since__isnull=False).update(last_failed_at=facts.last_failed_at)
+        elif facts.last_failed_at is not None:
+            _note_failure(key, facts, since, last)
+
+
+def _note_failure(
+    key: UUID, facts: Seen, since: datetime | None, last: datetime | None
+) -> None:
+    row = Subscription.objects.filter(pk=key)
+    last_failed_at = facts.last_failed_at
+    if since is None:  # still, or another worker was first
+        row.filter(failing_since=None).update(
+            failing_since=facts.first_failed_at, last_failed_at=last_failed_at
+        )
+    elif last is None or (last_failed_at and last_failed_at - last >= LAST_FAILED_STEP):
+        row.filter(failing_since=since).update(last_failed_at=last_failed_at)
 
 
 @transaction.atomic
