@@ -97,9 +97,7 @@ def record_notification(
     return made
 
 
-def _was_told(
-    account_id: UUID, kind: str, subject: models.Model | None, within: timedelta
-) -> bool:
+def _was_told(account_id: UUID, kind: str, subject: models.Model | None, within: timedelta) -> bool:
     about = {
         "account_id": account_id,
         "object_type": subject._meta.label_lower if subject else "",

@@ -76,7 +76,7 @@ def diagnose(*, subscription: Subscription) -> Diagnosis:
     diagnosis of it is under way.
     """
     if subscription.status == Subscription.Status.ARCHIVED:
-        raise StateNotAllowed("it is archived", status=subscription.status)
+        raise StateNotAllowed("it is archived", present_status=subscription.status)
     lock = f"diagnosis:{subscription.pk}"
     if not cache.add(lock, 1, timeout=int(3 * PROBE_SECONDS)):
         raise StateNotAllowed("a diagnosis of it is under way")

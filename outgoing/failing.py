@@ -53,9 +53,7 @@ def note_attempts(seen: Mapping[UUID, Seen]) -> None:
             _note_failure(key, facts, since, last)
 
 
-def _note_failure(
-    key: UUID, facts: Seen, since: datetime | None, last: datetime | None
-) -> None:
+def _note_failure(key: UUID, facts: Seen, since: datetime | None, last: datetime | None) -> None:
     row = Subscription.objects.filter(pk=key)
     last_failed_at = facts.last_failed_at
     if since is None:  # still, or another worker was first

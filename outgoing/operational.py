@@ -129,9 +129,7 @@ def connect() -> None:
     status_changed.connect(announce_disabled, dispatch_uid="outgoing.announce_disabled")
 
 
-def _publish(
-    type_: OperationalType, about: Sequence[tuple[Subscription, dict[str, Any]]]
-) -> None:
+def _publish(type_: OperationalType, about: Sequence[tuple[Subscription, dict[str, Any]]]) -> None:
     heard_in = _accounts_that_hear(type_, {row.account_id for row, _ in about})
     events = [
         NewEvent(

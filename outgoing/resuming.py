@@ -41,14 +41,12 @@ def resume_subscription(
         Subscription.Status.ACTIVE,
     ):
         raise StateNotAllowed(
-            f"it is {row.status}; what is paused or disabled is resumed", status=row.status
+            f"it is {row.status}; what is paused or disabled is resumed", present_status=row.status
         )
     if row.status == Subscription.Status.ACTIVE:
         return Resumed(row)
     skipped_count = _skip(row, skip_older_than) if skip_older_than else 0
-    return Resumed(
-        set_status(subscription=row, status=Subscription.Status.ACTIVE), skipped_count
-    )
+    return Resumed(set_status(subscription=row, status=Subscription.Status.ACTIVE), skipped_count)
 
 
 def _skip(subscription: Subscription, before: datetime) -> int:

@@ -25,7 +25,7 @@ def renew_subscription(
     """
     subscription = Subscription.objects.select_for_update().get(pk=subscription.pk)
     if subscription.status == Subscription.Status.ARCHIVED:
-        raise StateNotAllowed("it is archived", status=subscription.status)
+        raise StateNotAllowed("it is archived", present_status=subscription.status)
     now = clock.now()
     before = subscription.expires_at
     end = max(before or now, now) + timedelta(days=days) if days is not None else expires_at

@@ -183,15 +183,16 @@ def _check_move(subscription: Subscription, status: Subscription.Status, now: da
     before = Subscription.Status(subscription.status)
     if not allows(before, status):
         raise StateNotAllowed(
-            f"it is {before.value}, and cannot become {status.value} from that", status=before.value
+            f"it is {before.value}, and cannot become {status.value} from that",
+            present_status=before.value,
         )
     if status != Subscription.Status.ACTIVE:
         return
     if subscription.expires_at is not None and subscription.expires_at <= now:
-        raise StateNotAllowed("its time is over; renew it", status=before.value)
+        raise StateNotAllowed("its time is over; renew it", present_status=before.value)
     if subscription.challenge:
         raise StateNotAllowed(
-            "its endpoint has not proved yet who owns it; verify it", status=before.value
+            "its endpoint has not proved yet who owns it; verify it", present_status=before.value
         )
 
 

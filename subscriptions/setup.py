@@ -91,9 +91,7 @@ def create_with_setup(
         raise ExpiryNotAcceptable
     made = create_subscription(account=account, status=Status.DRAFT, **fields)
     if skip_verification:
-        subscription = activate_subscription(
-            subscription=made.subscription, skip_verification=True
-        )
+        subscription = activate_subscription(subscription=made.subscription, skip_verification=True)
     elif activate:
         subscription = request_setup(subscription=made.subscription)
     else:
@@ -110,7 +108,7 @@ def request_setup(*, subscription: Subscription) -> Subscription:
     """
     subscription = _locked(subscription)
     if subscription.status in (Status.EXPIRED, Status.ARCHIVED):
-        raise StateNotAllowed(f"it is {subscription.status}", status=subscription.status)
+        raise StateNotAllowed(f"it is {subscription.status}", present_status=subscription.status)
     if subscription.status == Status.DRAFT:
         subscription = set_status(subscription=subscription, status=Status.VERIFYING)
     subscription.setup_due_at = clock.now()
@@ -138,13 +136,13 @@ def activate_subscription(
     subscription = _locked(subscription)
     if subscription.status not in (Status.DRAFT, Status.VERIFYING):
         raise StateNotAllowed(
-            f"it is {subscription.status}; a draft is activated", status=subscription.status
+            f"it is {subscription.status}; a draft is activated", present_status=subscription.status
         )
     if not skip_verification:
         # A set-up without a failure has activated it already, so there is nothing to go by.
         raise StateNotAllowed(
             "its set-up has not succeeded: verify it, or say skip_verification",
-            status=subscription.status,
+            present_status=subscription.status,
         )
     subscription.challenge = ""
     subscription.save(update_fields=["challenge"])

@@ -145,9 +145,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         "disable": Role.OPERATOR,
     }
 
-    @extend_schema(
-        request=CreateSubscriptionSerializer, responses={201: NewSubscriptionSerializer}
-    )
+    @extend_schema(request=CreateSubscriptionSerializer, responses={201: NewSubscriptionSerializer})
     def create(self, request: Request) -> Response:
         """Make a subscription. Its signing secret is in this answer and never again.
 

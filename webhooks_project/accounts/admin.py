@@ -73,7 +73,7 @@ class MembershipInline(_MembershipInline):
     extra = 0
 
 
-ACCOUNT_FIELDS = ("name", "slug", "receipt_body_days", "receipt_days")
+ACCOUNT_FIELDS = ("name", "slug", "receipt_body_days", "receipt_days", "asks_for_ownership")
 
 
 class AccountForm(ServiceForm):

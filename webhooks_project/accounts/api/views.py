@@ -18,7 +18,10 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
 
     class Meta:
         model = Account
-        fields = ("id", "name", "slug", "receipt_body_days", "receipt_days", "created_at")
+        fields = (
+            "id", "name", "slug", "receipt_body_days", "receipt_days", "asks_for_ownership",
+            "created_at",
+        )  # fmt: skip
         read_only_fields = ("slug",)
         extra_kwargs: ClassVar = {
             name: {"max_value": MAX_KEPT_DAYS} for name in ("receipt_body_days", "receipt_days")
