@@ -71,8 +71,8 @@ def publish(
 
     Joins the caller's transaction: a rollback publishes nothing, a commit wakes the delivery
     queue. With an idempotency key (unique in the account) the same call again gives the first
-    event back. Raises EventTypeMalformed, EventTypeReserved, PayloadNotJson, PayloadTooLarge, SchemaMismatch and
-    IdempotencyConflict; nothing is stored then.
+    event back. Raises EventTypeMalformed, EventTypeReserved, PayloadNotJson, PayloadTooLarge,
+    SchemaMismatch and IdempotencyConflict; nothing is stored then.
     """
     new = NewEvent(
         account_id=account if isinstance(account, UUID) else account.pk,
