@@ -192,7 +192,7 @@ def _answered(subscription: Subscription, response: Response) -> list[Step]:
 def _certificate(url: str, response: Response) -> Step:
     if not url.startswith("https:"):
         return skipped(Name.CERTIFICATE, "the endpoint has none: its URL is plain http")
-    if response.failure == Failure.TLS:
+    if response.failure in (Failure.TLS, Failure.TIMEOUT_TLS):
         return failed(Name.CERTIFICATE, in_words(response))
     if response.certificate_expires_at is None:
         return skipped(Name.CERTIFICATE, "no TLS connection came about")
