@@ -135,7 +135,7 @@ def judge(responses: dict[Name, Response]) -> Diagnosis:
         probes=probes,
         verifies=_all_in_order(refused) if accepts else None,
         is_quick=right.total_ms <= QUICK_MS if right.status is not None else None,
-        answers_rightly=accepts and _all_in_order(answered) is not False
+        answers_rightly=_all_in_order([verdicts[Name.RIGHT], *answered])
         if right.status is not None
         else None,
     )

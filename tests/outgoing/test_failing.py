@@ -141,7 +141,7 @@ def fail_for(row: Subscription, at: Clock, hours: range) -> None:
 
 
 def test_after_three_warnings_it_is_disabled(row: Subscription, at: Clock) -> None:
-    fail_for(row, at, range(0, 60))
+    fail_for(row, at, range(60))
     assert (published(), told()) == ([], [])
     fail_for(row, at, range(60, 84))
     assert published() == [("subscription.failing", 50)]
