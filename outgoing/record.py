@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from outgoing.models import Attempt, Delivery, Retry
 from outgoing.operational import Exhausted, note_exhausted
 from outgoing.payload import shown_headers, webhook_id_of
 from outgoing.querysets import Claim
+from subscriptions.errors import StateNotAllowed
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
 from webhooks_project.lib import clock
@@ -89,15 +91,16 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
             note_exhausted([_exhausted(result) for result in given_up])
     note_attempts(_seen(stored))
     gone = {result.claim.subscription_id for result in stored if isinstance(result.step, Disable)}
-    # Those archived or disabled while the attempt was under way stay as they are.
-    for subscription in Subscription.objects.filter(pk__in=gone).exclude(
-        status__in=[Subscription.Status.DISABLED, Subscription.Status.ARCHIVED]
+    # Those that ended, or got another URL, while the attempt was under way stay as they are.
+    for subscription in Subscription.objects.filter(
+        pk__in=gone, status__in=[Subscription.Status.ACTIVE, Subscription.Status.PAUSED]
     ):
-        set_status(
-            subscription=subscription,
-            status=Subscription.Status.DISABLED,
-            reason="the endpoint answered 410 Gone",
-        )
+        with suppress(StateNotAllowed):  # it ended at this moment
+            set_status(
+                subscription=subscription,
+                status=Subscription.Status.DISABLED,
+                reason="the endpoint answered 410 Gone",
+            )
     _log(stored, worker)
     return len(stored)
 
