@@ -21,23 +21,32 @@ def watch_expiry() -> int:
     """End what is due to end, and announce what ends soon. Returns how many of both."""
     soon = clock.now() + timedelta(days=max(EXPIRY_NOTICE_DAYS))
     ending = Subscription.objects.filter(expires_at__lte=soon, status__in=EXPIRING)
-    return sum(_watch(key) for key in ending.order_by("expires_at").values_list("pk", flat=True))
+    due = [row.pk for row in ending.order_by("expires_at") if _is_over(row) or _notice(row)]
+    return sum(_watch(key) for key in due)
+
+
+def _is_over(subscription: Subscription) -> bool:
+    end = subscription.expires_at
+    return end is not None and end <= clock.now() and subscription.status in EXPIRING
+
+
+def _notice(subscription: Subscription) -> int | None:
+    end = subscription.expires_at
+    if end is None or subscription.status not in EXPIRING:
+        return None
+    return expiry_notice(
+        expires_at=end, now=clock.now(), noticed_days=subscription.expiry_noticed_days
+    )
 
 
 @transaction.atomic
 def _watch(key: UUID) -> bool:
     subscription = Subscription.objects.select_for_update().get(pk=key)
-    now = clock.now()
-    expires_at = subscription.expires_at
-    if subscription.status not in EXPIRING or expires_at is None:
-        return False
-    if expires_at <= now:
+    if _is_over(subscription):
         _expire(subscription)
         return True
-    days = expiry_notice(
-        expires_at=expires_at, now=now, noticed_days=subscription.expiry_noticed_days
-    )
-    if days is None:
+    days = _notice(subscription)
+    if days is None or subscription.expires_at is None:  # renewed meanwhile
         return False
     subscription.expiry_noticed_days = days
     subscription.save(update_fields=["expiry_noticed_days"])
@@ -45,9 +54,9 @@ def _watch(key: UUID) -> bool:
         subscription,
         OperationalType.EXPIRING,
         title=f"{subscription.name} ends in {days} {'day' if days == 1 else 'days'}",
-        text=f"{subscription.name} ends on {expires_at:%Y-%m-%d %H:%M} UTC and hears nothing more "
-        "from then on. Renew it if it shall go on.",
-        data={"expires_at": expires_at.isoformat(), "days": days},
+        text=f"{subscription.name} ends on {subscription.expires_at:%Y-%m-%d %H:%M} UTC and hears "
+        "nothing more from then on. Renew it if it shall go on.",
+        data={"expires_at": subscription.expires_at.isoformat(), "days": days},
     )
     return True
 

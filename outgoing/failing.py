@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from outgoing.operational import announce
-from subscriptions.lifecycle import FAILING_LIMIT, GiveUpOn, Warn, failing_step
+from subscriptions.lifecycle import FAILING_LIMIT, LAST_WARNING, GiveUpOn, Warn, failing_step
 from subscriptions.models import Subscription
 from subscriptions.operational import OperationalType
 from subscriptions.services import set_status
@@ -19,6 +19,12 @@ from webhooks_project.lib import clock
 
 LAST_FAILED_STEP: Final = timedelta(hours=1)  # how exact `last_failed_at` is: a write for each step
 FACTS: Final = ("pk", "failing_since", "last_failed_at", "failing_noticed_percent")
+ENDED: Final[dict[str, Any]] = {
+    "failing_since": None,
+    "last_failed_at": None,
+    "failing_noticed_percent": None,
+    "failing_noticed_at": None,
+}
 
 
 @dataclass(slots=True)
@@ -69,7 +75,7 @@ def _note_success(key: UUID) -> None:
     subscription = Subscription.objects.select_for_update().get(pk=key)
     warned = subscription.failing_noticed_percent is not None
     since = subscription.failing_since
-    _set(subscription, failing_since=None, last_failed_at=None, failing_noticed_percent=None)
+    _set(subscription, **ENDED)
     if warned:  # who was not told that it fails need not be told that it works
         announce(
             subscription,
@@ -88,36 +94,47 @@ def watch_failing() -> int:
     failing = Subscription.objects.filter(
         failing_since__isnull=False, status=Subscription.Status.ACTIVE
     )
-    return sum(_watch(key) for key in failing.order_by("pk").values_list("pk", flat=True))
+    due = [row.pk for row in failing.order_by("pk") if _step(row) is not None]
+    return sum(_watch(key) for key in due)
+
+
+def _step(subscription: Subscription) -> Warn | GiveUpOn | None:
+    since, last = subscription.failing_since, subscription.last_failed_at
+    if subscription.status != Subscription.Status.ACTIVE or since is None or last is None:
+        return None
+    return failing_step(
+        failing_since=since,
+        last_failed_at=last,
+        noticed_percent=subscription.failing_noticed_percent,
+        noticed_at=subscription.failing_noticed_at,
+    )
 
 
 @transaction.atomic
 def _watch(key: UUID) -> bool:
     subscription = Subscription.objects.select_for_update().get(pk=key)
-    since, last = subscription.failing_since, subscription.last_failed_at
-    if subscription.status != Subscription.Status.ACTIVE or since is None or last is None:
+    since = subscription.failing_since
+    step = _step(subscription)
+    if step is None or since is None:  # another node was here, or a success
         return False
-    match failing_step(
-        failing_since=since,
-        last_failed_at=last,
-        noticed_percent=subscription.failing_noticed_percent,
-    ):
-        case GiveUpOn():
-            set_status(
-                subscription=subscription,
-                status=Subscription.Status.DISABLED,
-                reason=f"every attempt has failed since {since:%Y-%m-%d %H:%M} UTC",
-            )
-        case Warn(percent):
-            _set(subscription, failing_noticed_percent=percent)
-            _warn(subscription, since, percent)
-        case None:
-            return False
+    if isinstance(step, Warn):
+        _set(
+            subscription,
+            failing_noticed_percent=step.percent,
+            failing_noticed_at=subscription.last_failed_at,
+        )
+        _warn(subscription, since, step.percent)
+        return True
+    set_status(
+        subscription=subscription,
+        status=Subscription.Status.DISABLED,
+        reason=f"every attempt has failed since {since:%Y-%m-%d %H:%M} UTC",
+    )
     return True
 
 
 def _warn(subscription: Subscription, since: datetime, percent: int) -> None:
-    ends_at = since + FAILING_LIMIT
+    ends_at = max(since + FAILING_LIMIT, clock.now() + LAST_WARNING)
     announce(
         subscription,
         OperationalType.FAILING,
@@ -128,7 +145,7 @@ def _warn(subscription: Subscription, since: datetime, percent: int) -> None:
         data={
             "failing_since": _iso(since),
             "percent": percent,
-            "will_be_disabled_at": _iso(max(ends_at, clock.now())),
+            "will_be_disabled_at": _iso(ends_at),
         },
     )
 

@@ -89,7 +89,6 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
             _note_exhausted(result)
         if given_up:
             note_exhausted([_exhausted(result) for result in given_up])
-    note_attempts(_seen(stored))
     gone = {result.claim.subscription_id for result in stored if isinstance(result.step, Disable)}
     # Those that ended, or got another URL, while the attempt was under way stay as they are.
     for subscription in Subscription.objects.filter(
@@ -101,6 +100,7 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
                 status=Subscription.Status.DISABLED,
                 reason="the endpoint answered 410 Gone",
             )
+    note_attempts(_seen(stored))
     _log(stored, worker)
     return len(stored)
 

@@ -20,7 +20,8 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     ),
     Status.PAUSED: frozenset({Status.ACTIVE, Status.DISABLED, Status.EXPIRED, Status.ARCHIVED}),
     Status.DISABLED: frozenset({Status.ACTIVE, Status.EXPIRED, Status.ARCHIVED}),
-    Status.EXPIRED: frozenset({Status.ACTIVE, Status.ARCHIVED}),
+    # Verified first where its URL was changed meanwhile and the account asks for proof.
+    Status.EXPIRED: frozenset({Status.ACTIVE, Status.VERIFYING, Status.ARCHIVED}),
     Status.ARCHIVED: frozenset(),
 }
 
@@ -30,6 +31,7 @@ EXPIRY_NOTICE_DAYS: Final = (14, 3, 1)
 
 FAILING_LIMIT: Final = timedelta(days=5)  # one that fails for longer is disabled
 FAILING_NOTICE_PERCENT: Final = (50, 70, 90)  # of that time, when people are warned
+LAST_WARNING: Final = timedelta(hours=12)  # it has failed for so long after the last warning, too
 
 
 def allows(before: Status, after: Status) -> bool:
@@ -66,16 +68,22 @@ class GiveUpOn:
 
 
 def failing_step(
-    *, failing_since: datetime, last_failed_at: datetime, noticed_percent: int | None
+    *,
+    failing_since: datetime,
+    last_failed_at: datetime,
+    noticed_percent: int | None,
+    noticed_at: datetime | None,
 ) -> Warn | GiveUpOn | None:
     """What follows from failing that long without one success.
 
     The time runs from the first failure to the last one, so that an endpoint to which nothing was
-    sent, because there was nothing or because the hub stood still, is not blamed for that. Nobody
-    is disabled without the last warning.
+    sent, because there was nothing or because the hub stood still, is not blamed for that. Where
+    failures are so far apart that warnings come late, the end comes later too: `noticed_at` is the
+    failure after which people were warned last.
     """
     percent = (last_failed_at - failing_since) / FAILING_LIMIT * 100
     if percent >= 100 and noticed_percent == FAILING_NOTICE_PERCENT[-1]:
-        return GiveUpOn()
+        is_over = noticed_at is None or last_failed_at - noticed_at >= LAST_WARNING
+        return GiveUpOn() if is_over else None
     step = max((item for item in FAILING_NOTICE_PERCENT if percent >= item), default=0)
     return Warn(step) if step > (noticed_percent or 0) else None

@@ -247,6 +247,8 @@ class Subscription(models.Model):
     # The part of the time until it is disabled that was announced last: 50, 70 or 90; 0 where it
     # was announced before it was taken up again, and nothing succeeded since.
     failing_noticed_percent = models.PositiveSmallIntegerField(null=True, editable=False)
+    # The failed attempt after which that was announced.
+    failing_noticed_at = models.DateTimeField(null=True, editable=False)
     certificate_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     checks_health = models.BooleanField(
         default=True,

@@ -11,6 +11,7 @@ from subscriptions.errors import ExpiryNotAcceptable, StateNotAllowed
 from subscriptions.lifecycle import passed_notice
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
+from subscriptions.setup import request_setup
 from webhooks_project.lib import clock
 
 
@@ -19,7 +20,8 @@ def renew_subscription(
     *, subscription: Subscription, expires_at: datetime | None = None, days: int | None = None
 ) -> Subscription:
     """Give it a new end: a moment, so many days after the present end (or now, where that is over),
-    or none at all. An expired one is active again.
+    or none at all. An expired one is active again, or verifying where its URL was changed meanwhile
+    and has to prove its owner.
 
     Raises ExpiryNotAcceptable for a moment that is over, and StateNotAllowed for what is archived.
     """
@@ -41,8 +43,13 @@ def renew_subscription(
         before={"expires_at": before},
         after={"expires_at": end},
     )
-    if subscription.status == Subscription.Status.EXPIRED:
+    if subscription.status != Subscription.Status.EXPIRED:
+        return subscription
+    if subscription.challenge:
         subscription = set_status(
-            subscription=subscription, status=Subscription.Status.ACTIVE, reason="renewed"
+            subscription=subscription, status=Subscription.Status.VERIFYING, reason="renewed"
         )
-    return subscription
+        return request_setup(subscription=subscription)
+    return set_status(
+        subscription=subscription, status=Subscription.Status.ACTIVE, reason="renewed"
+    )

@@ -164,6 +164,7 @@ def set_status(
             "failing_since": None,
             "last_failed_at": None,
             "failing_noticed_percent": 0 if warned else None,
+            "failing_noticed_at": None,
         }
     for name, value in changes.items():
         setattr(subscription, name, value)

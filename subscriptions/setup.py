@@ -161,18 +161,18 @@ def ask_again_for_ownership(*, subscription: Subscription) -> Subscription:
     """After a change of the URL, where the account asks for ownership: the new one has to prove it.
 
     What is active is verifying until then, and its deliveries are held; what is paused or disabled
-    cannot be resumed before it is verified.
+    cannot be resumed before it is verified, and what has expired is verified when it is renewed.
     """
     subscription = _locked(subscription)
-    if not subscription.account.asks_for_ownership or subscription.status not in (
-        Status.ACTIVE,
-        Status.VERIFYING,
-        Status.PAUSED,
-        Status.DISABLED,
+    if not subscription.account.asks_for_ownership or subscription.status in (
+        Status.DRAFT,
+        Status.ARCHIVED,
     ):
         return subscription
     subscription.challenge = secrets.token_urlsafe(24)
     subscription.save(update_fields=["challenge"])
+    if subscription.status == Status.EXPIRED:
+        return subscription
     if subscription.status == Status.ACTIVE:
         subscription = set_status(
             subscription=subscription, status=Status.VERIFYING, reason="its URL was changed"

@@ -209,15 +209,29 @@ def test_where_nothing_was_attempted_nobody_is_blamed(row: Subscription, at: Clo
     assert row.status == Status.ACTIVE
 
 
-def test_a_watch_that_was_away_warns_once_before_it_disables(row: Subscription, at: Clock) -> None:
+def test_a_watch_that_was_away_warns_12_hours_before_it_disables(
+    row: Subscription, at: Clock
+) -> None:
     for hour in range(200):
         attempt(row, at(hour))
     assert watch_failing() == 1
+    fail_for(row, at, range(200, 211))
     row.refresh_from_db()
     assert (row.status, published()) == (Status.ACTIVE, [("subscription.failing", 90)])
-    assert watch_failing() == 1
+    event = Event.objects.get()
+    assert event.payload["will_be_disabled_at"] == (START + 211 * HOUR).isoformat()
+    fail_for(row, at, range(211, 212))
     row.refresh_from_db()
     assert row.status == Status.DISABLED
+
+
+def test_looking_at_what_fails_is_one_query_where_nothing_follows(
+    account: Account, at: Clock, django_assert_num_queries: Any
+) -> None:
+    for _ in range(5):
+        attempt(make_subscription(account), at(0))
+    with django_assert_num_queries(1):
+        assert watch_failing() == 0
 
 
 def test_a_paused_one_is_left_alone(row: Subscription, at: Clock) -> None:

@@ -27,7 +27,7 @@ ALLOWED = {
     "active": "verifying paused disabled expired archived",
     "paused": "active disabled expired archived",
     "disabled": "active expired archived",
-    "expired": "active archived",
+    "expired": "active verifying archived",
     "archived": "",
 }
 
@@ -91,6 +91,23 @@ def test_failing_leads_to_three_warnings_and_to_the_end(
     part: float, noticed: int | None, step: object
 ) -> None:
     found = failing_step(
-        failing_since=NOW, last_failed_at=NOW + part * FAILING_LIMIT, noticed_percent=noticed
+        failing_since=NOW,
+        last_failed_at=NOW + part * FAILING_LIMIT,
+        noticed_percent=noticed,
+        noticed_at=NOW + 0.9 * FAILING_LIMIT if noticed else None,
+    )
+    assert found == step
+
+
+@pytest.mark.parametrize(("hours", "step"), [(0, None), (11.9, None), (12, GiveUpOn())])
+def test_the_end_comes_no_sooner_than_12_hours_after_the_last_warning(
+    hours: float, step: object
+) -> None:
+    warned_at = NOW + 2 * FAILING_LIMIT
+    found = failing_step(
+        failing_since=NOW,
+        last_failed_at=warned_at + timedelta(hours=hours),
+        noticed_percent=90,
+        noticed_at=warned_at,
     )
     assert found == step

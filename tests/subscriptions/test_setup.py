@@ -12,6 +12,7 @@ from monitoring.models import AuditEntry
 from subscriptions import setup
 from subscriptions.errors import ExpiryNotAcceptable, StateNotAllowed
 from subscriptions.models import SigningSecret, Subscription
+from subscriptions.renewal import renew_subscription
 from subscriptions.services import change_subscription, set_status
 from subscriptions.setup import (
     LEASE,
@@ -256,6 +257,18 @@ def test_a_paused_one_with_a_new_url_is_not_resumed_before_it_is_proved() -> Non
     (claim,) = claim_due_setups(NOW, 1)
     finish(claim, ok(Name.OWNERSHIP, ""))
     assert set_status(subscription=row, status=Status.ACTIVE).status == Status.ACTIVE
+
+
+def test_an_expired_one_with_a_new_url_is_verified_when_it_is_renewed() -> None:
+    row = make_subscription(make_account(asks_for_ownership=True), status=Status.EXPIRED)
+    change_subscription(subscription=row, url="http://127.0.0.1:8010/")
+    row.refresh_from_db()
+    assert (row.status, row.setup_due_at) == (Status.EXPIRED, None)
+    renew_subscription(subscription=row, days=30)
+    (claim,) = claim_due_setups(NOW, 1)
+    assert claim.subscription.status == Status.VERIFYING
+    finish(claim, ok(Name.OWNERSHIP, ""))
+    assert Subscription.objects.get().status == Status.ACTIVE
 
 
 @pytest.mark.parametrize(
