@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -52,14 +53,18 @@ def record_notification(
     title: str,
     text: str,
     subject: models.Model | None = None,
+    at_most_every: timedelta | None = None,
 ) -> list[Notification]:
     """Tell people, by e-mail, once the caller's transaction is committed: one row for each person.
 
     `recipients` are addresses, and roles: who has at least that role in the account, is active and
     has an address. An address that is meant twice is told once. Where nobody is meant, an activity
     says so and the list is empty. The title becomes one line; title and text may be a stranger's
-    and are cut where they are too long.
+    and are cut where they are too long. Where the account was told of the same kind about the same
+    subject within `at_most_every`, nobody is told again.
     """
+    if at_most_every is not None and _was_told(account_id, kind, subject, at_most_every):
+        return []
     addresses = _addresses(account_id, recipients)
     title = _NOT_OF_A_LINE.sub(" ", _storable(title)).strip()[:MAX_TITLE_LENGTH] or kind
     if not addresses:
@@ -90,6 +95,19 @@ def record_notification(
     )
     transaction.on_commit(lambda: wake("monitoring"))
     return made
+
+
+def _was_told(account_id: UUID, kind: str, subject: models.Model | None, within: timedelta) -> bool:
+    about = {
+        "account_id": account_id,
+        "object_type": subject._meta.label_lower if subject else "",
+        "object_id": str(subject.pk) if subject else "",
+        "created_at__gt": clock.now() - within,
+    }
+    return (
+        Notification.objects.filter(kind=kind, **about).exists()
+        or Activity.objects.filter(kind="notification.unaddressed", **about).exists()
+    )
 
 
 def _addresses(account_id: UUID, recipients: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
-"""The monitoring queue's short task, once a minute and when there is something to tell people."""
+"""The monitoring queue's short task, once a minute and when somebody waits for it."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final
 
@@ -9,6 +10,9 @@ import structlog
 
 from monitoring.health import MAX_AGE_SECONDS, queue_states
 from monitoring.notifications import send_due_notifications
+from outgoing.expiry import watch_expiry
+from outgoing.failing import watch_failing
+from outgoing.setups import run_due_setups
 from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
 
@@ -18,11 +22,19 @@ FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
 
 
 def watch() -> None:
-    """Look after the queues, then send the notifications that are due."""
-    try:
-        watch_queues()
-    finally:
-        send_due_notifications()
+    """Look after the queues and the lives of subscriptions, then send what is due to be sent.
+
+    Each in turn, whatever becomes of the others.
+    """
+    with ExitStack() as last_first:
+        for work in (
+            send_due_notifications,
+            run_due_setups,
+            watch_failing,
+            watch_expiry,
+            watch_queues,
+        ):
+            last_first.callback(work)
 
 
 def watch_queues() -> int:

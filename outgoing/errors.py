@@ -82,3 +82,9 @@ class StateNotAllowed(OutgoingError):
 
     code = "state_not_allowed"
     status = 409
+
+
+class EventTypeReserved(OutgoingError):
+    """Events of that type are published by the hub alone."""
+
+    code = "event_type_reserved"

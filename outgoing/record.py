@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,14 +15,17 @@ from django.db import transaction
 from django.db.models import F
 
 from monitoring import journal
+from outgoing.failing import Seen, note_attempts
 from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
 from outgoing.models import Attempt, Delivery, Retry
+from outgoing.operational import Exhausted, note_exhausted
 from outgoing.querysets import Claim
+from subscriptions.errors import StateNotAllowed
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.outbound import Response
+from webhooks_project.lib.outbound import Failure, Response
 from webhooks_project.lib.redaction import redact_headers
 from webhooks_project.lib.sql import insert_rows
 
@@ -79,20 +83,24 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
         ]  # fmt: skip
         if retries:
             insert_rows(Retry, _RETRY_COLUMNS, retries)
-        for result in stored:
-            if isinstance(result.step, GiveUp):
-                _note_exhausted(result)
+        given_up = [result for result in stored if isinstance(result.step, GiveUp)]
+        for result in given_up:
+            _note_exhausted(result)
+        if given_up:
+            note_exhausted([_exhausted(result) for result in given_up])
         _unpark_next(stored)
     gone = {result.claim.subscription_id for result in stored if isinstance(result.step, Disable)}
-    # Those archived or disabled while the attempt was under way stay as they are.
-    for subscription in Subscription.objects.filter(pk__in=gone).exclude(
-        status__in=[Subscription.Status.DISABLED, Subscription.Status.ARCHIVED]
+    # Those that ended, or got another URL, while the attempt was under way stay as they are.
+    for subscription in Subscription.objects.filter(
+        pk__in=gone, status__in=[Subscription.Status.ACTIVE, Subscription.Status.PAUSED]
     ):
-        set_status(
-            subscription=subscription,
-            status=Subscription.Status.DISABLED,
-            reason="the endpoint answered 410 Gone",
-        )
+        with suppress(StateNotAllowed):  # it ended at this moment
+            set_status(
+                subscription=subscription,
+                status=Subscription.Status.DISABLED,
+                reason="the endpoint answered 410 Gone",
+            )
+    note_attempts(_seen(stored))
     _log(stored, worker)
     return len(stored)
 
@@ -180,6 +188,29 @@ def _note_exhausted(result: Result) -> None:
         text=f"Delivery {result.claim.delivery_id} was given up after {result.number} attempts.",
         subject=Delivery(pk=result.claim.delivery_id),
     )
+
+
+def _exhausted(result: Result) -> Exhausted:
+    assert isinstance(result.step, GiveUp)  # noqa: S101 - only such are asked for
+    return Exhausted(
+        delivery_id=result.claim.delivery_id,
+        event_id=result.claim.event_id,
+        subscription_id=result.claim.subscription_id,
+        cause=result.step.cause.value,
+        status_code=result.response.status,
+        attempt_count=result.number,
+    )
+
+
+def _seen(stored: Iterable[Result]) -> dict[UUID, Seen]:
+    """What the attempts say of their endpoints; those that we gave up ourselves say nothing."""
+    seen: dict[UUID, Seen] = {}
+    for result in stored:
+        if result.response.failure not in (Failure.CANCELLED, Failure.UNSIGNABLE):
+            seen.setdefault(result.claim.subscription_id, Seen()).add(
+                succeeded=isinstance(result.step, Delivered), at=result.started_at
+            )
+    return seen
 
 
 def _log(stored: Iterable[Result], worker: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from outgoing.errors import (
     REJECTIONS,
     EventNotAcceptable,
     EventTypeMalformed,
+    EventTypeReserved,
     IdempotencyConflict,
     PayloadNotJson,
     PayloadTooLarge,
@@ -28,6 +30,7 @@ from outgoing.errors import (
 from outgoing.models import Delivery, Event, Retry
 from subscriptions.matching import Facts, Match, hearers_of, is_event_type
 from subscriptions.models import EventType, Subscription
+from subscriptions.operational import is_operational
 from subscriptions.schemas import Judgement, Verdict, judge_event, load_catalogue
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
@@ -52,6 +55,8 @@ class NewEvent:
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     schema_version: str = ""
+    # Of the hub's own events: the subscription that one is about, which does not get it.
+    about_subscription: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,9 @@ def publish(
     event back. Subscriptions may go by `channels` and by `metadata` and `headers`, texts by name;
     the headers are sent along. `schema_version` is the one that the data has: `2.1`, `2` for the
     latest of that major version, empty for the latest of all. An event that does not fit goes into
-    quarantine where its type says so. Raises EventTypeMalformed, EventNotAcceptable,
-    PayloadNotJson, PayloadTooLarge, IdempotencyConflict and the REJECTIONS; nothing is stored
-    then.
+    quarantine where its type says so. Raises EventTypeMalformed, EventTypeReserved,
+    EventNotAcceptable, PayloadNotJson, PayloadTooLarge, IdempotencyConflict and the REJECTIONS;
+    nothing is stored then.
     """
     new = NewEvent(
         account_id=account if isinstance(account, UUID) else account.pk,
@@ -118,7 +123,10 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
         _event(new, text, judgement, now)
         for new, text, judgement in zip(new_events, texts, judgements, strict=True)
     ]
-    matches = _match([event for event in events if event.quarantined_at is None])
+    about = {
+        event.pk: new.about_subscription for new, event in zip(new_events, events, strict=True)
+    }
+    matches = _match([event for event in events if event.quarantined_at is None], about)
     known = _store(events)
     deliveries = _deliver(
         {key: found for key, found in matches.items() if key not in known},
@@ -136,8 +144,13 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     ]
 
 
-def _match(events: Sequence[Event]) -> dict[UUID, list[Match]]:
-    """What each event means for those that hear its type; the reasons are noted in the events."""
+def _match(
+    events: Sequence[Event], about: Mapping[UUID, UUID | None] = MappingProxyType({})
+) -> dict[UUID, list[Match]]:
+    """What each event means for those that hear its type; the reasons are noted in the events.
+
+    `about` are the subscriptions that events of the hub's own are about, which do not get them.
+    """
     types: dict[UUID, set[str]] = {}
     for event in events:
         types.setdefault(event.account_id, set()).add(event.type)
@@ -145,7 +158,12 @@ def _match(events: Sequence[Event]) -> dict[UUID, list[Match]]:
     matches: dict[UUID, list[Match]] = {}
     for event in events:
         facts = facts_of(event)
-        found = [hearer.match(facts) for hearer in hearers[event.account_id, event.type]]
+        found = [
+            Match(hearer.subscription_id, reason="event_about_itself")
+            if hearer.subscription_id == about.get(event.pk)
+            else hearer.match(facts)
+            for hearer in hearers[event.account_id, event.type]
+        ]
         event.not_matched = [match.as_json() for match in found if match.reason]
         matches[event.pk] = found
     return matches
@@ -209,6 +227,8 @@ def _json_text(new: NewEvent) -> bytes:
     if not is_event_type(new.type):
         raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
     refuse(event_problems(new.channels, new.metadata, new.headers), EventNotAcceptable)
+    if is_operational(new.type) and new.about_subscription is None:
+        raise EventTypeReserved(f"{new.type} is published by the hub alone")
     try:
         if isinstance(new.data, bytes):
             orjson.loads(new.data)
@@ -230,6 +250,9 @@ def _judge(new_events: Sequence[NewEvent], texts: Sequence[bytes]) -> list[Judge
     catalogue = load_catalogue((new.account_id, new.type, new.schema_version) for new in new_events)
     judgements = []
     for new, text in zip(new_events, texts, strict=True):
+        if is_operational(new.type):
+            judgements.append(Judgement(Verdict.FIT))  # the hub's own stand in no catalogue
+            continue
         known = catalogue.types.get((new.account_id, new.type))
         is_checked = known is not None and known.schemas and known.mode != SchemaMode.OFF
         judgement = judge_event(

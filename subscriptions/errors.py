@@ -86,3 +86,9 @@ class StateNotAllowed(SubscriptionError):
 
     code = "state_not_allowed"
     status = 409
+
+
+class ExpiryNotAcceptable(SubscriptionError):
+    """A subscription ends in the future, or never."""
+
+    code = "expiry_not_acceptable"

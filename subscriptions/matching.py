@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from subscriptions.models import SubscribedType, Subscription
+from subscriptions.operational import is_operational
 from subscriptions.versions import Downgrades, downgrades_of, steps_down
 from webhooks_project.lib.filters import Clause, Filter, compile_filter, values_at
 
@@ -40,11 +41,13 @@ def is_pattern(text: str) -> bool:
 def patterns_for(event_type: str) -> list[str]:
     """Every pattern that hears the type: itself, and each wildcard above it.
 
-    `invoice.payment.failed` is heard by itself, `invoice.payment.*`, `invoice.*` and `*`.
+    `invoice.payment.failed` is heard by itself, `invoice.payment.*`, `invoice.*` and `*`; the hub's
+    own events not by `*`, so that who hears all that the account publishes does not get them too.
     """
     steps = event_type.split(".")
     above = [".".join(steps[:end]) + ".*" for end in range(len(steps) - 1, 0, -1)]
-    return [event_type, *above, "*"]
+    everything = [] if is_operational(event_type) else ["*"]
+    return [event_type, *above, *everything]
 
 
 @dataclass(frozen=True, slots=True)

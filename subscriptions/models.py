@@ -141,7 +141,7 @@ class Subscription(models.Model):
         CUSTOM = "custom"
 
     # Statuses whose deliveries are kept back until the subscription is active again.
-    HOLDING: ClassVar = frozenset({Status.PAUSED, Status.DISABLED})
+    HOLDING: ClassVar = frozenset({Status.VERIFYING, Status.PAUSED, Status.DISABLED})
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(Account, models.CASCADE, related_name="subscriptions")
@@ -237,13 +237,21 @@ class Subscription(models.Model):
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     # What the steps of the last set-up found: [{"step", "outcome", "detail", "at"}].
     setup = models.JSONField(default=list, editable=False)
+    # When the set-up is to run, or, while it runs, when it is to run again if that was cut off.
+    setup_due_at = models.DateTimeField(null=True, editable=False)
+    # What the endpoint has yet to echo before the subscription may be active.
     challenge = models.CharField(max_length=64, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     # The days before the end that were announced last: 14, 3 or 1.
     expiry_noticed_days = models.PositiveSmallIntegerField(null=True, editable=False)
+    # The first failed attempt since the last that succeeded, and the last one, to the hour.
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
-    # The part of the time until it is disabled that was announced last: 50, 70 or 90.
+    last_failed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The part of the time until it is disabled that was announced last: 50, 70 or 90; 0 where it
+    # was announced before it was taken up again, and nothing succeeded since.
     failing_noticed_percent = models.PositiveSmallIntegerField(null=True, editable=False)
+    # The failed attempt after which that was announced.
+    failing_noticed_at = models.DateTimeField(null=True, editable=False)
     certificate_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     checks_health = models.BooleanField(
         default=True,
@@ -285,6 +293,12 @@ class Subscription(models.Model):
                 fields=["failing_since"],
                 condition=Q(failing_since__isnull=False),
                 name="subscription_failing",
+            ),
+            # Set-ups that are to run.
+            models.Index(
+                fields=["setup_due_at"],
+                condition=Q(setup_due_at__isnull=False),
+                name="subscription_setup_due",
             ),
         ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
@@ -18,8 +18,10 @@ from subscriptions.errors import (
     StateNotAllowed,
     SubscriptionNotAcceptable,
 )
+from subscriptions.lifecycle import allows, passed_notice
 from subscriptions.matching import is_pattern
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
+from subscriptions.signals import status_changed
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock, signing
@@ -31,7 +33,7 @@ CHANGEABLE: Final = (
     "name", "url", "description", "metadata", "labels", "channels", "filter", "payload_form",
     "transformation", "schema_versions", "timeout_seconds", "max_in_flight", "rate_limit",
     "rate_period", "ordering", "order_key", "batch_size", "batch_seconds", "retry_policy",
-    "retry_schedule", "retry_statuses", "delivery_window", "expires_at", "checks_health",
+    "retry_schedule", "retry_statuses", "delivery_window", "checks_health",
 )  # fmt: skip
 
 
@@ -50,9 +52,11 @@ def create_subscription(
     url: str,
     event_types: Collection[str],
     secret: str | None = None,
+    status: Subscription.Status = Subscription.Status.ACTIVE,
+    expires_at: datetime | None = None,
     **fields: Any,
 ) -> NewSubscription:
-    """Make an active subscription with a signing secret, its own or the one given.
+    """Make a subscription with a signing secret, its own or the one given: active, unless said.
 
     `fields` are others of CHANGEABLE. Raises EndpointNotAcceptable (looks the URL's name up),
     EventTypeMalformed and SubscriptionNotAcceptable.
@@ -61,7 +65,17 @@ def create_subscription(
     _check(url=url, event_types=event_types)
     text = secret or signing.new_secret()
     signing.key_of(text)
-    subscription = Subscription(account=account, name=name, url=url, **fields)
+    subscription = Subscription(
+        account=account,
+        name=name,
+        url=url,
+        status=status,
+        expires_at=expires_at,
+        expiry_noticed_days=passed_notice(expires_at=expires_at, now=clock.now())
+        if expires_at
+        else None,
+        **fields,
+    )
     refuse(subscription_problems(subscription), SubscriptionNotAcceptable)
     with transaction.atomic():
         subscription.save(force_insert=True)
@@ -102,6 +116,10 @@ def change_subscription(
             before={name: value for name, value in before.items() if value != after[name]},
             after={name: value for name, value in after.items() if value != before[name]},
         )
+        if subscription.url != before["url"]:
+            from subscriptions.setup import ask_again_for_ownership  # which imports this module
+
+            ask_again_for_ownership(subscription=subscription)
     return subscription
 
 
@@ -129,22 +147,37 @@ def rotate_secret(
 def set_status(
     *, subscription: Subscription, status: Subscription.Status, reason: str = ""
 ) -> Subscription:
-    """Change the status and note when and why.
+    """Change the status and note when and why; asked for the one that it has, change nothing.
 
     Deliveries follow it by themselves: while it is paused or disabled they are held, when it is
-    active again they go out, when it is archived they are cancelled. Raises StateNotAllowed for
-    an archived subscription.
+    active again they go out, when it is archived they are cancelled. Raises StateNotAllowed.
     """
     subscription = Subscription.objects.select_for_update().get(pk=subscription.pk)
-    if subscription.status == Subscription.Status.ARCHIVED != status:
-        raise StateNotAllowed("an archived subscription stays archived")
-    before = _shown(subscription)
+    if subscription.status == status:
+        return subscription
     now = clock.now()
-    subscription.status = status
-    subscription.status_reason = reason[:200]
-    subscription.paused_at = now if status == Subscription.Status.PAUSED else None
-    subscription.disabled_at = now if status == Subscription.Status.DISABLED else None
-    subscription.save(update_fields=["status", "status_reason", "paused_at", "disabled_at"])
+    _check_move(subscription, status, now)
+    before = _shown(subscription)
+    changes: dict[str, Any] = {
+        "status": status,
+        "status_reason": reason[:200],
+        "paused_at": now if status == Subscription.Status.PAUSED else None,
+        "disabled_at": now if status == Subscription.Status.DISABLED else None,
+    }
+    if status != Subscription.Status.VERIFYING:
+        changes["setup_due_at"] = None
+    if status == Subscription.Status.ACTIVE:
+        # Its time begins anew. That people were warned is kept, so that they hear of a success.
+        warned = subscription.failing_noticed_percent is not None
+        changes |= {
+            "failing_since": None,
+            "last_failed_at": None,
+            "failing_noticed_percent": 0 if warned else None,
+            "failing_noticed_at": None,
+        }
+    for name, value in changes.items():
+        setattr(subscription, name, value)
+    subscription.save(update_fields=list(changes))
     journal.record_change(
         account_id=subscription.account_id,
         action=f"subscription.{status}",
@@ -152,12 +185,30 @@ def set_status(
         before=before,
         after=_shown(subscription),
     )
+    status_changed.send(Subscription, subscription=subscription)
     return subscription
 
 
 def _check_names(fields: Iterable[str]) -> None:
     if unknown := set(fields) - set(CHANGEABLE):
         raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
+
+
+def _check_move(subscription: Subscription, status: Subscription.Status, now: datetime) -> None:
+    before = Subscription.Status(subscription.status)
+    if not allows(before, status):
+        raise StateNotAllowed(
+            f"it is {before.value}, and cannot become {status.value} from that",
+            present_status=before.value,
+        )
+    if status != Subscription.Status.ACTIVE:
+        return
+    if subscription.expires_at is not None and subscription.expires_at <= now:
+        raise StateNotAllowed("its time is over; renew it", present_status=before.value)
+    if subscription.challenge:
+        raise StateNotAllowed(
+            "its endpoint has not proved yet who owns it; verify it", present_status=before.value
+        )
 
 
 def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:

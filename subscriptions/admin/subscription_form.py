@@ -10,6 +10,7 @@ from subscriptions import services
 from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
 from subscriptions.models import Subscription
 from webhooks_project.admin.forms import (
+    Checkbox,
     HeadersField,
     JsonField,
     LinesField,
@@ -116,6 +117,13 @@ class SubscriptionForm(ServiceForm):
         required=False, widget=Textarea(attrs={"rows": 2}), help_text="Name: value, one a line."
     )
 
+    activate = forms.BooleanField(
+        required=False,
+        initial=True,
+        widget=Checkbox,
+        help_text="It is verified by a test delivery and active once that succeeded; else a draft.",
+    )
+
     error_fields: ClassVar = {
         "endpoint_not_acceptable": "url",
         "event_type_malformed": "event_types",
@@ -123,7 +131,7 @@ class SubscriptionForm(ServiceForm):
 
     class Meta:
         model = Subscription
-        fields = ("account", *services.CHANGEABLE)
+        fields = ("account", *services.CHANGEABLE, "expires_at")
         labels: ClassVar = {"url": "URL", "checks_health": "Checks health"}
         widgets: ClassVar = {
             "description": Textarea(attrs={"rows": 2}),

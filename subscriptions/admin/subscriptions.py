@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
@@ -11,12 +12,20 @@ from django.http import HttpRequest
 
 from subscriptions import services
 from subscriptions.admin.subscription_form import GROUPS, SubscriptionForm
+from subscriptions.lifecycle import allows
 from subscriptions.models import Subscription
+from subscriptions.renewal import renew_subscription
+from subscriptions.setup import (
+    Outcome,
+    activate_subscription,
+    create_with_setup,
+    request_setup,
+)
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.forms import TextInput
-from webhooks_project.admin.panels import Panel, secrets_table
+from webhooks_project.admin.panels import Panel, Table, secrets_table
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     column,
@@ -27,6 +36,9 @@ from webhooks_project.admin.values import (
 )
 
 Status = Subscription.Status
+STATE: Final = (
+    "status_label", "status_since", "failing", "ends", "certificate_ends", "created",
+)  # fmt: skip
 STATUS_COLOURS = {
     Status.ACTIVE: "success",
     Status.PAUSED: "warning",
@@ -34,6 +46,7 @@ STATUS_COLOURS = {
     Status.DISABLED: "danger",
     Status.EXPIRED: "danger",
 }
+OUTCOME_COLOURS = {Outcome.OK: "success", Outcome.FAILED: "danger"}
 HINT = "The receiver verifies the webhook-signature header with it."
 
 
@@ -41,6 +54,29 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=200, required=False, widget=TextInput, help_text="Shown beside the status."
     )
+
+
+class RenewForm(forms.Form):
+    expires_at = forms.DateTimeField(
+        required=False,
+        widget=TextInput,
+        label="New end",
+        help_text="Such as 2030-01-31 12:00, in UTC; left empty, it does not end.",
+    )
+
+
+def steps_of_setup(subscription: Subscription) -> Panel:
+    rows = [
+        [
+            step["step"].replace("_", " "),
+            label(step["outcome"], OUTCOME_COLOURS),
+            step["detail"],
+            moment(datetime.fromisoformat(step["at"])),
+        ]
+        for step in subscription.setup
+    ]
+    empty = "It is due." if subscription.setup_due_at else "It has not run."
+    return Table("Set-up", ["Step", "Outcome", "Found", "When"], rows, empty=empty)
 
 
 def signing_secrets(subscription: Subscription) -> Panel:
@@ -51,8 +87,11 @@ def signing_secrets(subscription: Subscription) -> Panel:
 class SubscriptionAdmin(HubAdmin):
     form = SubscriptionForm
     autocomplete_fields = ("account",)
-    panels: ClassVar = [signing_secrets]
+    panels: ClassVar = [steps_of_setup, signing_secrets]
     created = moment_column("Created", "created_at")
+    ends = moment_column("Ends", "expires_at")
+    failing = moment_column("Failing since", "failing_since")
+    certificate_ends = moment_column("Certificate ends", "certificate_expires_at")
     endpoint = value_column("URL", "url")
     list_display = ("name", "status_label", "endpoint", "hears", "account", "created")
     list_filter = (
@@ -65,7 +104,9 @@ class SubscriptionAdmin(HubAdmin):
     search_help_text = "Id, or part of the name or the URL"
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
-    actions_detail = ("pause", "resume", "disable", "rotate_secret", "archive")
+    actions_detail = (
+        "verify", "activate", "pause", "disable", "renew", "rotate_secret", "archive",
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
         return super().get_queryset(request).prefetch_related("patterns")
@@ -78,14 +119,23 @@ class SubscriptionAdmin(HubAdmin):
         return False  # it is archived instead: its deliveries would go with it
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        who: list[Any] = [(None, {"fields": ("account", "name", "url")})]
-        if obj is not None:
-            state = ("account", "status_label", "status_since", "created")
+        if obj is None:
+            who: list[Any] = [(None, {"fields": ("account", "name", "url", "activate")})]
+        else:
+            state = ("account", *STATE)
             who = [(None, {"fields": state}), ("Endpoint", {"fields": ("name", "url")})]
-        return [*who, *((title, {"fields": fields}) for title, fields in GROUPS)]
+        # When it ends is changed by renewing it.
+        unasked = {"expires_at"} if obj is not None else set()
+        return [
+            *who,
+            *(
+                (title, {"fields": [name for name in names if name not in unasked]})
+                for title, names in GROUPS
+            ),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        shown = ("status_label", "status_since", "created", "hears")
+        shown = (*STATE, "hears")
         return (*shown, "account") if obj is not None else shown
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -96,9 +146,45 @@ class SubscriptionAdmin(HubAdmin):
             )
         if change:
             return
-        made = services.create_subscription(**form.cleaned_data)
+        made = create_with_setup(**form.cleaned_data)
         obj.__dict__.update(made.subscription.__dict__)
         self.show_after_add(request, ShownOnce("Signing secret", made.secret, HINT))
+
+    @button(
+        "Verify",
+        icon="fact_check",
+        variant="primary",
+        question="Its set-up runs again, with a test delivery. A draft is active once that "
+        "succeeded.",
+        is_possible=lambda subscription: (
+            subscription.status not in (Status.EXPIRED, Status.ARCHIVED)
+        ),
+    )
+    def verify(self, subscription: Subscription) -> str:
+        request_setup(subscription=subscription)
+        return "Its set-up runs; look again in a moment."
+
+    @button(
+        "Activate unverified",
+        icon="bolt",
+        variant="warning",
+        question="It becomes active although its set-up has not succeeded.",
+        is_possible=lambda subscription: subscription.status in (Status.DRAFT, Status.VERIFYING),
+    )
+    def activate(self, subscription: Subscription) -> str:
+        activate_subscription(subscription=subscription, skip_verification=True)
+        return "It is active, and was not verified."
+
+    @button(
+        "Renew",
+        icon="event_repeat",
+        question="It gets a new end. An expired one is active again.",
+        is_possible=lambda subscription: subscription.status != Status.ARCHIVED,
+        form=RenewForm,
+    )
+    def renew(self, subscription: Subscription, expires_at: datetime | None) -> str:
+        renew_subscription(subscription=subscription, expires_at=expires_at)
+        return f"It ends at {moment(expires_at)}." if expires_at else "It does not end."
 
     @button(
         "Pause",
@@ -112,21 +198,10 @@ class SubscriptionAdmin(HubAdmin):
         return "It is paused; its deliveries are held."
 
     @button(
-        "Resume",
-        icon="play_arrow",
-        variant="success",
-        question="It becomes active, and what was held goes out, the oldest first.",
-        is_possible=lambda subscription: subscription.status in Subscription.HOLDING,
-    )
-    def resume(self, subscription: Subscription) -> str:
-        services.set_status(subscription=subscription, status=Status.ACTIVE)
-        return "It is active; what was held goes out."
-
-    @button(
         "Disable",
         icon="block",
         question="Its deliveries are held until somebody resumes it.",
-        is_possible=lambda subscription: subscription.status in (Status.ACTIVE, Status.PAUSED),
+        is_possible=lambda subscription: allows(subscription.status, Status.DISABLED),
         form=ReasonForm,
     )
     def disable(self, subscription: Subscription, reason: str) -> str:

@@ -6,14 +6,17 @@ from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from subscriptions import services
+from subscriptions import services, setup
 from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
 from subscriptions.matching import MAX_TYPE_LENGTH, Facts, is_event_type, who_would_get
 from subscriptions.models import SigningSecret, Subscription
+from subscriptions.renewal import renew_subscription
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.authentication import caller_of
 from webhooks_project.api.clauses import ClauseSerializer
 from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountField, AccountScopedViewSet, account_for_create
@@ -37,6 +40,15 @@ class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
             return last_four("")
 
 
+class SetupStepSerializer(serializers.Serializer[Any]):
+    """What one step of the last set-up found."""
+
+    step = serializers.ChoiceField(choices=[item.value for item in setup.Name])
+    outcome = serializers.ChoiceField(choices=[item.value for item in setup.Outcome])
+    detail = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
 class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
     """Where an account wants which events."""
 
@@ -45,6 +57,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
         child=serializers.CharField(max_length=128), allow_empty=False, max_length=200
     )
     secrets = SigningSecretSerializer(many=True, read_only=True)
+    setup = SetupStepSerializer(many=True, read_only=True)
 
     class Meta:
         model = Subscription
@@ -53,10 +66,13 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
             "channels", "filter", "payload_form", "transformation", "schema_versions",
             "timeout_seconds", "max_in_flight", "rate_limit", "rate_period", "ordering",
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
-            "retry_statuses", "delivery_window", "status", "status_reason", "expires_at",
-            "checks_health", "paused_at", "disabled_at", "created_at", "secrets",
+            "retry_statuses", "delivery_window", "status", "status_reason", "paused_at",
+            "disabled_at", "expires_at", "failing_since", "certificate_expires_at",
+            "checks_health", "setup", "created_at", "secrets",
         )  # fmt: skip
-        read_only_fields = ("status", "status_reason")
+        read_only_fields: ClassVar[tuple[str, ...]] = (
+            "status", "status_reason", "expires_at",
+        )  # fmt: skip
         extra_kwargs: ClassVar = {
             "timeout_seconds": {"min_value": 1, "max_value": 60},
             "max_in_flight": {"min_value": 1, "max_value": MAX_IN_FLIGHT},
@@ -64,6 +80,44 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
             "batch_size": {"min_value": 1, "max_value": MAX_BATCH},
             "batch_seconds": {"min_value": 0, "max_value": MAX_BATCH_SECONDS},
         }
+
+
+class CreateSubscriptionSerializer(SubscriptionSerializer):
+    """A subscription to make. It is verified in the background and active once that succeeded."""
+
+    activate = serializers.BooleanField(
+        default=True, help_text="False for a draft that is not verified yet."
+    )
+    skip_verification = serializers.BooleanField(
+        default=False,
+        help_text="Make it active at once, without a test delivery: for operators.",
+    )
+
+    class Meta(SubscriptionSerializer.Meta):
+        fields: ClassVar[tuple[str, ...]] = (
+            *SubscriptionSerializer.Meta.fields,
+            "activate",
+            "skip_verification",
+        )
+        read_only_fields: ClassVar[tuple[str, ...]] = ("status", "status_reason")
+
+
+class ActivateSerializer(serializers.Serializer[Any]):
+    skip_verification = serializers.BooleanField(
+        help_text="True: its set-up has not succeeded, and it shall be active all the same."
+    )
+
+
+class RenewSerializer(serializers.Serializer[Any]):
+    """The new end: a moment, or so many days after the present end; null for none."""
+
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    days = serializers.IntegerField(required=False, min_value=1, max_value=3650)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError("name either expires_at or days")
+        return attrs
 
 
 class NewSubscriptionSerializer(SubscriptionSerializer):
@@ -129,19 +183,28 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
     filterset_class = SubscriptionFilter
     lookup_value_regex = "[0-9a-f-]{36}"
     roles: ClassVar = {
+        "activate": Role.OPERATOR,
         "pause": Role.OPERATOR,
-        "resume": Role.OPERATOR,
         "disable": Role.OPERATOR,
     }
 
-    @extend_schema(request=SubscriptionSerializer, responses={201: NewSubscriptionSerializer})
+    @extend_schema(request=CreateSubscriptionSerializer, responses={201: NewSubscriptionSerializer})
     def create(self, request: Request) -> Response:
-        """Make a subscription. Its signing secret is in this answer and never again."""
-        serializer = self.get_serializer(data=request.data)
+        """Make a subscription. Its signing secret is in this answer and never again.
+
+        It is verifying at first: a test delivery goes out in the background, and what is published
+        meanwhile is held. Once that succeeded it is active, else a draft whose `setup` says why.
+        """
+        serializer = CreateSubscriptionSerializer(
+            data=request.data, context=self.get_serializer_context()
+        )
         serializer.is_valid(raise_exception=True)
         fields = dict(serializer.validated_data)
         account = account_for_create(self, fields.pop("account", None))
-        made = services.create_subscription(account=account, **fields)
+        role = caller_of(request).role_in(account.pk)
+        if fields["skip_verification"] and (role is None or role.rank < Role.OPERATOR.rank):
+            raise PermissionDenied("verification is skipped by operators")
+        made = setup.create_with_setup(account=account, **fields)
         body = self.get_serializer(made.subscription).data | {"secret": made.secret}
         return Response(body, status=status.HTTP_201_CREATED)
 
@@ -176,9 +239,28 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
 
     @extend_schema(request=None, responses=SubscriptionSerializer)
     @action(detail=True, methods=["post"])
-    def resume(self, request: Request, pk: str) -> Response:
-        """Make it active; what was held goes out, the oldest first."""
-        return self._set_status(Subscription.Status.ACTIVE)
+    def verify(self, request: Request, pk: str) -> Response:
+        """Run its set-up again, in the background; what is found is in `setup` soon."""
+        setup.request_setup(subscription=self.get_object())
+        return self._current()
+
+    @extend_schema(request=ActivateSerializer, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def activate(self, request: Request, pk: str) -> Response:
+        """Make a draft active whose set-up has not succeeded, said explicitly."""
+        serializer = ActivateSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        setup.activate_subscription(subscription=self.get_object(), **serializer.validated_data)
+        return self._current()
+
+    @extend_schema(request=RenewSerializer, responses=SubscriptionSerializer)
+    @action(detail=True, methods=["post"])
+    def renew(self, request: Request, pk: str) -> Response:
+        """Give it a new end, or none. An expired one is active again."""
+        serializer = RenewSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        renew_subscription(subscription=self.get_object(), **serializer.validated_data)
+        return self._current()
 
     @extend_schema(request=None, responses=RotatedSecretSerializer)
     @action(detail=True, methods=["post"], url_path="rotate-secret")

@@ -53,6 +53,7 @@ class World:
 
     account: Account
     subscription: Subscription
+    draft: Subscription
     event_type: EventType
     event: Event
     delivery: Delivery
@@ -95,6 +96,7 @@ def make_world(account: Account | None = None) -> World:
     return World(
         account=account,
         subscription=subscription,
+        draft=make_subscription(account, status="draft"),
         event_type=event_type,
         event=event,
         delivery=delivery,
@@ -305,6 +307,14 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "subscription-pause": acts("subscriptions/{subscription}/pause", OPERATOR),
     "subscription-resume": acts("subscriptions/{subscription}/resume", OPERATOR),
+    "subscription-verify": acts("subscriptions/{subscription}/verify", DEVELOPER),
+    "subscription-activate": acts(
+        "subscriptions/{draft}/activate", OPERATOR, lambda ids: {"skip_verification": True}
+    ),
+    "subscription-renew": acts(
+        "subscriptions/{subscription}/renew", DEVELOPER, lambda ids: {"days": 30}
+    ),
+    "subscription-diagnose": acts("subscriptions/{subscription}/diagnose", DEVELOPER),
     "subscription-rotate-secret": acts("subscriptions/{subscription}/rotate-secret", DEVELOPER),
     "validate-filter": acts(
         "validation/filter", DEVELOPER, lambda ids: {"filter": {}, "document": {}}

@@ -112,7 +112,7 @@ def test_a_state_that_does_not_allow_it_is_a_conflict(api: Api) -> None:
     subscription = make_subscription(account, status=Subscription.Status.ARCHIVED)
     answer = api.post(f"subscriptions/{subscription.pk}/resume")
     assert (answer.status, answer.code) == (409, "state_not_allowed")
-    assert answer.json["detail"] == "an archived subscription stays archived"
+    assert answer.json["detail"] == "it is archived; what is paused or disabled is resumed"
     assert Subscription.objects.get().status == "archived"
 
 

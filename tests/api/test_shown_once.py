@@ -8,7 +8,7 @@ import pytest
 
 from incoming.models import SourceSecret
 from monitoring.models import Activity, AuditEntry
-from subscriptions.models import SigningSecret
+from subscriptions.models import SigningSecret, Subscription
 from tests.api.calls import Api
 from tests.api.routes import ROUTES, URL, make_world
 from tests.factories import make_api_key, make_receipt, make_source
@@ -63,6 +63,7 @@ def test_no_get_shows_a_secret_that_was_made_before(api: Api) -> None:
 
 def test_no_answer_to_a_change_shows_it_again(api: Api) -> None:
     secrets = make_secrets(api)
+    Subscription.objects.update(status=Subscription.Status.ACTIVE)
     for row in api.get("subscriptions").rows:
         for path, body in (("", {"name": "z"}), ("/pause", None), ("/resume", None)):
             call = api.patch if body else api.post

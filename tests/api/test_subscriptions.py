@@ -39,7 +39,7 @@ def test_creates_one_and_shows_it(api: Api, account: Account) -> None:
     assert shown["event_types"] == ["invoice.*", "order.made"]
     assert (row.account, row.name, row.url) == (account, "Shop", URL)
     assert (row.description, row.timeout_seconds, row.max_in_flight) == ("d", 5, None)
-    assert row.status == shown["status"] == "active"
+    assert row.status == shown["status"] == "verifying"
     assert SigningSecret.objects.get().secret == answer.json["secret"]
 
 
@@ -84,7 +84,7 @@ def test_takes_nothing_that_is_not_the_caller_s_to_set(api: Api) -> None:
     )  # fmt: skip
     assert answer.status == 201
     row = Subscription.objects.get()
-    assert (row.status, row.paused_at) == ("active", None)
+    assert (row.status, row.paused_at) == ("verifying", None)
     assert str(row.pk) != "01890000-0000-7000-8000-000000000000"
     assert row.created_at.year > 2000
     assert answer.json["secret"] != "whsec_mine"

@@ -550,6 +550,24 @@ def test_trusts_the_certificates_that_the_operator_names(
     assert response.connect_ms <= response.tls_ms <= response.total_ms
 
 
+def test_says_when_the_server_s_certificate_ends_where_that_is_asked_for(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    ends_at = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    found = []
+    with receiver(answer(), context=tls(certificate)) as there:
+        for reads_certificates in (False, True):
+            outbound = Outbound(
+                policy=LOOPBACK, user_agent="test", reads_certificates=reads_certificates
+            )
+            request = Request(there.url.replace("http:", "https:"), [], b"{}", 5)
+            assert outbound.start(request, "token") is None
+            found.append(finish(outbound)["token"].certificate_expires_at)
+            outbound.close()
+    assert found == [None, ends_at]
+
+
 def test_a_receiver_without_tls_is_a_tls_failure() -> None:
     with receiver(answer(b"HTTP/1.1 400 Bad Request\r\n\r\n", close=True)) as there:
         response = send(there.url.replace("http:", "https:"), timeout_seconds=2)

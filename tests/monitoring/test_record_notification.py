@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -155,3 +155,20 @@ def test_it_goes_with_the_caller_s_transaction(monkeypatch: pytest.MonkeyPatch) 
         tell(account, "ann@example.com")
         assert woken == []
     assert (Notification.objects.count(), woken) == (1, ["monitoring"])
+
+
+def test_the_same_about_the_same_is_told_once_within_a_period() -> None:
+    account, other = make_account(), make_account()
+    given = {"recipients": ["a@example.com"], "title": "A", "text": "B"}
+    hour = timedelta(hours=1)
+
+    def tell(subject: Any = account, **changes: Any) -> int:
+        fields = {"account_id": account.pk, "kind": "test", "subject": subject, **given, **changes}
+        return len(journal.record_notification(**fields, at_most_every=hour))
+
+    with time_machine.travel(NOW, tick=False) as traveller:
+        assert [tell(), tell(), tell(other), tell(kind="x"), tell(account_id=other.pk)] == [
+            1, 0, 1, 1, 1,
+        ]  # fmt: skip
+        traveller.shift(hour)
+        assert tell() == 1

@@ -126,25 +126,25 @@ def test_a_rotation_is_audited_without_its_secret() -> None:
 
 @time_machine.travel(NOW, tick=False)
 @pytest.mark.parametrize(
-    ("status", "paused_at", "disabled_at"),
+    ("before", "status", "paused_at", "disabled_at"),
     [
-        (Status.PAUSED, NOW, None),
-        (Status.DISABLED, None, NOW),
-        (Status.ACTIVE, None, None),
-        (Status.ARCHIVED, None, None),
+        (Status.ACTIVE, Status.PAUSED, NOW, None),
+        (Status.PAUSED, Status.DISABLED, None, NOW),
+        (Status.PAUSED, Status.ACTIVE, None, None),
+        (Status.PAUSED, Status.ARCHIVED, None, None),
     ],
 )
 def test_keeps_the_moment_and_the_reason_of_a_status(
-    status: Status, paused_at: datetime | None, disabled_at: datetime | None
+    before: Status, status: Status, paused_at: datetime | None, disabled_at: datetime | None
 ) -> None:
-    made = make_subscription(status=Status.PAUSED, paused_at=NOW - timedelta(days=1))
+    made = make_subscription(status=before, paused_at=NOW - timedelta(days=1))
     set_status(subscription=made, status=status, reason="because " + "x" * 300)
     stored = Subscription.objects.get()
     assert (stored.status, stored.paused_at, stored.disabled_at) == (status, paused_at, disabled_at)
     assert stored.status_reason == ("because " + "x" * 300)[:200]
     entry = AuditEntry.objects.get()
     assert entry.action == f"subscription.{status}"
-    assert orjson.loads(entry.before)["status"] == "paused"
+    assert orjson.loads(entry.before)["status"] == before
     assert orjson.loads(entry.after)["status"] == status
 
 

@@ -110,7 +110,7 @@ def test_hears_by_name_and_by_wildcard(subscribed: tuple[str, ...], heard: bool)
         (Status.PAUSED, True, ""),
         (Status.DISABLED, True, ""),
         (Status.DRAFT, False, "subscription_draft"),
-        (Status.VERIFYING, False, "subscription_verifying"),
+        (Status.VERIFYING, True, ""),
         (Status.EXPIRED, False, "subscription_expired"),
         (Status.ARCHIVED, False, "subscription_archived"),
     ],

@@ -79,7 +79,7 @@ class MembershipInline(_MembershipInline):
 
 ACCOUNT_FIELDS = (
     "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
-    "has_public_catalogue",
+    "has_public_catalogue", "asks_for_ownership",
 )  # fmt: skip
 
 

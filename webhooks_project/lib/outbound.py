@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
@@ -80,6 +81,7 @@ class Response:
     total_ms: float = 0.0
     address: str = ""
     protocol: str = ""
+    certificate_expires_at: datetime | None = None  # where the engine reads certificates
 
 
 _TLS_ERRORS = frozenset(
@@ -126,13 +128,16 @@ class _Handed:
 class _Transfer:
     """One reusable libcurl handle and what it has received so far."""
 
-    def __init__(self, policy: Policy, user_agent: str) -> None:
+    def __init__(self, policy: Policy, user_agent: str, reads_certificates: bool) -> None:
         self._policy = policy
+        self._reads_certificates = reads_certificates
         self.token: Any = None
         self.request: Request | None = None
         self.handle = handle = pycurl.Curl()
         handle.setopt(pycurl.POST, 1)
         handle.setopt(pycurl.NOSIGNAL, 1)
+        if reads_certificates:
+            handle.setopt(pycurl.OPT_CERTINFO, 1)
         handle.setopt(pycurl.FOLLOWLOCATION, 0)
         handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         handle.setopt(pycurl.PROXY, "")  # libcurl would take one from the environment
@@ -211,6 +216,8 @@ class _Transfer:
             address=getinfo(pycurl.PRIMARY_IP) or "",
             protocol=_PROTOCOLS.get(getinfo(pycurl.INFO_HTTP_VERSION), ""),
         )
+        if self._reads_certificates:
+            response.certificate_expires_at = _certificate_end(handle)
         status = getinfo(pycurl.RESPONSE_CODE)
         too_large = sum(map(len, self._lines)) > MAX_HEADER_BYTES
         head = self._head()
@@ -250,14 +257,25 @@ class Outbound:
     """Many requests in flight from one thread.
 
     `start` begins a request under a token of the caller's; `wait` drives all transfers and gives
-    back those that ended. Not safe for use by several threads.
+    back those that ended. With `reads_certificates`, which costs time at each TLS handshake, a
+    response on a new connection says when the server's certificate ends. Not safe for use by
+    several threads.
     """
 
-    def __init__(self, *, policy: Policy, max_in_flight: int = 64, user_agent: str) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        max_in_flight: int = 64,
+        user_agent: str,
+        reads_certificates: bool = False,
+    ) -> None:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight * 2)
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, max_in_flight * 2)
-        self._idle = [_Transfer(policy, user_agent) for _ in range(max_in_flight)]
+        self._idle = [
+            _Transfer(policy, user_agent, reads_certificates) for _ in range(max_in_flight)
+        ]
         self._busy: dict[pycurl.Curl, _Transfer] = {}
 
     @property
@@ -328,6 +346,16 @@ class Outbound:
         del self._busy[transfer.handle]
         transfer.token = transfer.request = None
         self._idle.append(transfer)
+
+
+def _certificate_end(handle: pycurl.Curl) -> datetime | None:
+    """When the server's own certificate ends, the first of its chain."""
+    chain = handle.getinfo(pycurl.INFO_CERTINFO)
+    text = dict(chain[0]).get("Expire date", "") if chain else ""
+    try:
+        return datetime.strptime(text, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _ms(seconds: float) -> float | None:

@@ -20,7 +20,7 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
         model = Account
         fields = (
             "id", "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
-            "has_public_catalogue", "created_at",
+            "has_public_catalogue", "asks_for_ownership", "created_at",
         )  # fmt: skip
         read_only_fields = ("slug",)
         extra_kwargs: ClassVar = {

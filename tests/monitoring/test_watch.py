@@ -1,0 +1,32 @@
+"""The monitoring queue's short task."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitoring import tasks
+
+WORK = [
+    "watch_queues", "watch_expiry", "watch_failing", "run_due_setups", "send_due_notifications",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", [None, *WORK])
+def test_does_each_in_turn_whatever_becomes_of_the_others(
+    broken: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def stand_in(name: str) -> None:
+        done.append(name)
+        if name == broken:
+            raise RuntimeError(name)
+
+    for name in WORK:
+        monkeypatch.setattr(tasks, name, lambda name=name: stand_in(name))
+    if broken:
+        with pytest.raises(RuntimeError, match=broken):
+            tasks.watch()
+    else:
+        tasks.watch()
+    assert done == WORK
