@@ -66,7 +66,7 @@ def exhaust(*deliveries: Delivery) -> None:
             response=response,
             step=next_step(response, number=8, now=NOW),
             started_at=NOW,
-            timestamp=int(NOW.timestamp()),
+            request_headers={},
             request_bytes=1,
         )
         for claim in claims

@@ -96,7 +96,7 @@ def test_what_is_kept_is_what_did_not_pass_and_little_of_it() -> None:
         ("paused", True, ""),
         ("disabled", True, ""),
         ("draft", False, "subscription_draft"),
-        ("verifying", False, "subscription_verifying"),
+        ("verifying", True, ""),
         ("expired", False, "subscription_expired"),
         ("archived", False, "subscription_archived"),
     ],
