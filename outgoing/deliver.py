@@ -18,9 +18,10 @@ from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.judge import next_step
 from outgoing.lines import Lines, Message, Work
 from outgoing.models import Delivery, Event
-from outgoing.payload import signed_headers, webhook_id_of
+from outgoing.payload import CONTENT_TYPE, signed_headers, webhook_id_of
 from outgoing.querysets import LEASE_SECONDS, Claim
 from outgoing.record import Result, record_results
+from outgoing.tokens import Fetch, Tokens
 from subscriptions.conf import address_policy
 from subscriptions.models import Subscription
 from webhooks_project import __version__
@@ -51,6 +52,7 @@ class DeliveryPump:
             user_agent=f"webhooks-hub/{__version__}",
         )
         self._endpoints = Endpoints()
+        self._tokens = Tokens(self._outbound)
         self._lines = Lines(
             capacity=conf.in_flight(), cap=lambda key: self._endpoints.get(key).max_in_flight
         )
@@ -85,8 +87,8 @@ class DeliveryPump:
         """Start what may start, take in what has ended, write it down when that is due."""
         self._start()
         if self._outbound.in_flight:
-            for work, response in self._outbound.wait(POLL_SECONDS):
-                self._end(work, response)
+            for subject, response in self._outbound.wait(POLL_SECONDS):
+                self._take_in(subject, response)
         elif not self._results and not self._lines.ready:
             time.sleep(POLL_SECONDS)
         late = time.monotonic() - self._result_since >= RECORD_SECONDS
@@ -111,8 +113,8 @@ class DeliveryPump:
     def _wait_for_database(self, error: Exception) -> None:
         log.warning("the database is away", error=str(error)[:200])
         db.close_old_connections()
-        for work, response in self._outbound.wait(DATABASE_PAUSE_SECONDS):
-            self._end(work, response)
+        for subject, response in self._outbound.wait(DATABASE_PAUSE_SECONDS):
+            self._take_in(subject, response)
         if not self._outbound.in_flight:
             time.sleep(DATABASE_PAUSE_SECONDS)
 
@@ -128,6 +130,9 @@ class DeliveryPump:
                 # This process was frozen, or the database away, for longer than a lease: what is
                 # not sent yet may be another's by now. What is still ours goes back in line.
                 self._give_back(self._lines.drain())
+                for work in (waiting := self._tokens.drain()):
+                    self._lines.ended(work)
+                self._give_back(waiting)
             Delivery.objects.renew_leases(list(self._open), clock.now())
             self._renew_after = now + RENEW_SECONDS
         if now >= self._sweep_after:
@@ -223,16 +228,45 @@ class DeliveryPump:
         while (work := self._lines.take()) is not None:
             endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
-            work.timestamp = int(time.time())
             if work.message.data is None and not self._read_data(work):
                 continue
-            failed = (
-                self._outbound.start(_request(work, endpoint), work)
-                if endpoint.keys
-                else Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
+            self._send(work, endpoint)
+
+    def _send(self, work: Work, endpoint: Endpoint) -> None:
+        """Begin the request, unless it has to wait for a token first."""
+        work.timestamp = int(time.time())
+        work.security = endpoint.security
+        work.request_bytes = len(work.message.body)
+        failed: Response | None
+        if not endpoint.keys:
+            failed = Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
+        elif not endpoint.security.is_readable:
+            failed = Response(
+                failure=Failure.CREDENTIALS_UNREADABLE, detail="its security cannot be read"
             )
-            if failed is not None:
-                self._end(work, failed)
+        else:
+            token = self._tokens.token_for(work, endpoint)
+            if token is None:
+                return
+            failed = (
+                self._outbound.start(_request(work, endpoint, token), work)
+                if isinstance(token, str)
+                else token
+            )
+        if failed is not None:
+            self._end(work, failed)
+
+    def _take_in(self, subject: Work | Fetch, response: Response) -> None:
+        """What has ended: a delivery, or the fetch of a token that deliveries wait for."""
+        if isinstance(subject, Fetch):
+            again = self._tokens.take_in(subject, response)
+        elif self._tokens.is_refused(subject, response):
+            again = [subject]
+        else:
+            again = []
+            self._end(subject, response)
+        for work in again:
+            self._send(work, self._endpoints.get(work.claim.subscription_id))
 
     def _read_data(self, work: Work) -> bool:
         """Read a large event's data; False where it was deleted with its account meanwhile."""
@@ -269,7 +303,8 @@ class DeliveryPump:
                 ),
                 started_at=work.started_at,
                 timestamp=work.timestamp,
-                request_bytes=len(work.message.body),
+                request_bytes=work.request_bytes,
+                security=work.security,
             )
         )
 
@@ -319,8 +354,10 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
     }
 
 
-def _request(work: Work, endpoint: Endpoint) -> Request:
-    body = work.message.body
+def _request(work: Work, endpoint: Endpoint, token: str) -> Request:
+    security = endpoint.security
+    body, content_type = security.seal(work.message.body, CONTENT_TYPE)
+    work.request_bytes = len(body)
     return Request(
         url=endpoint.url,
         headers=signed_headers(
@@ -329,7 +366,11 @@ def _request(work: Work, endpoint: Endpoint) -> Request:
             body=body,
             keys=endpoint.keys,
             replay_id=work.claim.replay_id,
+            content_type=content_type,
+            security=security,
+            token=token,
         ),
         body=body,
         timeout_seconds=endpoint.timeout_seconds,
+        identity=security.identity,
     )

@@ -19,6 +19,7 @@ from uuid import UUID
 from outgoing.models import Delivery
 from outgoing.payload import envelope
 from outgoing.querysets import Claim
+from outgoing.security import PLAIN, Security
 
 FIRSTS_BEFORE_AGAIN: Final = 3
 FIRST: Final = Delivery.Lane.FIRST.value
@@ -71,6 +72,8 @@ class Work:
     started_at: datetime | None = None
     timestamp: int = 0
     line: Line | None = None
+    security: Security = PLAIN
+    request_bytes: int = 0
 
 
 class Lines:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import orjson
 
-from webhooks_project.lib.redaction import MASK
-from webhooks_project.lib.signing import signature_header
+from outgoing.security import PLAIN, Security
+from webhooks_project.lib.signing import Key
 
 CONTENT_TYPE: Final = "application/json"
 
@@ -35,33 +35,41 @@ def signed_headers(
     message_id: str,
     timestamp: int,
     body: bytes,
-    keys: Sequence[bytes],
+    keys: Sequence[Key],
     replay_id: UUID | None = None,
+    content_type: str = CONTENT_TYPE,
+    security: Security = PLAIN,
+    token: str = "",
 ) -> list[str]:
     """The header lines of one attempt; `timestamp` is the attempt's own, in Unix seconds."""
     lines = [
-        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Type: {content_type}",
         f"webhook-id: {message_id}",
         f"webhook-timestamp: {timestamp}",
-        "webhook-signature: "
-        + signature_header(keys, message_id=message_id, timestamp=timestamp, body=body),
         # libcurl would ask first, and wait, before it sends a body above 1 MiB.
         "Expect:",
     ]
+    lines += security.header_lines(
+        keys, message_id=message_id, timestamp=timestamp, body=body, token=token
+    )
     if replay_id is not None:
         lines.append(f"webhook-replay: {replay_id}")
     return lines
 
 
 def shown_headers(
-    *, message_id: str, timestamp: int, replay_id: UUID | None = None
+    *,
+    message_id: str,
+    timestamp: int,
+    replay_id: UUID | None = None,
+    content_type: str = CONTENT_TYPE,
+    security: Security = PLAIN,
 ) -> dict[str, str]:
-    """The same headers as they are kept with the attempt: without the signature itself."""
+    """The same headers as they are kept with the attempt: without signatures and credentials."""
     headers = {
-        "content-type": CONTENT_TYPE,
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": MASK,
+        **security.shown(content_type),
     }
     if replay_id is not None:
         headers["webhook-replay"] = str(replay_id)

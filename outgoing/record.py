@@ -18,6 +18,7 @@ from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
 from outgoing.models import Attempt, Delivery, Retry
 from outgoing.payload import shown_headers, webhook_id_of
 from outgoing.querysets import Claim
+from outgoing.security import PLAIN, Security
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
 from webhooks_project.lib import clock
@@ -49,6 +50,7 @@ class Result:
     started_at: datetime
     timestamp: int
     request_bytes: int
+    security: Security = PLAIN
 
     @property
     def number(self) -> int:
@@ -155,6 +157,7 @@ def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
             message_id=webhook_id_of(claim.event_id),
             timestamp=result.timestamp,
             replay_id=claim.replay_id,
+            security=result.security,
         ),
         result.request_bytes,
         redact_headers(response.headers),

@@ -41,3 +41,18 @@ class StateNotAllowed(SubscriptionError):
 
     code = "state_not_allowed"
     status = 409
+
+
+class SecurityNotAcceptable(SubscriptionError):
+    """The endpoint's security cannot be set like that.
+
+    `errors` are the faults, each with `path`, `code` and `message`.
+    """
+
+    code = "security_not_acceptable"
+
+
+class GraceNotAcceptable(SubscriptionError):
+    """An old secret may sign for 0 to 7 days more."""
+
+    code = "grace_not_acceptable"
