@@ -14,6 +14,7 @@ Secrets are write-only: they are shown masked, and a mask that is sent back keep
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ FIELDS: Final = (
     "ca_certificates",
     "encryption_key",
 )
+_LONG: Final = ("client_certificate", "ca_certificates", "encryption_key")
 UNREADABLE: Final = "[unreadable]"  # shown of what cannot be opened with the keys there are
 
 
@@ -127,6 +129,15 @@ def shown_security(subscription: Subscription) -> dict[str, Any]:
         "client_key": MASK if subscription.__dict__["client_key"] else "",
         "ca_certificates": subscription.ca_certificates,
         "encryption_key": subscription.encryption_key,
+    }
+
+
+def audited_security(subscription: Subscription) -> dict[str, Any]:
+    """What is set, for the audit chain: masked, and long texts by their SHA-256."""
+    return {
+        name: f"sha256:{hashlib.sha256(value.encode()).hexdigest()}" if name in _LONG else value
+        for name, value in shown_security(subscription).items()
+        if value
     }
 
 

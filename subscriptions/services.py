@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from monitoring import journal
 from subscriptions.conf import address_policy
 from subscriptions.errors import (
     EndpointNotAcceptable,
     EventTypeMalformed,
+    GraceNotAcceptable,
     StateNotAllowed,
 )
 from subscriptions.matching import is_pattern
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
+from subscriptions.security import accept_security, audited_security
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock, signing
 from webhooks_project.lib.ssrf import check_endpoint
 
 ROTATION_GRACE: Final = timedelta(hours=24)  # how long the old secret signs beside the new one
+MAX_ROTATION_GRACE: Final = timedelta(days=7)
 
 CHANGEABLE: Final = ("name", "url", "description", "timeout_seconds", "max_in_flight")
 
@@ -33,6 +37,11 @@ class NewSubscription:
 
     subscription: Subscription
     secret: str = field(repr=False)
+
+    @property
+    def public_key(self) -> str:
+        """The public half of an Ed25519 key; empty for a shared secret."""
+        return signing.public_key_of(self.secret)
 
 
 def create_subscription(
@@ -45,12 +54,15 @@ def create_subscription(
     timeout_seconds: int = 15,
     max_in_flight: int | None = None,
     secret: str | None = None,
+    security: Mapping[str, Any] | None = None,
 ) -> NewSubscription:
     """Make an active subscription with a signing secret, its own or the one given.
 
-    Raises EndpointNotAcceptable (looks the URL's name up) and EventTypeMalformed.
+    `security` are settings that subscriptions/security.py names. Raises EndpointNotAcceptable
+    (looks the URL's name up), EventTypeMalformed and SecurityNotAcceptable.
     """
     _check(url=url, event_types=event_types)
+    accepted = accept_security(security or {})
     text = secret or signing.new_secret()
     signing.key_of(text)
     with transaction.atomic():
@@ -61,9 +73,10 @@ def create_subscription(
             description=description,
             timeout_seconds=timeout_seconds,
             max_in_flight=max_in_flight,
+            **accepted,
         )
         _set_event_types(subscription, event_types)
-        SigningSecret.objects.create(subscription=subscription, secret=text)
+        _add_secret(subscription, text)
         journal.record_change(
             account_id=account.pk,
             action="subscription.created",
@@ -74,16 +87,23 @@ def create_subscription(
 
 
 def change_subscription(
-    *, subscription: Subscription, event_types: Collection[str] | None = None, **changes: Any
+    *,
+    subscription: Subscription,
+    event_types: Collection[str] | None = None,
+    security: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> Subscription:
     """Change the named fields (those of CHANGEABLE) and, where given, what it hears.
 
-    Raises EndpointNotAcceptable and EventTypeMalformed.
+    `security` are settings that subscriptions/security.py names; those not named stay. Raises
+    EndpointNotAcceptable, EventTypeMalformed and SecurityNotAcceptable.
     """
     unknown = set(changes) - set(CHANGEABLE)
     if unknown:
         raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
     _check(url=changes.get("url"), event_types=event_types)
+    accepted = accept_security(security or {}, subscription)
+    changes |= accepted
     with transaction.atomic():
         before = _shown(subscription)
         for name, value in changes.items():
@@ -96,27 +116,43 @@ def change_subscription(
             action="subscription.changed",
             subject=subscription,
             before=before,
-            after=_shown(subscription),
+            after=_shown(subscription) | ({"security_set": sorted(accepted)} if accepted else {}),
         )
     return subscription
 
 
 @transaction.atomic
 def rotate_secret(
-    *, subscription: Subscription, grace: timedelta = ROTATION_GRACE
+    *,
+    subscription: Subscription,
+    kind: SigningSecret.Kind = SigningSecret.Kind.HMAC,
+    grace: timedelta = ROTATION_GRACE,
+    replaces_all: bool = False,
 ) -> NewSubscription:
-    """Sign with a new secret from now on, and with the old ones too for the grace."""
-    now = clock.now()
-    SigningSecret.objects.filter(subscription=subscription).valid(now).filter(
-        expires_at=None
-    ).update(expires_at=now + grace)
-    text = signing.new_secret()
-    SigningSecret.objects.create(subscription=subscription, secret=text)
+    """Sign with a new secret of this kind from now on, and with the old ones too for the grace.
+
+    Secrets of the other kind go on beside it, unless it `replaces_all`. An end that was set
+    before is brought forward, never put off. Raises GraceNotAcceptable.
+    """
+    if not timedelta() <= grace <= MAX_ROTATION_GRACE:
+        raise GraceNotAcceptable
+    end = clock.now() + grace
+    old = SigningSecret.objects.filter(subscription=subscription)
+    if not replaces_all:
+        old = old.filter(kind=kind)
+    old.filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
+    is_shared = kind == SigningSecret.Kind.HMAC
+    text = signing.new_secret() if is_shared else signing.new_private_key()
+    _add_secret(subscription, text)
     journal.record_change(
         account_id=subscription.account_id,
         action="subscription.secret_rotated",
         subject=subscription,
-        after={"grace_seconds": grace.total_seconds()},
+        after={
+            "kind": kind,
+            "grace_seconds": grace.total_seconds(),
+            "replaces_all": replaces_all,
+        },
     )
     return NewSubscription(subscription, text)
 
@@ -164,6 +200,16 @@ def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:
             raise EndpointNotAcceptable(f"the URL is refused: {problem}", problem=str(problem))
 
 
+def _add_secret(subscription: Subscription, text: str) -> None:
+    public_key = signing.public_key_of(text)
+    SigningSecret.objects.create(
+        subscription=subscription,
+        kind=SigningSecret.Kind.ED25519 if public_key else SigningSecret.Kind.HMAC,
+        secret=text,
+        public_key=public_key,
+    )
+
+
 def _set_event_types(subscription: Subscription, event_types: Iterable[str]) -> None:
     wanted = set(event_types)
     present = set(subscription.patterns.values_list("pattern", flat=True))
@@ -180,4 +226,5 @@ def _shown(subscription: Subscription) -> dict[str, Any]:
         "status": subscription.status,
         "status_reason": subscription.status_reason,
         "event_types": subscription.event_types,
+        **audited_security(subscription),
     }

@@ -8,5 +8,6 @@ urlpatterns = [
     path("api/", include("webhooks_project.api.urls")),
     path("admin/", admin.site.urls),
     path("", include("monitoring.urls")),
+    path("", include("subscriptions.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

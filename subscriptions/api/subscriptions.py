@@ -10,6 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from subscriptions import services
+from subscriptions.api.security import (
+    RotatedSecretSerializer,
+    RotationSerializer,
+    SecuritySerializer,
+    split_security,
+)
 from subscriptions.models import SigningSecret, Subscription
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import FilterSet
@@ -25,7 +31,9 @@ class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
 
     class Meta:
         model = SigningSecret
-        fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
+        fields: ClassVar[tuple[str, ...]] = (
+            "id", "kind", "last_four", "public_key", "created_at", "expires_at",
+        )  # fmt: skip
 
     def get_last_four(self, secret: SigningSecret) -> str:
         try:
@@ -34,7 +42,7 @@ class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
             return last_four("")
 
 
-class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+class SubscriptionSerializer(SecuritySerializer):
     """Where an account wants which events."""
 
     account = AccountField()
@@ -48,7 +56,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
         fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "name", "url", "description", "event_types", "status",
             "status_reason", "timeout_seconds", "max_in_flight", "paused_at", "disabled_at",
-            "created_at", "secrets",
+            "created_at", "secrets", *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields = ("status", "status_reason")
         extra_kwargs: ClassVar = {"timeout_seconds": {"min_value": 1, "max_value": 60},
@@ -62,10 +70,6 @@ class NewSubscriptionSerializer(SubscriptionSerializer):
 
     class Meta(SubscriptionSerializer.Meta):
         fields: ClassVar[tuple[str, ...]] = (*SubscriptionSerializer.Meta.fields, "secret")
-
-
-class RotatedSecretSerializer(serializers.Serializer[Any]):
-    secret = serializers.CharField(read_only=True)
 
 
 class SubscriptionFilter(FilterSet):
@@ -98,7 +102,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         serializer.is_valid(raise_exception=True)
         fields = dict(serializer.validated_data)
         account = account_for_create(self, fields.pop("account", None))
-        made = services.create_subscription(account=account, **fields)
+        security = split_security(fields)
+        made = services.create_subscription(account=account, security=security, **fields)
         body = self.get_serializer(made.subscription).data | {"secret": made.secret}
         return Response(body, status=status.HTTP_201_CREATED)
 
@@ -111,7 +116,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         fields = dict(serializer.validated_data)
         if fields.pop("account", subscription.account) != subscription.account:
             raise serializers.ValidationError({"account": ["a subscription stays in its account"]})
-        services.change_subscription(subscription=subscription, **fields)
+        security = split_security(fields)
+        services.change_subscription(subscription=subscription, security=security, **fields)
         return self._current()
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -137,12 +143,15 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         """Make it active; what was held goes out, the oldest first."""
         return self._set_status(Subscription.Status.ACTIVE)
 
-    @extend_schema(request=None, responses=RotatedSecretSerializer)
+    @extend_schema(request=RotationSerializer, responses=RotatedSecretSerializer)
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
-        """Sign with a new secret, shown here once; the old one signs too for 24 hours."""
-        made = services.rotate_secret(subscription=self.get_object())
-        return Response({"secret": made.secret})
+        """Sign with a new secret, shown here once; the old ones sign too for the grace."""
+        subscription = self.get_object()
+        rotation = RotationSerializer(data=request.data)
+        rotation.is_valid(raise_exception=True)
+        made = services.rotate_secret(subscription=subscription, **rotation.arguments())
+        return Response(RotatedSecretSerializer(made).data)
 
     def _set_status(self, new: Subscription.Status) -> Response:
         services.set_status(subscription=self.get_object(), status=new)

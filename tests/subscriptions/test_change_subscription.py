@@ -116,7 +116,7 @@ def test_a_rotation_is_audited_without_its_secret() -> None:
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.after) == (
         "subscription.secret_rotated",
-        '{"grace_seconds":86400.0}',
+        '{"grace_seconds":86400.0,"kind":"hmac","replaces_all":false}',
     )
     assert made.secret not in repr(made)
 
