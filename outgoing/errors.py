@@ -11,6 +11,12 @@ class OutgoingError(DomainError):
     code = "outgoing_error"
 
 
+class EventNotAcceptable(OutgoingError):
+    """The event is not acceptable."""
+
+    code = "event_not_acceptable"
+
+
 class EventTypeMalformed(OutgoingError):
     """An event type is a dotted name such as invoice.paid."""
 

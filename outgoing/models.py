@@ -106,6 +106,8 @@ class Delivery(models.Model):
 
         FIRST = 0
         AGAIN = 1
+        # Those of subscriptions with limits, which one pump at a time lets through.
+        LIMITED = 2
 
     class Trigger(models.TextChoices):
         FIRST = "first"
@@ -128,6 +130,8 @@ class Delivery(models.Model):
     attempt_count = models.PositiveIntegerField(default=0)
     # Attempts before this one was last asked for again; the retry schedule counts from here.
     attempts_before = models.PositiveIntegerField(default=0)
+    # Deliveries of one subscription with the same key go one after the other; null for no order.
+    order_key = models.CharField(max_length=128, null=True, editable=False)  # noqa: DJ001
     # When the next attempt is, or the last one was, due.
     next_attempt_at = models.DateTimeField()
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
@@ -158,6 +162,18 @@ class Delivery(models.Model):
                 fields=["lane", "next_attempt_at"],
                 condition=Q(lane__isnull=False),
                 name="delivery_due",
+            ),
+            # The claim of one subscription's that has limits.
+            models.Index(
+                fields=["subscription", "next_attempt_at"],
+                condition=Q(lane=2),
+                name="delivery_limited",
+            ),
+            # Whether something stands before a delivery in its order.
+            models.Index(
+                fields=["subscription", "order_key", "id"],
+                condition=Q(order_key__isnull=False) & ~Q(status__in=["delivered", "cancelled"]),
+                name="delivery_in_order",
             ),
             # The sweep of leases that ran out.
             models.Index(

@@ -104,12 +104,13 @@ def security_of(subscription: Subscription, last: Security = PLAIN) -> Security:
 
 def _made(settings: dict[str, Any], source: tuple[Any, ...]) -> Security:
     lines = [f"{name}: {value}" for name, value in settings["custom_headers"].items()]
-    authentication = settings["authentication"] and parse_authentication(
-        settings["authentication"]
-    )
-    credentials = authentication if isinstance(authentication, ClientCredentials) else None
-    if authentication and credentials is None:
-        lines.append(authentication.line)
+    credentials: ClientCredentials | None = None
+    if settings["authentication"]:
+        authentication = parse_authentication(settings["authentication"])
+        if isinstance(authentication, ClientCredentials):
+            credentials = authentication
+        else:
+            lines.append(authentication.line)
     template, key = settings["signature_template"], settings["encryption_key"]
     return Security(
         source=source,

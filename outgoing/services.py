@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,10 @@ import orjson
 from django.db import transaction
 
 from monitoring import journal
+from outgoing.acceptable import event_problems
 from outgoing.conf import MAX_EVENT_BYTES
 from outgoing.errors import (
+    EventNotAcceptable,
     EventTypeMalformed,
     IdempotencyConflict,
     PayloadNotJson,
@@ -23,9 +26,10 @@ from outgoing.errors import (
     StateNotAllowed,
 )
 from outgoing.models import Delivery, Event, Retry
-from subscriptions.matching import Match, is_event_type, match_types
+from subscriptions.matching import Facts, Match, hearers_of, is_event_type
 from subscriptions.models import Subscription
 from subscriptions.schemas import check_payload, schemas_in_force
+from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 from webhooks_project.queues import wake
@@ -42,6 +46,9 @@ class NewEvent:
     occurred_at: datetime | None = None
     correlation_id: str = ""
     causation_id: str = ""
+    channels: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,17 @@ def publish(
     occurred_at: datetime | None = None,
     correlation_id: str = "",
     causation_id: str = "",
+    channels: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Published:
     """Store an event and one delivery for each subscription that matches it.
 
     Joins the caller's transaction: a rollback publishes nothing, a commit wakes the delivery
     queue. With an idempotency key (unique in the account) the same call again gives the first
-    event back. Raises EventTypeMalformed, PayloadNotJson, PayloadTooLarge, SchemaMismatch and
-    IdempotencyConflict; nothing is stored then.
+    event back. Subscriptions may go by `channels` and by `metadata` and `headers`, texts by name;
+    the headers are sent along. Raises EventTypeMalformed, EventNotAcceptable, PayloadNotJson,
+    PayloadTooLarge, SchemaMismatch and IdempotencyConflict; nothing is stored then.
     """
     new = NewEvent(
         account_id=account if isinstance(account, UUID) else account.pk,
@@ -78,6 +89,9 @@ def publish(
         occurred_at=occurred_at,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        channels=channels,
+        metadata=metadata or {},
+        headers=headers or {},
     )
     return publish_many([new])[0]
 
@@ -91,19 +105,22 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     for new in new_events:
         types.setdefault(new.account_id, set()).add(new.type)
     _check_schemas(new_events, texts, types)
-    matches = match_types(types)
-    events = [
-        _event(new, text, matches[new.account_id, new.type], now)
-        for new, text in zip(new_events, texts, strict=True)
-    ]
+    hearers = hearers_of(types)
+    events: list[Event] = []
+    matches: dict[UUID, list[Match]] = {}
+    for new, text in zip(new_events, texts, strict=True):
+        event = _event(new, text, now)
+        facts = facts_of(event)
+        found = [hearer.match(facts) for hearer in hearers[new.account_id, new.type]]
+        event.not_matched = [match.as_json() for match in found if match.reason]
+        matches[event.pk] = found
+        events.append(event)
     known = _store(events)
     deliveries: dict[UUID, list[Delivery]] = {}
     for event in events:
         if event.pk not in known:
             deliveries[event.pk] = [
-                _delivery(event, match)
-                for match in matches[event.account_id, event.type]
-                if not match.reason
+                _delivery(event, match) for match in matches[event.pk] if not match.reason
             ]
     rows = [row for group in deliveries.values() for row in group]
     Delivery.objects.bulk_create(rows, batch_size=400)
@@ -124,6 +141,7 @@ def _wake_delivery() -> None:
 def _json_text(new: NewEvent) -> bytes:
     if not is_event_type(new.type):
         raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
+    refuse(event_problems(new.channels, new.metadata, new.headers), EventNotAcceptable)
     try:
         if isinstance(new.data, bytes):
             orjson.loads(new.data)
@@ -156,7 +174,7 @@ def _check_schemas(
             )
 
 
-def _event(new: NewEvent, text: bytes, matches: Iterable[Match], now: datetime) -> Event:
+def _event(new: NewEvent, text: bytes, now: datetime) -> Event:
     return Event(
         account_id=new.account_id,
         type=new.type,
@@ -166,11 +184,21 @@ def _event(new: NewEvent, text: bytes, matches: Iterable[Match], now: datetime) 
         idempotency_key=new.idempotency_key or None,
         correlation_id=new.correlation_id,
         causation_id=new.causation_id,
-        not_matched=[
-            {"subscription": str(match.subscription_id), "reason": match.reason}
-            for match in matches
-            if match.reason
-        ],
+        channels=list(new.channels),
+        metadata=dict(new.metadata),
+        headers=dict(new.headers),
+    )
+
+
+def facts_of(event: Event) -> Facts:
+    """What subscriptions are matched with."""
+    return Facts(
+        type=event.type,
+        parse=partial(orjson.loads, bytes(event.data)),
+        channels=event.channels,
+        metadata=event.metadata,
+        headers=event.headers,
+        schema_version=event.schema_version,
     )
 
 
@@ -214,10 +242,15 @@ def _delivery(event: Event, match: Match) -> Delivery:
         event_id=event.pk,
         subscription_id=match.subscription_id,
         status=Delivery.Status.HELD if match.held else Delivery.Status.PENDING,
-        lane=None if match.held else Delivery.Lane.FIRST,
+        lane=None if match.held else _first_lane(match),
+        order_key=match.order_key,
         next_attempt_at=event.created_at,
         created_at=event.created_at,
     )
+
+
+def _first_lane(match: Match) -> Delivery.Lane:
+    return Delivery.Lane.LIMITED if match.is_limited else Delivery.Lane.FIRST
 
 
 @transaction.atomic

@@ -11,6 +11,12 @@ class SubscriptionError(DomainError):
     code = "subscription_error"
 
 
+class SubscriptionNotAcceptable(SubscriptionError):
+    """The subscription is not acceptable."""
+
+    code = "subscription_not_acceptable"
+
+
 class EndpointNotAcceptable(SubscriptionError):
     """The URL is not acceptable as an endpoint."""
 
@@ -41,15 +47,6 @@ class StateNotAllowed(SubscriptionError):
 
     code = "state_not_allowed"
     status = 409
-
-
-class SecurityNotAcceptable(SubscriptionError):
-    """The endpoint's security cannot be set like that.
-
-    `errors` are the faults, each with `path`, `code` and `message`.
-    """
-
-    code = "security_not_acceptable"
 
 
 class GraceNotAcceptable(SubscriptionError):

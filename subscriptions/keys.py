@@ -7,7 +7,9 @@ from typing import Final
 from uuid import UUID
 
 import orjson
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
@@ -18,9 +20,15 @@ from webhooks_project.lib.jwks import key_set
 CACHE_SECONDS: Final = 300  # so late may a receiver learn of a new key; the old one signs meanwhile
 
 
+def keys_url(subscription_id: UUID) -> str:
+    """Where the subscription's key set is, for everybody."""
+    path = reverse("subscription-keys", args=[subscription_id])
+    return f"{settings.PUBLIC_URL}{path}"
+
+
 @require_safe
 def key_set_of(request: HttpRequest, subscription_id: UUID) -> HttpResponseBase:
-    """The JSON Web Key Set of the keys that sign now, the newest first; old ones until their end."""
+    """The JSON Web Key Set of the keys that sign now: old ones stay until their end."""
     if not Subscription.objects.filter(pk=subscription_id).exists():
         raise Http404
     secrets = SigningSecret.objects.filter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -227,6 +227,9 @@ class Subscription(models.Model):
         null=True, blank=True, help_text="When to deliver: days, from, until, time_zone."
     )
 
+    # Whether its deliveries go by limits that hold over all workers: outgoing/flows.py.
+    is_limited = models.BooleanField(default=False, editable=False)
+
     # Its life.
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     status_reason = models.CharField(max_length=200, blank=True)
@@ -269,6 +272,8 @@ class Subscription(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            # Those whose deliveries have a flow of their own.
+            models.Index(fields=["id"], condition=Q(is_limited=True), name="subscription_limited"),
             # Those that end one day, for notices and for the end itself.
             models.Index(
                 fields=["expires_at"],
@@ -286,21 +291,24 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def event_types(self) -> list[str]:
-        """The names and wildcards it hears, in order."""
-        return sorted(row.pattern for row in self.patterns.all())
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether its deliveries go by limits that hold over all workers."""
-        return (
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the row, and with it whether it has limits."""
+        self.is_limited = (
             self.max_in_flight is not None
             or self.rate_limit is not None
             or self.ordering == self.Ordering.STRICT
             or self.batch_size > 1
             or self.delivery_window is not None
         )
+        fields = kwargs.get("update_fields")
+        if fields is not None:
+            kwargs["update_fields"] = {*fields, "is_limited"}
+        super().save(*args, **kwargs)
+
+    @property
+    def event_types(self) -> list[str]:
+        """The names and wildcards it hears, in order."""
+        return sorted(row.pattern for row in self.patterns.all())
 
 
 class SubscribedType(models.Model):

@@ -15,14 +15,16 @@ Secrets are write-only: they are shown masked, and a mask that is sent back keep
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
 from subscriptions.conf import address_policy
-from subscriptions.errors import SecurityNotAcceptable
+from subscriptions.errors import SubscriptionNotAcceptable
 from subscriptions.models import Subscription
+from webhooks_project.acceptable import Problem, escaped, headers, refuse
 from webhooks_project.lib import clock
 from webhooks_project.lib.authentication import (
     SECRETS,
@@ -30,7 +32,6 @@ from webhooks_project.lib.authentication import (
     parse_authentication,
 )
 from webhooks_project.lib.certificates import check_authorities, check_identity
-from webhooks_project.lib.custom_headers import check_headers
 from webhooks_project.lib.faults import Fault
 from webhooks_project.lib.jwe import parse_recipient
 from webhooks_project.lib.keyring import CannotDecrypt
@@ -47,49 +48,51 @@ FIELDS: Final = (
     "ca_certificates",
     "encryption_key",
 )
+MAX_HEADERS: Final = 20
+MAX_HEADER_LENGTH: Final = 4096  # characters of one value
+MAX_HEADERS_BYTES: Final = 8192  # of all together: what common servers take of a whole head
 _LONG: Final = ("client_certificate", "ca_certificates", "encryption_key")
 UNREADABLE: Final = "[unreadable]"  # shown of what cannot be opened with the keys there are
 
 
 def accept_security(
-    settings: Mapping[str, Any], subscription: Subscription | None = None
+    fields: Mapping[str, Any], subscription: Subscription | None = None
 ) -> dict[str, Any]:
-    """The columns that these settings are kept in, for a new or the present subscription.
+    """The columns that the settings among the fields are kept in.
 
-    Only what is named is judged and given back, but together with what stays. May look the name
-    of a token address up. Raises SecurityNotAcceptable, which names every fault.
+    They are judged together with those that the subscription keeps. May look the name of a token
+    address up. Raises SubscriptionNotAcceptable, which names every problem.
     """
-    wanted = _without_masks(settings, subscription)
-    faults = check_security(wanted, subscription)
-    if faults:
-        raise SecurityNotAcceptable(
-            "; ".join(f"{fault.path}: {fault.message}" for fault in faults),
-            errors=[fault.as_json() for fault in faults],
-        )
+    settings = {name: fields[name] for name in FIELDS if name in fields}
+    if not settings:
+        return {}
+    present = {} if subscription is None else _present(subscription)
+    wanted = _without_masks(settings, present)
+    refuse(check_security(wanted, present), SubscriptionNotAcceptable)
     return {name: _stored(name, value) for name, value in wanted.items()}
 
 
 def check_security(
-    settings: Mapping[str, Any], subscription: Subscription | None = None
-) -> list[Fault]:
-    """What is wrong with the settings, beside those that the subscription keeps."""
-    checks = {
+    settings: Mapping[str, Any], present: Mapping[str, Any] | None = None
+) -> list[Problem]:
+    """What is wrong with the settings, beside the present ones that stay."""
+    checks: dict[str, Callable[[Any], object]] = {
         "signature_template": parse_template,
-        "custom_headers": _check_headers,
         "authentication": _check_authentication,
         "ca_certificates": _check_authorities,
         "encryption_key": lambda value: parse_recipient(_key_text(value)),
     }
-    faults: list[Fault] = []
+    problems: list[Problem] = []
     for name, check in checks.items():
         if settings.get(name):
             try:
                 check(settings[name])
             except Fault as fault:
-                faults.append(fault.below(f"/{name}"))
-    whole = {**({} if subscription is None else _present(subscription)), **settings}
-    faults.extend(_check_identity(settings, whole))
-    return faults or _check_names(whole)
+                problems.append(Problem(fault.code, fault.message, fault.path, name))
+    whole = {**(present or {}), **settings}
+    problems.extend(_identity_problems(settings, whole))
+    problems.extend(replace(problem, field="custom_headers") for problem in _headers(whole))
+    return problems
 
 
 def opened_security(subscription: Subscription) -> dict[str, Any]:
@@ -156,14 +159,11 @@ def _shown_authentication(subscription: Subscription) -> dict[str, Any] | None:
     return document and {**document, SECRETS[document["kind"]]: MASK}
 
 
-def _without_masks(
-    settings: Mapping[str, Any], subscription: Subscription | None
-) -> dict[str, Any]:
+def _without_masks(settings: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with what is there already in place of every mask."""
     wanted = dict(settings)
-    if subscription is None or MASK not in str(settings):
+    if not present:
         return wanted
-    present = _present(subscription)
     if wanted.get("client_key") == MASK:
         wanted["client_key"] = present["client_key"]
     headers = wanted.get("custom_headers")
@@ -187,12 +187,6 @@ def _audience(authentication: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _check_headers(document: Any) -> None:
-    for name, value in check_headers(document).items():
-        if value == MASK:
-            raise Fault("secret_missing", "The mask stands for no value here.", path=f"/{name}")
-
-
 def _check_authentication(document: Any) -> None:
     parsed = parse_authentication(document)
     secret = SECRETS[document["kind"]]
@@ -210,36 +204,42 @@ def _check_authorities(text: Any) -> None:
     check_authorities(text, now=clock.now())
 
 
-def _check_identity(settings: Mapping[str, Any], whole: Mapping[str, Any]) -> list[Fault]:
-    certificate, key = whole.get("client_certificate"), whole.get("client_key")
-    if not settings.keys() & {"client_certificate", "client_key"} or not (certificate or key):
-        return []
-    for name, value in (("client_certificate", certificate), ("client_key", key)):
-        if not isinstance(value, str):
-            return [Fault("not_a_text", "A certificate and a key are PEM texts.", path=f"/{name}")]
-        if not value:
-            message = "A client certificate and its key are set together."
-            return [Fault(f"{name}_missing", message, path=f"/{name}")]
+def _identity_problems(settings: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[Problem]:
+    names = ("client_certificate", "client_key")
+    if not settings.keys() & set(names) or not any(whole.get(name) for name in names):
+        return
+    for name in names:
+        if not whole.get(name):
+            yield Problem("required", "A client certificate and its key go together.", field=name)
+            return
+        if not isinstance(whole[name], str):
+            yield Problem("not_a_text", "That is no PEM text.", field=name)
+            return
     try:
-        check_identity(str(certificate), str(key), now=clock.now())
+        check_identity(whole["client_certificate"], whole["client_key"], now=clock.now())
     except Fault as fault:
-        return [Fault(fault.code, fault.message, path=fault.path.replace("/", "/client_", 1))]
-    return []
+        yield Problem(fault.code, fault.message, field=f"client_{fault.path.removeprefix('/')}")
 
 
-def _check_names(whole: Mapping[str, Any]) -> list[Fault]:
-    """Whether two settings would add the same header. Each is right in itself."""
-    taken = set()
-    if whole.get("authentication"):
-        taken.add("authorization")
-    if whole.get("signature_template"):
-        taken |= {name.lower() for name in parse_template(whole["signature_template"]).names}
-    return [
-        Fault("header_twice", f"The header {name} is set elsewhere too.",
-              path=f"/custom_headers/{name.replace('~', '~0').replace('/', '~1')}")
-        for name in whole.get("custom_headers") or {}
-        if name.lower() in taken
-    ]  # fmt: skip
+def _headers(whole: Mapping[str, Any]) -> Iterator[Problem]:
+    custom = whole.get("custom_headers") or {}
+    yield from headers(custom, limit=MAX_HEADERS, length=MAX_HEADER_LENGTH)
+    if not isinstance(custom, Mapping):
+        return
+    if sum(len(str(name)) + len(str(value)) for name, value in custom.items()) > MAX_HEADERS_BYTES:
+        yield Problem("too_large", f"All headers together have at most {MAX_HEADERS_BYTES} bytes.")
+    taken = {"authorization"} if whole.get("authentication") else set()
+    try:
+        if whole.get("signature_template"):
+            taken |= {name.lower() for name in parse_template(whole["signature_template"]).names}
+    except Fault:
+        pass  # said at its own field
+    for name, value in custom.items():
+        pointer = f"/{escaped(str(name))}"
+        if str(name).lower() in taken:
+            yield Problem("repeated", f"The header {name} is set elsewhere too.", pointer)
+        if value == MASK:
+            yield Problem("secret_missing", "The mask stands for no value here.", pointer)
 
 
 def _key_text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -11,16 +11,20 @@ from django.db import transaction
 from django.db.models import Q
 
 from monitoring import journal
+from subscriptions.acceptable import subscription_problems
 from subscriptions.conf import address_policy
 from subscriptions.errors import (
     EndpointNotAcceptable,
     EventTypeMalformed,
     GraceNotAcceptable,
     StateNotAllowed,
+    SubscriptionNotAcceptable,
 )
 from subscriptions.matching import is_pattern
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
+from subscriptions.security import FIELDS as SECURITY
 from subscriptions.security import accept_security, audited_security
+from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock, signing
 from webhooks_project.lib.ssrf import check_endpoint
@@ -28,7 +32,12 @@ from webhooks_project.lib.ssrf import check_endpoint
 ROTATION_GRACE: Final = timedelta(hours=24)  # how long the old secret signs beside the new one
 MAX_ROTATION_GRACE: Final = timedelta(days=7)
 
-CHANGEABLE: Final = ("name", "url", "description", "timeout_seconds", "max_in_flight")
+CHANGEABLE: Final = (
+    "name", "url", "description", "metadata", "labels", "channels", "filter", "payload_form",
+    "transformation", "schema_versions", "timeout_seconds", "max_in_flight", "rate_limit",
+    "rate_period", "ordering", "order_key", "batch_size", "batch_seconds", "retry_policy",
+    "retry_schedule", "retry_statuses", "delivery_window", "expires_at", "checks_health",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,31 +59,23 @@ def create_subscription(
     name: str,
     url: str,
     event_types: Collection[str],
-    description: str = "",
-    timeout_seconds: int = 15,
-    max_in_flight: int | None = None,
     secret: str | None = None,
-    security: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> NewSubscription:
     """Make an active subscription with a signing secret, its own or the one given.
 
-    `security` are settings that subscriptions/security.py names. Raises EndpointNotAcceptable
-    (looks the URL's name up), EventTypeMalformed and SecurityNotAcceptable.
+    `fields` are others of CHANGEABLE and those of SECURITY. Raises EndpointNotAcceptable (looks
+    the URL's name up), EventTypeMalformed and SubscriptionNotAcceptable.
     """
+    _check_names(fields)
     _check(url=url, event_types=event_types)
-    accepted = accept_security(security or {})
+    fields |= accept_security(fields)
     text = secret or signing.new_secret()
     signing.key_of(text)
+    subscription = Subscription(account=account, name=name, url=url, **fields)
+    refuse(subscription_problems(subscription), SubscriptionNotAcceptable)
     with transaction.atomic():
-        subscription = Subscription.objects.create(
-            account=account,
-            name=name,
-            url=url,
-            description=description,
-            timeout_seconds=timeout_seconds,
-            max_in_flight=max_in_flight,
-            **accepted,
-        )
+        subscription.save(force_insert=True)
         _set_event_types(subscription, event_types)
         _add_secret(subscription, text)
         journal.record_change(
@@ -90,33 +91,33 @@ def change_subscription(
     *,
     subscription: Subscription,
     event_types: Collection[str] | None = None,
-    security: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Subscription:
-    """Change the named fields (those of CHANGEABLE) and, where given, what it hears.
+    """Change the named fields (those of CHANGEABLE and SECURITY) and, where given, what it hears.
 
-    `security` are settings that subscriptions/security.py names; those not named stay. Raises
-    EndpointNotAcceptable, EventTypeMalformed and SecurityNotAcceptable.
+    Raises EndpointNotAcceptable, EventTypeMalformed and SubscriptionNotAcceptable.
     """
-    unknown = set(changes) - set(CHANGEABLE)
-    if unknown:
-        raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
+    _check_names(changes)
     _check(url=changes.get("url"), event_types=event_types)
-    accepted = accept_security(security or {}, subscription)
+    accepted = accept_security(changes, subscription)
     changes |= accepted
     with transaction.atomic():
+        subscription.refresh_from_db(from_queryset=Subscription.objects.select_for_update())
         before = _shown(subscription)
         for name, value in changes.items():
             setattr(subscription, name, value)
+        refuse(subscription_problems(subscription), SubscriptionNotAcceptable)
         subscription.save(update_fields=list(changes))
         if event_types is not None:
             _set_event_types(subscription, event_types)
+        after = _shown(subscription)
         journal.record_change(
             account_id=subscription.account_id,
             action="subscription.changed",
             subject=subscription,
-            before=before,
-            after=_shown(subscription) | ({"security_set": sorted(accepted)} if accepted else {}),
+            before={name: value for name, value in before.items() if value != after[name]},
+            after={name: value for name, value in after.items() if value != before[name]}
+            | ({"security_set": sorted(accepted)} if accepted else {}),
         )
     return subscription
 
@@ -185,6 +186,11 @@ def set_status(
         after=_shown(subscription),
     )
     return subscription
+
+
+def _check_names(fields: Iterable[str]) -> None:
+    if unknown := set(fields) - {*CHANGEABLE, *SECURITY}:
+        raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
 
 
 def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:

@@ -53,8 +53,8 @@ class EncryptedTextField(_TextField):
     """Text sealed with AES-256-GCM for `table:pk:field`; see lib/keyring.py.
 
     The row's key must be made by us before the row is saved (a UUID), since the seal is bound to
-    it. An empty text stays as it is. Queries see the ciphertext, so the field cannot be filtered on; `update()` with a plain
-    text raises TypeError, because there is no row to bind the seal to.
+    it. An empty text stays as it is. Queries see the ciphertext, so the field cannot be filtered
+    on; `update()` with a plain text raises TypeError, because there is no row to bind the seal to.
     """
 
     def contribute_to_class(

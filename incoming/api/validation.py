@@ -26,6 +26,7 @@ from incoming.payload import body_of, headers_of, parse
 from incoming.providers import Call
 from incoming.routing import Action, Handle, Notify, Publish, Update
 from subscriptions.models import EventType
+from webhooks_project.api.clauses import ClauseSerializer
 from webhooks_project.api.scoping import scoped
 
 MAX_BODY_BYTES: Final = 5 * 1024 * 1024  # of a call that is asked about
@@ -195,16 +196,6 @@ class SignatureAnswerSerializer(serializers.Serializer[Any]):
 class PayloadAnswerSerializer(serializers.Serializer[Any]):
     valid = serializers.BooleanField()
     errors = SchemaErrorSerializer(many=True)  # type: ignore[assignment]
-
-
-class ClauseSerializer(serializers.Serializer[Any]):
-    pointer = serializers.CharField(help_text="A JSON Pointer to the clause in the filter.")
-    path = serializers.CharField(help_text="The path in the document.", allow_blank=True)
-    operator = serializers.CharField()
-    expected = serializers.JSONField(allow_null=True)
-    found = serializers.ListField(child=serializers.JSONField(allow_null=True))
-    absent = serializers.BooleanField()
-    passed = serializers.BooleanField()
 
 
 class FilterAnswerSerializer(serializers.Serializer[Any]):

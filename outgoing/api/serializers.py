@@ -23,7 +23,9 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         model = Event
         fields: ClassVar[tuple[str, ...]] = (
             "id", "webhook_id", "account", "type", "data", "occurred_at", "created_at",
-            "idempotency_key", "correlation_id", "causation_id", "not_matched",
+            "idempotency_key", "correlation_id", "causation_id", "channels", "metadata",
+            "headers", "schema_version", "schema_errors", "quarantined_at", "dropped_at",
+            "not_matched",
         )  # fmt: skip
 
     def get_data(self, event: Event) -> Any:
@@ -49,6 +51,15 @@ class PublishSerializer(serializers.Serializer[Any]):
     data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
     idempotency_key = serializers.CharField(max_length=255, required=False)
     occurred_at = serializers.DateTimeField(required=False)
+    channels = serializers.ListField(child=serializers.CharField(max_length=128), required=False)
+    metadata = serializers.DictField(
+        child=serializers.CharField(max_length=500, allow_blank=True), required=False
+    )
+    headers = serializers.DictField(
+        child=serializers.CharField(max_length=1024, trim_whitespace=False),
+        required=False,
+        help_text="Sent along with each delivery.",
+    )
 
 
 class PublishedSerializer(EventSerializer):

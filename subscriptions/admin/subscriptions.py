@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
@@ -10,11 +11,19 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from subscriptions import services
-from subscriptions.models import Subscription
+from subscriptions.admin.security import (
+    HOUR_SECONDS,
+    RotationForm,
+    SecurityForm,
+    security_panel,
+)
+from subscriptions.keys import keys_url
+from subscriptions.models import SigningSecret, Subscription
+from subscriptions.security import FIELDS as SECURITY
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
-from webhooks_project.admin.forms import LinesField, NumberInput, ServiceForm, Textarea, TextInput
+from webhooks_project.admin.forms import LinesField, NumberInput, Textarea, TextInput
 from webhooks_project.admin.panels import Panel, secrets_table
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
@@ -36,7 +45,7 @@ STATUS_COLOURS = {
 HINT = "The receiver verifies the webhook-signature header with it."
 
 
-class SubscriptionForm(ServiceForm):
+class SubscriptionForm(SecurityForm):
     event_types = LinesField(
         widget=Textarea(attrs={"rows": 4}),
         help_text="One a line: invoice.paid, invoice.* or *.",
@@ -87,7 +96,7 @@ def signing_secrets(subscription: Subscription) -> Panel:
 class SubscriptionAdmin(HubAdmin):
     form = SubscriptionForm
     autocomplete_fields = ("account",)
-    panels: ClassVar = [signing_secrets]
+    panels: ClassVar = [signing_secrets, security_panel]
     created = moment_column("Created", "created_at")
     endpoint = value_column("URL", "url")
     list_display = ("name", "status_label", "endpoint", "hears", "account", "created")
@@ -115,24 +124,29 @@ class SubscriptionAdmin(HubAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         settings = ("name", "url", "event_types", "description", "timeout_seconds", "max_in_flight")
+        # A form only: as a value to read, a column would be shown with its secrets.
+        may_change = self.has_change_permission(request, obj)
+        security = [("Security", {"fields": SECURITY, "classes": ("collapse",)})]
         if obj is None:
-            return [(None, {"fields": ("account", *settings)})]
+            return [(None, {"fields": ("account", *settings)}), *security]
         state = ("account", "status_label", "status_since", "created")
-        return [(None, {"fields": state}), ("Settings", {"fields": settings})]
+        sections = [(None, {"fields": state}), ("Settings", {"fields": settings})]
+        return [*sections, *security] if may_change else sections
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         shown = ("status_label", "status_since", "created", "hears")
         return (*shown, "account") if obj is not None else shown
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        changes = form.changes((*services.CHANGEABLE, "event_types"))
+        changes = form.changes((*services.CHANGEABLE, "event_types")) | form.security()
         if change and changes:
             services.change_subscription(
                 subscription=Subscription.objects.get(pk=obj.pk), **changes
             )
         if change:
             return
-        made = services.create_subscription(**form.cleaned_data)
+        given = {name: value for name, value in form.cleaned_data.items() if name not in SECURITY}
+        made = services.create_subscription(**given, **form.security())
         obj.__dict__.update(made.subscription.__dict__)
         self.show_after_add(request, ShownOnce("Signing secret", made.secret, HINT))
 
@@ -172,12 +186,23 @@ class SubscriptionAdmin(HubAdmin):
     @button(
         "Rotate secret",
         icon="key",
-        question="Deliveries are signed with a new secret from now on, and with the old ones too "
-        "for 24 hours. The new one is shown once.",
+        question="Deliveries are signed with a new secret from now on, and with the old ones of "
+        "its kind too for a while. The new one is shown once.",
         is_possible=lambda subscription: subscription.status != Status.ARCHIVED,
+        form=RotationForm,
     )
-    def rotate_secret(self, subscription: Subscription) -> ShownOnce:
-        made = services.rotate_secret(subscription=subscription)
+    def rotate_secret(
+        self, subscription: Subscription, kind: str, grace_hours: int, replaces_all: bool
+    ) -> ShownOnce:
+        made = services.rotate_secret(
+            subscription=subscription,
+            kind=SigningSecret.Kind(kind),
+            grace=timedelta(seconds=grace_hours * HOUR_SECONDS),
+            replaces_all=replaces_all,
+        )
+        if made.public_key:
+            hint = f"The receiver verifies with the public key {made.public_key}, which is also at "
+            return ShownOnce("New signing key", made.secret, hint + keys_url(subscription.pk))
         return ShownOnce("New signing secret", made.secret, HINT)
 
     @button(

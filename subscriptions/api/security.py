@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from subscriptions.keys import keys_url
 from subscriptions.models import SigningSecret, Subscription
 from subscriptions.security import FIELDS, shown_security
 from subscriptions.services import MAX_ROTATION_GRACE, ROTATION_GRACE
@@ -86,7 +87,14 @@ class SecuritySerializer(serializers.ModelSerializer[Subscription]):
         help_text="The receiver's public key, JWK or PEM: bodies are then sealed for it (JWE).",
     )
 
-    SECURITY_FIELDS: Final = (*FIELDS, "client_certificate_expires_at")
+    jwks_url = serializers.SerializerMethodField(
+        help_text="The public keys of its Ed25519 secrets (JWK Set), for everybody."
+    )
+
+    SECURITY_FIELDS: Final = (*FIELDS, "client_certificate_expires_at", "jwks_url")
+
+    def get_jwks_url(self, subscription: Subscription) -> str:
+        return keys_url(subscription.pk)
 
     def get_client_certificate_expires_at(self, subscription: Subscription) -> datetime | None:
         text = subscription.client_certificate
@@ -95,11 +103,6 @@ class SecuritySerializer(serializers.ModelSerializer[Subscription]):
     def to_representation(self, instance: Subscription) -> dict[str, Any]:
         shown: dict[str, Any] = super().to_representation(instance)
         return shown | shown_security(instance)
-
-
-def split_security(fields: dict[str, Any]) -> dict[str, Any]:
-    """Take the settings that the service wants apart out of a request's fields."""
-    return {name: fields.pop(name) for name in FIELDS if name in fields}
 
 
 class RotationSerializer(serializers.Serializer[Any]):

@@ -10,14 +10,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from subscriptions import services
+from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
 from subscriptions.api.security import (
     RotatedSecretSerializer,
     RotationSerializer,
     SecuritySerializer,
-    split_security,
 )
+from subscriptions.matching import MAX_TYPE_LENGTH, Facts, is_event_type, who_would_get
 from subscriptions.models import SigningSecret, Subscription
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.clauses import ClauseSerializer
 from webhooks_project.api.filters import FilterSet
 from webhooks_project.api.scoping import AccountField, AccountScopedViewSet, account_for_create
 from webhooks_project.lib.keyring import CannotDecrypt
@@ -54,13 +56,22 @@ class SubscriptionSerializer(SecuritySerializer):
     class Meta:
         model = Subscription
         fields: ClassVar[tuple[str, ...]] = (
-            "id", "account", "name", "url", "description", "event_types", "status",
-            "status_reason", "timeout_seconds", "max_in_flight", "paused_at", "disabled_at",
-            "created_at", "secrets", *SecuritySerializer.SECURITY_FIELDS,
+            "id", "account", "name", "url", "description", "metadata", "labels", "event_types",
+            "channels", "filter", "payload_form", "transformation", "schema_versions",
+            "timeout_seconds", "max_in_flight", "rate_limit", "rate_period", "ordering",
+            "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
+            "retry_statuses", "delivery_window", "status", "status_reason", "expires_at",
+            "checks_health", "paused_at", "disabled_at", "created_at", "secrets",
+            *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields = ("status", "status_reason")
-        extra_kwargs: ClassVar = {"timeout_seconds": {"min_value": 1, "max_value": 60},
-                        "max_in_flight": {"min_value": 1, "max_value": 1000}}  # fmt: skip
+        extra_kwargs: ClassVar = {
+            "timeout_seconds": {"min_value": 1, "max_value": 60},
+            "max_in_flight": {"min_value": 1, "max_value": MAX_IN_FLIGHT},
+            "rate_limit": {"min_value": 1, "max_value": MAX_RATE},
+            "batch_size": {"min_value": 1, "max_value": MAX_BATCH},
+            "batch_seconds": {"min_value": 0, "max_value": MAX_BATCH_SECONDS},
+        }
 
 
 class NewSubscriptionSerializer(SubscriptionSerializer):
@@ -70,6 +81,38 @@ class NewSubscriptionSerializer(SubscriptionSerializer):
 
     class Meta(SubscriptionSerializer.Meta):
         fields: ClassVar[tuple[str, ...]] = (*SubscriptionSerializer.Meta.fields, "secret")
+
+
+class MatchRequestSerializer(serializers.Serializer[Any]):
+    """An event that nobody publishes."""
+
+    account = AccountField()
+    type = serializers.CharField(max_length=MAX_TYPE_LENGTH)
+    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
+    channels = serializers.ListField(child=serializers.CharField(max_length=128), required=False)
+    metadata = serializers.DictField(child=serializers.CharField(), required=False)
+    headers = serializers.DictField(child=serializers.CharField(), required=False)
+    schema_version = serializers.RegexField(r"^[1-9]\d{0,4}\.\d{1,5}$", required=False)
+
+    def validate_type(self, text: str) -> str:
+        if not is_event_type(text):
+            raise serializers.ValidationError("is no event type; such are dotted names")
+        return text
+
+
+class MatchSerializer(serializers.Serializer[Any]):
+    """What one subscription that hears the type would get: a delivery, or none and why.
+
+    `reason` is empty, channels, schema_version, filter or subscription_ and the status.
+    """
+
+    subscription = serializers.UUIDField()
+    name = serializers.CharField()
+    matched = serializers.BooleanField()
+    held = serializers.BooleanField()
+    reason = serializers.CharField()
+    clauses = ClauseSerializer(many=True)
+    order_key = serializers.CharField(allow_null=True)
 
 
 class SubscriptionFilter(FilterSet):
@@ -102,8 +145,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         serializer.is_valid(raise_exception=True)
         fields = dict(serializer.validated_data)
         account = account_for_create(self, fields.pop("account", None))
-        security = split_security(fields)
-        made = services.create_subscription(account=account, security=security, **fields)
+        made = services.create_subscription(account=account, **fields)
         body = self.get_serializer(made.subscription).data | {"secret": made.secret}
         return Response(body, status=status.HTTP_201_CREATED)
 
@@ -116,8 +158,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         fields = dict(serializer.validated_data)
         if fields.pop("account", subscription.account) != subscription.account:
             raise serializers.ValidationError({"account": ["a subscription stays in its account"]})
-        security = split_security(fields)
-        services.change_subscription(subscription=subscription, security=security, **fields)
+        services.change_subscription(subscription=subscription, **fields)
         return self._current()
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -152,6 +193,38 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         rotation.is_valid(raise_exception=True)
         made = services.rotate_secret(subscription=subscription, **rotation.arguments())
         return Response(RotatedSecretSerializer(made).data)
+
+    @extend_schema(request=MatchRequestSerializer, responses=MatchSerializer(many=True))
+    @action(detail=False, methods=["post"])
+    def match(self, request: Request) -> Response:
+        """Who would get this event: every subscription that hears its type, and why or why not."""
+        serializer = MatchRequestSerializer(
+            data=request.data, context=self.get_serializer_context()
+        )
+        serializer.is_valid(raise_exception=True)
+        fields = dict(serializer.validated_data)
+        account = account_for_create(self, fields.pop("account", None))
+        data = fields.pop("data")
+        matches = who_would_get(account_id=account.pk, facts=Facts(parse=lambda: data, **fields))
+        names = dict(
+            Subscription.objects.filter(account=account).values_list("pk", "name")
+            if matches
+            else ()
+        )
+        return Response(
+            [
+                {
+                    "subscription": match.subscription_id,
+                    "name": names.get(match.subscription_id, ""),
+                    "matched": not match.reason,
+                    "held": match.held,
+                    "reason": match.reason,
+                    "clauses": [clause.as_json() for clause in match.clauses],
+                    "order_key": match.order_key,
+                }
+                for match in matches
+            ]
+        )
 
     def _set_status(self, new: Subscription.Status) -> Response:
         services.set_status(subscription=self.get_object(), status=new)

@@ -276,6 +276,11 @@ ROUTES: Final[dict[str, Route]] = {
         {"patch": lambda ids: {"name": "Changed"}},
     ),
     "subscription-disable": acts("subscriptions/{subscription}/disable", OPERATOR),
+    "subscription-match": acts(
+        "subscriptions/match",
+        DEVELOPER,
+        lambda ids: {"account": str(ids["account"]), "type": "order.made", "data": {}},
+    ),
     "subscription-pause": acts("subscriptions/{subscription}/pause", OPERATOR),
     "subscription-resume": acts("subscriptions/{subscription}/resume", OPERATOR),
     "subscription-rotate-secret": acts("subscriptions/{subscription}/rotate-secret", DEVELOPER),

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subscriptions.matching import Match, is_event_type, is_pattern, match_types, patterns_for
+from subscriptions.matching import (
+    Facts,
+    Match,
+    hearers_of,
+    is_event_type,
+    is_pattern,
+    patterns_for,
+)
 from subscriptions.models import Subscription
 from tests.factories import make_account, make_subscription
 
 Status = Subscription.Status
+
+
+def match_types(types: Mapping[UUID, Collection[str]]) -> dict[tuple[UUID, str], list[Match]]:
+    """What an event of each type, with no data, means for those that hear it."""
+    return {
+        key: [hearer.match(Facts(type=key[1], parse=dict)) for hearer in hearers]
+        for key, hearers in hearers_of(types).items()
+    }
 
 
 @pytest.mark.parametrize(

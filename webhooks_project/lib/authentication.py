@@ -14,7 +14,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 from urllib.parse import quote_plus, urlencode
 
 import orjson
@@ -42,6 +42,9 @@ _FIELDS: Final = {
 }  # fmt: skip
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token, RFC 6750
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # scope-token, RFC 6749
+
+
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,7 @@ class ClientCredentials:
     client_secret: str = field(repr=False)
     scopes: tuple[str, ...] = ()
     audience: str = ""
-    client_authentication: Literal["client_secret_basic", "client_secret_post"] = (
-        "client_secret_basic"
-    )
+    client_authentication: ClientAuthentication = "client_secret_basic"
 
     def token_request(self) -> Request:
         """The call that asks for a token."""
@@ -141,7 +142,7 @@ def _life(expires_in: Any) -> float:
         seconds = float(expires_in)
     except (TypeError, ValueError):
         return DEFAULT_LIFE_SECONDS
-    if not 0 <= seconds:  # also NaN
+    if not seconds >= 0:  # also NaN
         return DEFAULT_LIFE_SECONDS
     # A life shorter than twice the skew is used for its first half.
     return min(max(seconds - EXPIRY_SKEW_SECONDS, seconds / 2), MAX_LIFE_SECONDS)
@@ -191,8 +192,8 @@ def _client_credentials(document: Mapping[str, Any]) -> ClientCredentials:
             "scopes_malformed", "Scopes are a list of texts without spaces and quotes.",
             path="/scopes",
         )  # fmt: skip
-    how = document.get("client_authentication") or "client_secret_basic"
-    if how not in ("client_secret_basic", "client_secret_post"):
+    how: ClientAuthentication = document.get("client_authentication") or "client_secret_basic"
+    if how not in get_args(ClientAuthentication):
         raise Fault(
             "unknown_client_authentication",
             "The client authentication is client_secret_basic or client_secret_post.",

@@ -59,6 +59,8 @@ def ends_at(certificate: str) -> datetime | None:
 def _certificates(text: str) -> Sequence[Certificate]:
     if len(text) > MAX_BYTES:
         raise Fault("too_large", f"Certificates have at most {MAX_BYTES} bytes.")
+    if not text.isascii() or "\x00" in text:
+        raise Fault("not_a_certificate", "PEM is ASCII.")
     try:
         found = load_pem_x509_certificates(text.encode())
     except (ValueError, UnsupportedAlgorithm):
@@ -89,7 +91,5 @@ def _private_key(text: str) -> PrivateKey:
     if not isinstance(key, PrivateKey):
         raise Fault("key_kind_not_supported", "A key is RSA, EC or Ed25519.", path="/key")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
-        raise Fault(
-            "key_too_short", f"An RSA key has {MIN_RSA_BITS} bits at least.", path="/key"
-        )
+        raise Fault("key_too_short", f"An RSA key has {MIN_RSA_BITS} bits at least.", path="/key")
     return key

@@ -10,6 +10,7 @@ import operator as operators
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
@@ -370,6 +371,19 @@ def _values_at(value: Any, path: Sequence[_Segment], n: int = 0) -> list[Any]:
     if n + 1 == len(path):
         return within
     return [found for inner in within for found in _values_at(inner, path, n + 1)]
+
+
+def values_at(document: object, path: str) -> list[Any]:
+    """The values at a filter's path: none, one or, through arrays, several.
+
+    Raises FilterNotAcceptable where the path is none.
+    """
+    return _values_at(document, _kept_segments(path))
+
+
+@lru_cache(maxsize=4096)
+def _kept_segments(path: str) -> list[_Segment]:
+    return _segments_of(path, "")
 
 
 # -- operators ------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ def parse_recipient(text: str) -> Recipient:
     """
     if len(text) > MAX_KEY_LENGTH:
         raise Fault("too_large", f"A key has at most {MAX_KEY_LENGTH} characters.")
+    if "\x00" in text:
+        raise Fault("not_a_key", "A key holds no NUL.")
     key = _from_pem(text) if text.lstrip().startswith("-----BEGIN") else _from_jwk(text)
     if key.is_private:
         raise _private()

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from webhooks_project.lib.custom_headers import check_name
 from webhooks_project.lib.faults import Fault
+from webhooks_project.lib.headers import TOKEN, is_ours
 
 Algorithm = Literal["sha1", "sha256", "sha512"]
 Encoding = Literal["hex", "base64"]
@@ -166,12 +166,14 @@ def _check_names(fields: Mapping[str, str]) -> None:
         name = fields[field]
         if not name:
             continue
-        try:
-            check_name(name)
-        except Fault as fault:
-            raise fault.below(f"/{field}") from None
+        path = f"/{field}"
+        if not TOKEN.fullmatch(name):
+            raise Fault("invalid_header_name", "A header name is letters, digits and hyphens.",
+                        path=path)  # fmt: skip
+        if is_ours(name):
+            raise Fault("reserved_header", f"The header {name} is the hub's own.", path=path)
         if name.lower() in names:
-            raise Fault("header_twice", f"The header {name} is there twice.", path=f"/{field}")
+            raise Fault("repeated", f"The header {name} is there twice.", path=path)
         names.add(name.lower())
 
 
