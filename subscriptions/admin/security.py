@@ -111,6 +111,7 @@ class RotationForm(forms.Form):
     kind = forms.ChoiceField(
         choices=SigningSecret.Kind.choices,
         initial=SigningSecret.Kind.HMAC,
+        required=False,
         widget=Select,
         help_text="A shared secret (hmac), or a key whose public half the receiver fetches.",
     )
@@ -118,12 +119,20 @@ class RotationForm(forms.Form):
         min_value=0,
         max_value=int(MAX_ROTATION_GRACE.total_seconds()) // HOUR_SECONDS,
         initial=int(ROTATION_GRACE.total_seconds()) // HOUR_SECONDS,
+        required=False,
         widget=NumberInput,
         help_text="For how long the old ones sign too: up to 168 hours, which are seven days.",
     )
     replaces_all = forms.BooleanField(
         required=False, widget=Checkbox, help_text="Whether those of the other kind end too."
     )
+
+    def clean_kind(self) -> SigningSecret.Kind:
+        return SigningSecret.Kind(self.cleaned_data["kind"] or SigningSecret.Kind.HMAC)
+
+    def clean_grace_hours(self) -> int:
+        hours: int | None = self.cleaned_data["grace_hours"]
+        return self.fields["grace_hours"].initial if hours is None else hours
 
 
 def security_panel(subscription: Subscription) -> Panel | None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
@@ -133,6 +134,14 @@ class SubscriptionAdmin(HubAdmin):
         sections = [(None, {"fields": state}), ("Settings", {"fields": settings})]
         return [*sections, *security] if may_change else sections
 
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Any]]:
+        shown = kwargs.get("fields") or flatten_fieldsets(self.get_fieldsets(request, obj))
+        # The form declares those itself; the columns are none that a form may write.
+        kwargs["fields"] = [name for name in shown if name not in SECURITY]
+        return super().get_form(request, obj, change, **kwargs)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         shown = ("status_label", "status_since", "created", "hears")
         return (*shown, "account") if obj is not None else shown
@@ -192,11 +201,15 @@ class SubscriptionAdmin(HubAdmin):
         form=RotationForm,
     )
     def rotate_secret(
-        self, subscription: Subscription, kind: str, grace_hours: int, replaces_all: bool
+        self,
+        subscription: Subscription,
+        kind: SigningSecret.Kind,
+        grace_hours: int,
+        replaces_all: bool,
     ) -> ShownOnce:
         made = services.rotate_secret(
             subscription=subscription,
-            kind=SigningSecret.Kind(kind),
+            kind=kind,
             grace=timedelta(seconds=grace_hours * HOUR_SECONDS),
             replaces_all=replaces_all,
         )
