@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
@@ -62,8 +64,6 @@ def parse_recipient(text: str) -> Recipient:
         raise _private()
     if isinstance(key, RSAKey):
         algorithm = "RSA-OAEP-256"
-        if key.public_key.key_size < MIN_RSA_BITS:
-            raise Fault("key_too_short", f"An RSA key has {MIN_RSA_BITS} bits at least.")
     else:
         algorithm = "ECDH-ES"
         if key.curve_name not in CURVES:
@@ -94,12 +94,23 @@ def _from_jwk(text: str) -> _Key:
 def _from_pem(text: str) -> _Key:
     if "PRIVATE KEY" in text:
         raise _private()
-    for kind in (RSAKey, ECKey, OKPKey):
-        try:
-            return kind.import_key(text)
-        except (JoseError, ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-    raise Fault("not_a_key", "That is no public key in PEM: RSA, EC or X25519.")
+    try:
+        public = load_pem_public_key(text.encode())
+        if isinstance(public, rsa.RSAPublicKey):
+            _check_size(public.key_size)
+            return RSAKey.import_key(public)
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            return ECKey.import_key(public)
+        return OKPKey.import_key(text)
+    except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
+        if isinstance(error, Fault):
+            raise
+        raise Fault("not_a_key", "That is no public key in PEM: RSA, EC or X25519.") from None
+
+
+def _check_size(bits: int) -> None:
+    if bits < MIN_RSA_BITS:
+        raise Fault("key_too_short", f"An RSA key has {MIN_RSA_BITS} bits at least.")
 
 
 def _of_kind(key: Any) -> _Key:
