@@ -8,7 +8,6 @@ a token endpoint that hangs costs others no more than an endpoint that hangs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -51,9 +50,8 @@ _KEPT: dict[UUID, Kept] = {}
 class Tokens:
     """The tokens of the subscriptions that one pump delivers to."""
 
-    def __init__(self, outbound: Outbound, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbound: Outbound) -> None:
         self._outbound = outbound
-        self._clock = clock
         self._fetches: dict[UUID, Fetch] = {}
         self._used: dict[Work, str] = {}
         self._renewed: set[Work] = set()
@@ -68,7 +66,7 @@ class Tokens:
         if credentials is None:
             return ""
         kept = _KEPT.get(endpoint.subscription_id)
-        if kept is None or kept.credentials != credentials or kept.ends_at <= self._clock():
+        if kept is None or kept.credentials != credentials or kept.ends_at <= time.monotonic():
             return self._wait(work, endpoint.subscription_id, credentials)
         if not kept.text:
             return _failure(kept)
@@ -79,7 +77,7 @@ class Tokens:
         """Keep what came of a fetch. Returns the attempts that have waited for it."""
         if self._fetches.get(fetch.subscription_id) is fetch:
             del self._fetches[fetch.subscription_id]
-        now = self._clock()
+        now = time.monotonic()
         try:
             token = read_token(response)
         except NoToken as error:
@@ -104,7 +102,7 @@ class Tokens:
         self._renewed.discard(work)
         if response.status != UNAUTHORIZED:
             return False
-        now = self._clock()
+        now = time.monotonic()
         kept = _KEPT.get(key)
         if kept is not None and kept.text == used:
             del _KEPT[key]

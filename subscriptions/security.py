@@ -138,9 +138,10 @@ def shown_security(subscription: Subscription) -> dict[str, Any]:
 def audited_security(subscription: Subscription) -> dict[str, Any]:
     """What is set, for the audit chain: masked, and long texts by their SHA-256."""
     return {
-        name: f"sha256:{hashlib.sha256(value.encode()).hexdigest()}" if name in _LONG else value
+        name: f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
+        if value and name in _LONG
+        else value
         for name, value in shown_security(subscription).items()
-        if value
     }
 
 

@@ -30,6 +30,7 @@ EXPIRY_SKEW_SECONDS: Final = 30
 # RFC 6749 lets a server leave expires_in out; then we ask again after so long.
 DEFAULT_LIFE_SECONDS: Final = 300
 MAX_LIFE_SECONDS: Final = 86_400
+MIN_LIFE_SECONDS: Final = 1  # enough for those that waited for it
 
 # What of each kind is secret.
 SECRETS: Final = {"basic": "password", "bearer": "token", "oauth2": "client_secret"}
@@ -145,7 +146,8 @@ def _life(expires_in: Any) -> float:
     if not seconds >= 0:  # also NaN
         return DEFAULT_LIFE_SECONDS
     # A life shorter than twice the skew is used for its first half.
-    return min(max(seconds - EXPIRY_SKEW_SECONDS, seconds / 2), MAX_LIFE_SECONDS)
+    life = max(seconds - EXPIRY_SKEW_SECONDS, seconds / 2, MIN_LIFE_SECONDS)
+    return min(life, MAX_LIFE_SECONDS)
 
 
 def parse_authentication(document: Any) -> Authentication:

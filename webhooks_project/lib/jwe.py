@@ -84,9 +84,12 @@ def _from_jwk(text: str) -> _Key:
         raise Fault("not_a_key", "A JWK is an object whose kty is RSA, EC or OKP.")
     if document.keys() & {"d", "p", "q", "dp", "dq", "qi", "oth"}:
         raise _private()
+    modulus = document.get("n")
+    if document["kty"] == "RSA" and isinstance(modulus, str):
+        _check_size(len(modulus) * 6)  # of base64url; the library warns of it and goes on
+    known = {name: value for name, value in document.items() if name not in ("key_ops", "ext")}
     try:
-        return _of_kind(import_key({name: value for name, value in document.items()
-                                    if name not in ("key_ops", "ext")}))  # fmt: skip
+        return _of_kind(import_key(known))
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, UnsupportedAlgorithm):
         raise Fault("not_a_key", "The JWK is not one of a public key.") from None
 
