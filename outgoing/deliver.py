@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -15,15 +15,27 @@ from django.db.models.lookups import LessThanOrEqual
 
 from outgoing import conf
 from outgoing.endpoints import Endpoint, Endpoints
+from outgoing.flows import Flows
 from outgoing.judge import next_step
-from outgoing.lines import Lines, Message, Work
+from outgoing.lines import Lines, Work
 from outgoing.models import Delivery, Event
-from outgoing.payload import CONTENT_TYPE, signed_headers, webhook_id_of
+from outgoing.payload import (
+    Message,
+    Shape,
+    batch_body,
+    batch_id_of,
+    content_headers,
+    shown_headers,
+    signed_headers,
+    webhook_id_of,
+)
 from outgoing.querysets import LEASE_SECONDS, Claim
 from outgoing.record import Result, record_results
+from outgoing.shaping import Shaper
 from outgoing.tokens import Fetch, Tokens
 from subscriptions.conf import address_policy
 from subscriptions.models import Subscription
+from subscriptions.versions import Downgrades, downgrades_of, steps_down
 from webhooks_project import __version__
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
@@ -32,6 +44,8 @@ from webhooks_project.pumps import POLL_SECONDS, Place
 log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 400
+FIRST: Final = Delivery.Trigger.FIRST.value
+NOTHING_TO_SEND: Final = "nothing_to_send"  # why a delivery was cancelled: its transformation
 ACTIVE: Final = Subscription.Status.ACTIVE.value
 RECORD_ROWS: Final = 400  # written together at most
 RECORD_SECONDS: Final = 0.1  # and this late at most
@@ -54,8 +68,17 @@ class DeliveryPump:
         self._endpoints = Endpoints()
         self._tokens = Tokens(self._outbound)
         self._lines = Lines(
-            capacity=conf.in_flight(), cap=lambda key: self._endpoints.get(key).max_in_flight
+            capacity=conf.in_flight(),
+            cap=lambda key: self._endpoints.get(key).max_in_flight,
+            may_start=lambda key: self._flows.may_start(key),
         )
+        self._flows = Flows(
+            self._endpoints,
+            waiting=lambda key: self._lines.waiting_of(key) + self._shaper.pending_of(key),
+            in_flight=self._lines.in_flight_of,
+            is_ours=lambda token: token in self._open,
+        )
+        self._shaper = Shaper()
         self._results: list[Result] = []
         self._result_since = 0.0
         self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
@@ -80,16 +103,19 @@ class DeliveryPump:
             except (db.OperationalError, db.InterfaceError) as error:
                 self._wait_for_database(error)
         self._hand_over()
+        self._shaper.close()
         self._outbound.close()
         return self._recorded
 
     def _turn(self) -> None:
         """Start what may start, take in what has ended, write it down when that is due."""
-        self._start()
+        if self._shaper.pending:
+            self._take_shaped()
+        started = self._start()
         if self._outbound.in_flight:
             for subject, response in self._outbound.wait(POLL_SECONDS):
                 self._take_in(subject, response)
-        elif not self._results and not self._lines.ready:
+        elif not self._results and not started:
             time.sleep(POLL_SECONDS)
         late = time.monotonic() - self._result_since >= RECORD_SECONDS
         idle = not self._outbound.in_flight and not self._lines.ready
@@ -99,12 +125,15 @@ class DeliveryPump:
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
         left = False
-        while not left or self._outbound.in_flight or self._results:
+        while not left or self._outbound.in_flight or self._results or self._shaper.pending:
             try:
                 if not left:
                     self._place.leave()
-                    self._give_back(self._lines.drain())
+                    self._give_back_all()
+                    self._flows.release()
                     left = True
+                # What was being computed meanwhile is not ours to send any more.
+                self._give_back([shaped.work for shaped in self._shaper.collect()])
                 self._sweep()
                 self._turn()
             except (db.OperationalError, db.InterfaceError) as error:
@@ -129,10 +158,7 @@ class DeliveryPump:
             if now - self._renew_after > LEASE_SECONDS - RENEW_SECONDS:
                 # This process was frozen, or the database away, for longer than a lease: what is
                 # not sent yet may be another's by now. What is still ours goes back in line.
-                self._give_back(self._lines.drain())
-                for work in (waiting := self._tokens.drain()):
-                    self._lines.ended(work)
-                self._give_back(waiting)
+                self._give_back_all()
             Delivery.objects.renew_leases(list(self._open), clock.now())
             self._renew_after = now + RENEW_SECONDS
         if now >= self._sweep_after:
@@ -141,6 +167,8 @@ class DeliveryPump:
             if released:
                 log.warning("claims of a lost worker released", count=released)
             self._notice_changes()
+            self._flows.renew()
+            self._flows.sweep()
             if Delivery.objects.filter(status=Delivery.Status.HELD).exists():
                 Delivery.objects.restore_held(clock.now(), CLAIM_ROWS)
                 Delivery.objects.cancel_archived(CLAIM_ROWS)
@@ -158,10 +186,13 @@ class DeliveryPump:
                 self._put_aside(self._lines.withdraw(subscription_id))
 
     def _claim(self) -> None:
+        for claims in self._flows.claim(self._lines.room):
+            self._open[claims[0].token] = len(claims)
+            self._queue_or_forget(claims, is_limited=True)
         if time.monotonic() < self._claim_after or not self._lines.wants(Delivery.Lane.FIRST):
             return
         now = clock.now()
-        full = self._lines.full()
+        full = [*self._lines.full(), *self._shaper.full()]
         found = False
         for lane in Delivery.objects.lanes_due(now):
             if not self._lines.wants(lane):
@@ -172,17 +203,22 @@ class DeliveryPump:
             if claims:
                 found = True
                 self._open[claims[0].token] = len(claims)
-                try:
-                    self._queue(claims, lane)
-                except (db.OperationalError, db.InterfaceError):
-                    # Not renewed any more, they are due again when their lease ends.
-                    del self._open[claims[0].token]
-                    raise
+                self._queue_or_forget(claims)
         self._claim_after = time.monotonic() + (0 if found else POLL_SECONDS)
 
-    def _queue(self, claims: Collection[Claim], lane: int) -> None:
+    def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
+        try:
+            self._queue(claims, is_limited)
+        except (db.OperationalError, db.InterfaceError):
+            # Not renewed any more, they are due again when their lease ends.
+            del self._open[claims[0].token]
+            raise
+
+    def _queue(self, claims: Sequence[Claim], is_limited: bool) -> None:
         self._endpoints.load({claim.subscription_id for claim in claims})
         messages = _read_messages({claim.event_id for claim in claims})
+        works: list[Work] = []
+        misplaced: list[Work] = []
         unsendable: list[Work] = []
         for claim in claims:
             message = messages.get(claim.event_id)
@@ -190,17 +226,97 @@ class DeliveryPump:
             if message is None or endpoint is None:
                 self._close_claim(claim.token)  # deleted with its account meanwhile
                 continue
-            work = Work(claim=claim, lane=lane, message=message)
-            if endpoint.status == ACTIVE:
-                self._lines.add(work)
-            else:
+            work = Work(
+                claim=claim,
+                lane=Delivery.Lane.FIRST if claim.trigger == FIRST else Delivery.Lane.AGAIN,
+                message=message,
+                is_limited=is_limited,
+            )
+            if endpoint.status != ACTIVE:
                 unsendable.append(work)
+            elif endpoint.is_limited != is_limited:
+                work.is_limited = endpoint.is_limited
+                misplaced.append(work)
+            else:
+                works.append(work)
         self._put_aside(unsendable)
+        self._give_back(misplaced)
+        self._shape_or_line_up(works)
+
+    def _shape_or_line_up(self, works: Sequence[Work]) -> None:
+        """Work whose data is to be computed goes there first, all other into its line."""
+        downgrades = self._downgrades(works)
+        to_shape: list[Work] = []
+        ready: list[Work] = []
+        unshapable: list[Work] = []
+        for work in works:
+            endpoint = self._endpoints.get(work.claim.subscription_id)
+            steps = _steps_down(endpoint, work.message, downgrades)
+            if steps is None:
+                unshapable.append(work)
+                continue
+            work.shape = Shape(endpoint.payload_form, steps, endpoint.transformation)
+            (to_shape if work.shape.is_computed else ready).append(work)
+        for work in self._batched(ready):
+            self._lines.add(work)
+        self._shaper.submit(
+            work for work in to_shape if work.message.data is not None or self._read_data(work)
+        )
+        for work in unshapable:
+            self._fail(work, Failure.TRANSFORMATION, "no way back to the pinned schema version")
+
+    def _downgrades(self, works: Sequence[Work]) -> dict[tuple[UUID, str], dict[int, str]]:
+        pinned: dict[UUID, set[str]] = {}
+        for work in works:
+            endpoint = self._endpoints.get(work.claim.subscription_id)
+            if work.message.type in endpoint.schema_versions:
+                pinned.setdefault(endpoint.account_id, set()).add(work.message.type)
+        return downgrades_of(pinned) if pinned else {}
+
+    def _take_shaped(self) -> None:
+        ready: list[Work] = []
+        nothing: list[Work] = []
+        for shaped in self._shaper.collect():
+            if shaped.failure:
+                self._fail(shaped.work, Failure.TRANSFORMATION, shaped.failure)
+            elif shaped.is_nothing:
+                nothing.append(shaped.work)
+            else:
+                ready.append(shaped.work)
+        for work in nothing:
+            values = {"status": Delivery.Status.CANCELLED, "last_cause": NOTHING_TO_SEND}
+            Delivery.objects.all().finish([work.claim.delivery_id], work.claim.token, values)
+            self._close_claim(work.claim.token)
+            if work.claim.order_key is not None:
+                Delivery.objects.unpark(work.claim.subscription_id, [work.claim.order_key])
+        for work in self._batched(ready):
+            self._lines.add(work)
+
+    def _batched(self, works: Sequence[Work]) -> list[Work]:
+        """The same work, those of one subscription together where it takes batches."""
+        groups: dict[UUID, list[Work]] = {}
+        rest: list[Work] = []
+        for work in works:
+            endpoint = self._endpoints.get(work.claim.subscription_id)
+            if endpoint.batch_size == 1 or not work.is_limited:
+                rest.append(work)
+                continue
+            group = groups.setdefault(work.claim.subscription_id, [])
+            group.append(work)
+            if len(group) == endpoint.batch_size:
+                rest.append(_as_one(groups.pop(work.claim.subscription_id)))
+        return [*rest, *map(_as_one, groups.values())]
+
+    def _fail(self, work: Work, failure: Failure, detail: str) -> None:
+        """An attempt that ended before it could be sent."""
+        work.started_at = clock.now()
+        work.timestamp = int(time.time())
+        self._note(work, Response(failure=failure, detail=detail))
 
     def _put_aside(self, works: Sequence[Work]) -> None:
         """What was claimed for a subscription that is not active: held, or cancelled for good."""
         groups: dict[tuple[UUID, Delivery.Status], list[UUID]] = {}
-        for work in works:
+        for work in _each(works):
             status = self._endpoints.get(work.claim.subscription_id).status
             archived = status == Subscription.Status.ARCHIVED
             ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
@@ -209,10 +325,17 @@ class DeliveryPump:
             Delivery.objects.all().finish(ids, token, {"status": ending})
             self._close_claim(token, len(ids))
 
+    def _give_back_all(self) -> None:
+        without_token = self._tokens.drain()
+        for work in without_token:
+            self._lines.ended(work)
+        self._give_back([*self._lines.drain(), *self._shaper.drain(), *without_token])
+
     def _give_back(self, works: Sequence[Work]) -> None:
         by_claim: dict[tuple[UUID, int], list[UUID]] = {}
-        for work in works:
-            by_claim.setdefault((work.claim.token, work.lane), []).append(work.claim.delivery_id)
+        for work in _each(works):
+            lane = Delivery.Lane.LIMITED if work.is_limited else work.lane
+            by_claim.setdefault((work.claim.token, lane), []).append(work.claim.delivery_id)
         for (token, lane), ids in by_claim.items():
             Delivery.objects.release(ids, token, lane)
             self._close_claim(token, len(ids))
@@ -224,35 +347,36 @@ class DeliveryPump:
 
     # --- attempts ---------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _start(self) -> int:
+        """Start what may start now. Returns how many POSTs that were."""
+        count = 0
         while (work := self._lines.take()) is not None:
+            count += 1
             endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
-            if work.message.data is None and not self._read_data(work):
-                continue
-            self._send(work, endpoint)
+            if self._has_data(work):
+                self._send(work, endpoint)
+        return count
 
     def _send(self, work: Work, endpoint: Endpoint) -> None:
         """Begin the request, unless it has to wait for a token first."""
         work.timestamp = int(time.time())
         work.security = endpoint.security
-        work.request_bytes = len(work.message.body)
         failed: Response | None
         if not endpoint.keys:
             failed = Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
         elif not endpoint.security.is_readable:
-            failed = Response(
-                failure=Failure.CREDENTIALS_UNREADABLE, detail="its security cannot be read"
-            )
+            detail = "its credentials cannot be read"
+            failed = Response(failure=Failure.CREDENTIALS_UNREADABLE, detail=detail)
         else:
             token = self._tokens.token_for(work, endpoint)
             if token is None:
                 return
-            failed = (
-                self._outbound.start(_request(work, endpoint, token), work)
-                if isinstance(token, str)
-                else token
-            )
+            if isinstance(token, Response):
+                failed = token
+            else:
+                work.request = _request(work, endpoint, token)
+                failed = self._outbound.start(work.request, work)
         if failed is not None:
             self._end(work, failed)
 
@@ -268,17 +392,30 @@ class DeliveryPump:
         for work in again:
             self._send(work, self._endpoints.get(work.claim.subscription_id))
 
-    def _read_data(self, work: Work) -> bool:
-        """Read a large event's data; False where it was deleted with its account meanwhile."""
-        found = Event.objects.filter(pk=work.claim.event_id).values_list("data", flat=True)
+    def _has_data(self, work: Work) -> bool:
+        """Whether all data of a POST is there; else its turn comes again without what is gone."""
+        if all(one.message.data is not None for one in work.all):
+            return True
         try:
-            data = found.first()
+            left = [one for one in work.all if self._read_data(one)]
         except (db.OperationalError, db.InterfaceError):
             self._lines.ended(work)
-            self._lines.add(work)  # its turn comes again
+            self._lines.add(work)
             raise
+        if len(left) == len(work.all):
+            return True
+        self._lines.ended(work)
+        if left:
+            self._lines.add(_as_one(left))
+        return False
+
+    def _read_data(self, work: Work) -> bool:
+        """Read a large event's data; False where it was deleted with its account meanwhile."""
+        if work.message.data is not None:
+            return True
+        found = Event.objects.filter(pk=work.claim.event_id).values_list("data", flat=True)
+        data = found.first()
         if data is None:
-            self._lines.ended(work)
             self._close_claim(work.claim.token)
             return False
         work.message.data = bytes(data)
@@ -286,27 +423,36 @@ class DeliveryPump:
 
     def _end(self, work: Work, response: Response) -> None:
         self._lines.ended(work)
-        claim = work.claim
+        self._note(work, response)
+
+    def _note(self, work: Work, response: Response) -> None:
+        """Keep what came of an attempt, to be written down with others."""
         assert work.started_at is not None  # noqa: S101 - it was started
         if not self._results:
             self._result_since = time.monotonic()
-        self._results.append(
-            Result(
-                claim=claim,
-                account_id=self._endpoints.get(claim.subscription_id).account_id,
-                correlation_id=work.message.correlation_id,
-                response=response,
-                step=next_step(
-                    response,
-                    number=claim.attempt_count - claim.attempts_before + 1,
-                    now=clock.now(),
-                ),
-                started_at=work.started_at,
-                timestamp=work.timestamp,
-                request_bytes=work.request_bytes,
-                security=work.security,
+        endpoint = self._endpoints.get(work.claim.subscription_id)
+        now = clock.now()
+        request = work.request
+        shown = shown_headers(request.headers, secret=work.security.names) if request else {}
+        for one in _each([work]):
+            claim = one.claim
+            self._results.append(
+                Result(
+                    claim=claim,
+                    account_id=endpoint.account_id,
+                    correlation_id=one.message.correlation_id,
+                    response=response,
+                    step=next_step(
+                        response,
+                        number=claim.attempt_count - claim.attempts_before + 1,
+                        now=now,
+                        policy=endpoint.policy,
+                    ),
+                    started_at=work.started_at,
+                    request_headers=shown,
+                    request_bytes=len(request.body) if request else 0,
+                )
             )
-        )
 
     def _record(self) -> None:
         results = self._results[:RECORD_ROWS]
@@ -341,36 +487,76 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
                 default=None,
             )
         )
-        .values_list("pk", "type", "occurred_at", "correlation_id", "small_data")
-    )
+        .values_list(
+            "pk", "account_id", "type", "occurred_at", "correlation_id", "small_data",
+            "schema_version", "channels", "metadata", "headers",
+        )
+    )  # fmt: skip
     return {
         key: Message(
-            type=type_,
-            occurred_at=occurred_at,
-            correlation_id=correlation_id,
-            data=None if data is None else bytes(data),
+            key,
+            account_id,
+            type_,
+            occurred_at,
+            correlation_id,
+            None if data is None else bytes(data),
+            *rest,
         )
-        for key, type_, occurred_at, correlation_id, data in rows
+        for key, account_id, type_, occurred_at, correlation_id, data, *rest in rows
     }
 
 
+def _steps_down(
+    endpoint: Endpoint, message: Message, downgrades: Mapping[tuple[UUID, str], Downgrades]
+) -> tuple[str, ...] | None:
+    """What brings the event's data to the major version that the subscription stays with.
+
+    None where there is no way to it.
+    """
+    pinned = endpoint.schema_versions.get(message.type)
+    if pinned is None or not message.schema_version:
+        return ()
+    major = int(message.schema_version.partition(".")[0])
+    known = downgrades.get((endpoint.account_id, message.type), {})
+    steps = steps_down(known, major=major, to=pinned)
+    return None if steps is None else tuple(steps)
+
+
+def _as_one(works: Sequence[Work]) -> Work:
+    """Several as one POST; also a single one, so that the body of a batch is always a list."""
+    first, *others = works
+    first.batched = others
+    first.is_batch = True
+    return first
+
+
+def _each(works: Iterable[Work]) -> Iterator[Work]:
+    return (one for work in works for one in work.all)
+
+
 def _request(work: Work, endpoint: Endpoint, token: str) -> Request:
-    security = endpoint.security
-    body, content_type = security.seal(work.message.body, CONTENT_TYPE)
-    work.request_bytes = len(body)
+    message = work.message
+    if work.is_batch:
+        message_id = batch_id_of([one.claim.event_id for one in work.all])
+        body = batch_body([one.message for one in work.all], work.shape)
+    else:
+        message_id = webhook_id_of(work.claim.event_id)
+        body = message.body_for(work.shape)
+    content = content_headers(message, work.shape.form, is_batch=work.is_batch)
+    body, content = endpoint.security.seal(body, content)
     return Request(
         url=endpoint.url,
         headers=signed_headers(
-            message_id=webhook_id_of(work.claim.event_id),
+            message_id=message_id,
             timestamp=work.timestamp,
             body=body,
             keys=endpoint.keys,
             replay_id=work.claim.replay_id,
-            content_type=content_type,
-            security=security,
+            content=content,
+            security=endpoint.security,
             token=token,
         ),
         body=body,
         timeout_seconds=endpoint.timeout_seconds,
-        identity=security.identity,
+        identity=endpoint.security.identity,
     )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
-from outgoing.security import PLAIN, Security, security_of
+from outgoing.policies import RetryPolicy, policy_of
+from outgoing.security import ORDINARY, Security, security_of
 from subscriptions.models import SigningSecret, Subscription
 from webhooks_project.lib import clock
 from webhooks_project.lib.keyring import CannotDecrypt
 from webhooks_project.lib.signing import Key
+from webhooks_project.lib.windows import Window, parse_window
 
 log = structlog.get_logger(__name__)
 
 FRESH_SECONDS: Final = 1.0  # how late the engine may notice that a subscription was changed
+PERIODS: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 FAIR_SHARE: Final = (
     16  # attempts under way at once in one worker, of a subscription without a limit
 )
@@ -37,9 +40,25 @@ class Endpoint:
     status: str
     timeout_seconds: int
     max_in_flight: int
+    is_limited: bool
+    rate: tuple[int, float] | None
+    in_order: bool
+    batch_size: int
+    batch_seconds: int
+    window: Window | None
+    policy: RetryPolicy
+    payload_form: str
+    transformation: str
+    schema_versions: Mapping[str, int]
     keys: tuple[Key, ...]
     loaded_at: float
-    security: Security = PLAIN
+    security: Security = ORDINARY
+
+
+def _window_of(subscription: Subscription) -> Window | None:
+    if subscription.delivery_window is None:
+        return None
+    return parse_window(subscription.delivery_window)
 
 
 class Endpoints:
@@ -67,12 +86,24 @@ class Endpoints:
             secrets.setdefault(row.subscription_id, []).append(row)
         for subscription in Subscription.objects.filter(pk__in=stale):
             known = self._known.get(subscription.pk)
-            security = security_of(subscription, known.security if known else PLAIN)
+            security = security_of(subscription, known.security if known else ORDINARY)
             facts: dict[str, Any] = {
                 "url": subscription.url,
                 "status": subscription.status,
                 "timeout_seconds": subscription.timeout_seconds,
                 "max_in_flight": subscription.max_in_flight or FAIR_SHARE,
+                "is_limited": subscription.is_limited,
+                "rate": (subscription.rate_limit, PERIODS[subscription.rate_period])
+                if subscription.rate_limit
+                else None,
+                "in_order": subscription.ordering == Subscription.Ordering.STRICT,
+                "batch_size": subscription.batch_size,
+                "batch_seconds": subscription.batch_seconds,
+                "window": _window_of(subscription),
+                "policy": policy_of(subscription),
+                "payload_form": subscription.payload_form,
+                "transformation": subscription.transformation,
+                "schema_versions": subscription.schema_versions,
                 "keys": _keys(secrets.get(subscription.pk, ()), security),
                 "loaded_at": now,
                 "security": security,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from outgoing.models import Attempt
+from outgoing.policies import STANDARD, RetryPolicy
 from webhooks_project.lib.backoff import delay_seconds, retry_after_seconds
 from webhooks_project.lib.outbound import Failure, Response
 
@@ -47,19 +48,25 @@ class Disable:
 Step = Delivered | RetryAt | GiveUp | Disable
 
 
-def next_step(response: Response, *, number: int, now: datetime) -> Step:
+def next_step(
+    response: Response, *, number: int, now: datetime, policy: RetryPolicy = STANDARD
+) -> Step:
     """Decide after attempt `number`, counted from when the delivery was last asked for (from 1).
 
     Only 200 to 299 after a complete response head is success; a redirect is a failure. 410
-    disables. 429, 503 and timeouts wait a minute at least, and Retry-After is honoured.
+    disables. 429, 503 and timeouts wait a minute at least, and Retry-After is honoured. A status
+    that the policy does not retry ends it.
     """
     cause = cause_of(response)
     if cause is None:
         return Delivered()
     if response.status == GONE:
         return Disable(cause)
+    if not policy.retries(response.status):
+        return GiveUp(cause)
     delay = delay_seconds(
         number,
+        schedule=policy.schedule,
         overloaded=response.status in OVERLOADED_STATUSES or response.failure in _TIMEOUTS,
         retry_after_seconds=retry_after_seconds(response.headers["retry-after"], now=now)
         if "retry-after" in response.headers

@@ -10,40 +10,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from outgoing.models import Delivery
-from outgoing.payload import envelope
+from outgoing.payload import PLAIN, Message, Shape
 from outgoing.querysets import Claim
-from outgoing.security import PLAIN, Security
+from outgoing.security import ORDINARY, Security
+from webhooks_project.lib.outbound import Request
 
 FIRSTS_BEFORE_AGAIN: Final = 3
 FIRST: Final = Delivery.Lane.FIRST.value
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    """An event as the deliveries of one claim share it. `data` is None where it is large and not
-    yet read."""
-
-    type: str
-    occurred_at: datetime
-    correlation_id: str
-    data: bytes | None
-    _body: bytes = b""
-
-    @property
-    def body(self) -> bytes:
-        """The bytes to send, made once."""
-        if not self._body:
-            if self.data is None:
-                raise ValueError("the event's data is not read yet")
-            self._body = envelope(type=self.type, occurred_at=self.occurred_at, data=self.data)
-        return self._body
 
 
 @dataclass(slots=True, eq=False)
@@ -69,17 +49,37 @@ class Work:
     claim: Claim
     lane: int
     message: Message
+    shape: Shape = PLAIN
+    is_limited: bool = False
+    is_batch: bool = False
+    batched: Sequence[Work] = ()  # others that go out in the same POST
     started_at: datetime | None = None
     timestamp: int = 0
+    request: Request | None = None
+    security: Security = ORDINARY
     line: Line | None = None
-    security: Security = PLAIN
-    request_bytes: int = 0
+
+    @property
+    def all(self) -> Sequence[Work]:
+        """Itself and those batched with it, in order."""
+        return (self, *self.batched)
 
 
 class Lines:
-    """The waiting work of one pump. `cap` tells how many a subscription may have under way."""
+    """The waiting work of one pump, a POST each.
 
-    def __init__(self, *, capacity: int, cap: Callable[[UUID], int]) -> None:
+    `cap` tells how many a subscription may have under way; `may_start` is asked right before one
+    of a subscription with limits starts.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        cap: Callable[[UUID], int],
+        may_start: Callable[[UUID], bool] = lambda _: True,
+    ) -> None:
+        self._may_start = may_start
         self._capacity = capacity
         self._cap = cap
         self._lines: dict[UUID, Line] = {}
@@ -168,6 +168,21 @@ class Lines:
             if line.waiting >= line.cap or (no_room and line.waiting and line.in_flight)
         ]
 
+    @property
+    def room(self) -> int:
+        """How many more may start now, of those that count as newcomers."""
+        return max(0, self._capacity - self._in_flight)
+
+    def waiting_of(self, subscription_id: UUID) -> int:
+        """How many stand in a subscription's line."""
+        line = self._lines.get(subscription_id)
+        return line.waiting if line else 0
+
+    def in_flight_of(self, subscription_id: UUID) -> int:
+        """How many of a subscription are under way."""
+        line = self._lines.get(subscription_id)
+        return line.in_flight if line else 0
+
     def waiting(self) -> list[UUID]:
         """Subscriptions with something that was not started."""
         return [key for key, line in self._lines.items() if line.waiting]
@@ -220,9 +235,12 @@ class Lines:
             return None
         may_again = line.again and self._again_room > 0
         if line.first and not (may_again and line.firsts_in_a_row >= FIRSTS_BEFORE_AGAIN):
-            line.firsts_in_a_row += 1
-            return line.first.popleft()
-        if may_again:
-            line.firsts_in_a_row = 0
-            return line.again.popleft()
-        return None
+            queue = line.first
+        elif may_again:
+            queue = line.again
+        else:
+            return None
+        if queue[0].is_limited and not self._may_start(queue[0].claim.subscription_id):
+            return None
+        line.firsts_in_a_row = line.firsts_in_a_row + 1 if queue is line.first else 0
+        return queue.popleft()

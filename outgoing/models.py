@@ -8,7 +8,13 @@ import orjson
 from django.db import models
 from django.db.models import Q
 
-from outgoing.querysets import AttemptQuerySet, DeliveryQuerySet, EventQuerySet, RetryQuerySet
+from outgoing.querysets import (
+    AttemptQuerySet,
+    DeliveryQuerySet,
+    EventQuerySet,
+    FlowQuerySet,
+    RetryQuerySet,
+)
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account, User
 from webhooks_project.lib.ids import new_id
@@ -224,6 +230,7 @@ class Attempt(models.Model):
         INVALID_URL = "invalid_url"
         CANCELLED = "cancelled"
         UNSIGNABLE = "unsignable"
+        TRANSFORMATION = "transformation"
         CREDENTIALS_UNREADABLE = "credentials_unreadable"
         TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105 - a cause, not a secret
         STATUS_1XX = "status_1xx"
@@ -297,6 +304,27 @@ class Retry(models.Model):
 
     def __str__(self) -> str:
         return f"retry {self.number} of {self.delivery_id}"
+
+
+class Flow(models.Model):
+    """How a subscription with limits is let through, and which pump does it at present.
+
+    One pump at a time owns it, under a lease, and claims the subscription's deliveries: so its
+    limits hold over all workers. `starts` are the starts that still count for its rate
+    (`RateLimit.state`).
+    """
+
+    subscription = models.OneToOneField(
+        Subscription, models.CASCADE, primary_key=True, related_name="flow"
+    )
+    owner = models.UUIDField(null=True, editable=False)
+    leased_until = models.DateTimeField(null=True, editable=False)
+    starts = models.JSONField(default=list, editable=False)
+
+    objects = FlowQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"flow of {self.subscription_id}"
 
 
 class Replay(models.Model):

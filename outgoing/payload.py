@@ -2,32 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
-from outgoing.security import PLAIN, Security
+from outgoing.security import ORDINARY, Security
+from subscriptions.models import Subscription
+from webhooks_project.lib.redaction import MASK, redact_headers
 from webhooks_project.lib.signing import Key
 
 CONTENT_TYPE: Final = "application/json"
+STANDARD: Final = Subscription.PayloadForm.STANDARD.value
+STRUCTURED: Final = Subscription.PayloadForm.CLOUDEVENTS_STRUCTURED.value
+BINARY: Final = Subscription.PayloadForm.CLOUDEVENTS_BINARY.value
+RAW: Final = Subscription.PayloadForm.RAW.value
+THIN: Final = Subscription.PayloadForm.THIN.value
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a subscription makes of an event: expressions over its data, then the body's form.
+
+    `downgrades` bring the data to an older schema version, one after the other; `transformation`
+    is asked of the whole event and gives the data that is sent.
+    """
+
+    form: str = STANDARD
+    downgrades: tuple[str, ...] = ()
+    transformation: str = ""
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether an expression has to be evaluated first."""
+        return bool(self.downgrades or self.transformation)
+
+
+PLAIN: Final = Shape()
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """An event as the deliveries of one claim share it.
+
+    `data` is JSON, None where it is large and not yet read. `shaped` has the data of shapes that
+    are computed.
+    """
+
+    event_id: UUID
+    account_id: UUID
+    type: str
+    occurred_at: datetime
+    correlation_id: str
+    data: bytes | None
+    schema_version: str = ""
+    channels: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    shaped: dict[Shape, bytes] = field(default_factory=dict)
+    _bodies: dict[Shape, bytes] = field(default_factory=dict)
+
+    @property
+    def webhook_id(self) -> str:
+        return webhook_id_of(self.event_id)
+
+    def data_for(self, shape: Shape) -> bytes:
+        """The data of a shape. Raises ValueError where it was not read or computed yet."""
+        data = self.shaped.get(shape) if shape.is_computed else self.data
+        if data is None:
+            raise ValueError("the event's data is not read yet")
+        return data
+
+    def body_for(self, shape: Shape) -> bytes:
+        """The bytes to send, made once for each shape."""
+        body = self._bodies.get(shape)
+        if body is None:
+            body = self._bodies[shape] = _body(self, shape.form, self.data_for(shape))
+        return body
+
+    def facts(self) -> dict[str, Any]:
+        """What a transformation is asked of, beside the data."""
+        return {
+            "id": self.webhook_id,
+            "type": self.type,
+            "timestamp": _timestamp(self.occurred_at),
+            "channels": list(self.channels),
+            "headers": {name.lower(): text for name, text in self.headers.items()},
+            "metadata": dict(self.metadata),
+        }
 
 
 def envelope(*, type: str, occurred_at: datetime, data: bytes) -> bytes:
     """The Standard Webhooks body: `type`, `timestamp`, `data`, whose bytes stay as they are."""
-    timestamp = occurred_at.astimezone(UTC).isoformat()[:-6]
-    return b'{"type":%b,"timestamp":"%bZ","data":%b}' % (
+    return b'{"type":%b,"timestamp":"%b","data":%b}' % (
         orjson.dumps(type),
-        timestamp.encode(),
+        _timestamp(occurred_at).encode(),
         data,
     )
+
+
+def batch_body(messages: Sequence[Message], shape: Shape) -> bytes:
+    """Several events as one JSON list. Standard envelopes have their `id` in it then, which the
+    header of a single one has; CloudEvents are a batch as its JSON format, 4, has it."""
+    return b"[%b]" % b",".join(
+        b'{"id":%b,%b' % (orjson.dumps(message.webhook_id), message.body_for(shape)[1:])
+        if shape.form == STANDARD
+        else message.body_for(shape)
+        for message in messages
+    )
+
+
+def _body(message: Message, form: str, data: bytes) -> bytes:
+    if form == STANDARD:
+        return envelope(type=message.type, occurred_at=message.occurred_at, data=data)
+    if form == STRUCTURED:
+        attributes = orjson.dumps(_attributes(message))
+        return b'%b,"data":%b}' % (attributes[:-1], data)
+    if form == THIN:
+        return orjson.dumps({"id": message.webhook_id, "type": message.type})
+    return data
+
+
+def _attributes(message: Message) -> dict[str, str]:
+    """CloudEvents 1.0, "Context Attributes"."""
+    return {
+        "specversion": "1.0",
+        "id": message.webhook_id,
+        "source": f"urn:uuid:{message.account_id}",
+        "type": message.type,
+        "time": _timestamp(message.occurred_at),
+        "datacontenttype": CONTENT_TYPE,
+    }
+
+
+def content_headers(message: Message, form: str, *, is_batch: bool = False) -> list[str]:
+    """The header lines that say what the body is, and those that the event brings along."""
+    if form == STRUCTURED:
+        kind = "application/cloudevents-batch+json" if is_batch else "application/cloudevents+json"
+        return [f"Content-Type: {kind}", *_own_lines(message, is_batch)]
+    lines = [f"Content-Type: {CONTENT_TYPE}", *_own_lines(message, is_batch)]
+    if form == BINARY:
+        # The HTTP binding, 3.1: each attribute a header, the type of the data its Content-Type.
+        attributes = _attributes(message)
+        del attributes["datacontenttype"]
+        lines.extend(f"ce-{name}: {text}" for name, text in attributes.items())
+    return lines
+
+
+def _own_lines(message: Message, is_batch: bool) -> list[str]:
+    if is_batch or not message.headers:
+        return []
+    return [f"{name}: {text}" for name, text in message.headers.items()]
 
 
 def webhook_id_of(event_id: UUID) -> str:
     """The `webhook-id` of an event, the same on every attempt of every delivery of it."""
     return f"evt_{event_id.hex}"
+
+
+def batch_id_of(event_ids: Sequence[UUID]) -> str:
+    """The `webhook-id` of several events in one body: the same for the same ones again."""
+    return "bat_" + hashlib.sha256(b"".join(key.bytes for key in event_ids)).hexdigest()[:32]
 
 
 def signed_headers(
@@ -37,40 +176,41 @@ def signed_headers(
     body: bytes,
     keys: Sequence[Key],
     replay_id: UUID | None = None,
-    content_type: str = CONTENT_TYPE,
-    security: Security = PLAIN,
+    content: Sequence[str] = (f"Content-Type: {CONTENT_TYPE}",),
+    security: Security = ORDINARY,
     token: str = "",
 ) -> list[str]:
     """The header lines of one attempt; `timestamp` is the attempt's own, in Unix seconds."""
     lines = [
-        f"Content-Type: {content_type}",
+        *content,
         f"webhook-id: {message_id}",
         f"webhook-timestamp: {timestamp}",
+        *security.header_lines(
+            keys, message_id=message_id, timestamp=timestamp, body=body, token=token
+        ),
         # libcurl would ask first, and wait, before it sends a body above 1 MiB.
         "Expect:",
     ]
-    lines += security.header_lines(
-        keys, message_id=message_id, timestamp=timestamp, body=body, token=token
-    )
     if replay_id is not None:
         lines.append(f"webhook-replay: {replay_id}")
     return lines
 
 
-def shown_headers(
-    *,
-    message_id: str,
-    timestamp: int,
-    replay_id: UUID | None = None,
-    content_type: str = CONTENT_TYPE,
-    security: Security = PLAIN,
-) -> dict[str, str]:
-    """The same headers as they are kept with the attempt: without signatures and credentials."""
-    headers = {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        **security.shown(content_type),
-    }
-    if replay_id is not None:
-        headers["webhook-replay"] = str(replay_id)
-    return headers
+def shown_headers(lines: Sequence[str], *, secret: Collection[str] = ()) -> dict[str, str]:
+    """Header lines as they are kept with the attempt: without the signature or another secret.
+
+    `secret` are further names to mask, in lower case.
+    """
+    shown: dict[str, str] = {}
+    for line in lines:
+        name, _, text = line.partition(":")
+        if text:
+            shown[name.lower()] = text.strip()
+    for name in ("webhook-signature", *secret):
+        if name in shown:
+            shown[name] = MASK
+    return redact_headers(shown)
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC).isoformat()[:-6]}Z"

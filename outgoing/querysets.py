@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Case, F, Value, When
-from django.db.models.functions import Least
+from django.db.models import Case, CharField, Exists, F, Min, OuterRef, Q, Value, When
+from django.db.models.functions import Cast, Least
 
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import insert_rows, is_due, update_returning
 
 if TYPE_CHECKING:
-    from outgoing.models import Attempt, Delivery, Event, Retry
+    from outgoing.models import Attempt, Delivery, Event, Flow, Retry
 else:
-    Attempt = Delivery = Event = Retry = models.Model
+    Attempt = Delivery = Event = Flow = Retry = models.Model
 
 LEASE_SECONDS: Final = 10  # a worker silent for longer loses its claim
+PARK_ROWS: Final = 400  # looked at or parked together
 
 # What puts a delivery back where it stood before it was claimed.
 BACK_IN_LINE: Final[dict[str, Any]] = {
@@ -30,6 +31,8 @@ BACK_IN_LINE: Final[dict[str, Any]] = {
     "leased_until": None,
     "lane": Case(When(trigger="first", then=Value(0)), default=Value(1)),
 }
+# Those whose deliveries, until they are, keep later ones of the same order key back.
+ENDED: Final = ("delivered", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Claim:
     attempts_before: int
     replay_id: UUID | None
     due_at: datetime
+    order_key: str | None
     token: UUID
 
 
@@ -73,11 +77,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         candidates = self.due(now, lane)
         if except_subscriptions:
             candidates = candidates.exclude(subscription_id__in=except_subscriptions)
-        token = new_id()
         with transaction.atomic():
             ids = candidates.select_for_update(skip_locked=True).values("pk")[:limit]
-            rows = update_returning(
-                self.model._default_manager.filter(pk__in=ids),
+            return self._claimed(self.model._default_manager.filter(pk__in=ids), now)
+
+    def _claimed(self, rows: models.QuerySet[Any], now: datetime) -> list[Claim]:
+        token = new_id()
+        claims = [
+            Claim(*(*row, token))
+            for row in update_returning(
+                rows,
                 {
                     "status": "delivering",
                     "lane": None,
@@ -85,11 +94,96 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                     "leased_until": now + timedelta(seconds=LEASE_SECONDS),
                 },
                 ("id", "event", "subscription", "trigger", "attempt_count", "attempts_before",
-                 "replay", "next_attempt_at"),
-            )  # fmt: skip
-        claims = [Claim(*(*row, token)) for row in rows]
+                 "replay", "next_attempt_at", "order_key"),
+            )
+        ]  # fmt: skip
         claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
         return claims
+
+    def claim_limited(
+        self, subscription_id: UUID, *, now: datetime, limit: int, in_order: bool = False
+    ) -> list[Claim]:
+        """Take due deliveries of a subscription with limits; only its flow's owner may ask.
+
+        In order, those with an unfinished one of their order key before them are parked: they
+        stand in no line until `unpark` finds nothing before them any more.
+        """
+        due = self.filter(
+            subscription_id=subscription_id, lane=2, next_attempt_at__lte=now
+        ).order_by("next_attempt_at", "pk")
+        everyone = self.model._default_manager
+        with transaction.atomic():
+            if not in_order:
+                ids = due.select_for_update(skip_locked=True).values("pk")[:limit]
+                return self._claimed(everyone.filter(pk__in=ids), now)
+            rows = due.annotate(waits=self._something_before()).values_list("pk", "waits")
+            seen = list(rows[: limit + PARK_ROWS])
+            parked = [pk for pk, waits in seen if waits]
+            if parked:
+                everyone.filter(pk__in=parked, lane=2).update(lane=None)
+            free = [pk for pk, waits in seen if not waits][:limit]
+            return self._claimed(everyone.filter(pk__in=free, lane=2), now) if free else []
+
+    def _something_before(self) -> Exists:
+        """Whether a delivery of the same subscription and order key, older and unfinished, is."""
+        return Exists(
+            self.model._default_manager.filter(
+                subscription=OuterRef("subscription"),
+                order_key=OuterRef("order_key"),
+                pk__lt=OuterRef("pk"),
+            ).exclude(status__in=ENDED)
+        )
+
+    def unpark(self, subscription_id: UUID, keys: Collection[str] | None = None) -> int:
+        """Put the first unfinished delivery of each order key in line, where it was parked.
+
+        Of all keys of the subscription, or of these.
+        """
+        unfinished = self.filter(subscription_id=subscription_id, order_key__isnull=False).exclude(
+            status__in=ENDED
+        )
+        if keys is not None:
+            unfinished = unfinished.filter(order_key__in=list(keys))
+        # As text, since PostgreSQL knows no least UUID before version 18; the order is the same.
+        least = Min(Cast("pk", CharField()))
+        heads = [
+            UUID(row["head"])
+            for row in unfinished.order_by().values("order_key").annotate(head=least)
+        ]
+        count = 0
+        for start in range(0, len(heads), PARK_ROWS):
+            count += self.filter(
+                pk__in=heads[start : start + PARK_ROWS],
+                status="pending",
+                lane=None,
+                lease_token=None,
+                retry=None,
+            ).update(lane=2)
+        return count
+
+    def due_limited(self, subscription_id: UUID, now: datetime, limit: int) -> list[datetime]:
+        """Since when the due deliveries of a subscription with limits wait, the longest first."""
+        return list(
+            self.filter(subscription_id=subscription_id, lane=2, next_attempt_at__lte=now)
+            .order_by("next_attempt_at")
+            .values_list("next_attempt_at", flat=True)[:limit]
+        )
+
+    def leave_flow(self, subscription_id: UUID, limit: int) -> int:
+        """Put what waits in a flow into the lines of all: the subscription has no limits now."""
+        ids = self.filter(subscription_id=subscription_id, lane=2).values("pk")[:limit]
+        return self.filter(pk__in=list(ids.values_list("pk", flat=True))).update(
+            lane=BACK_IN_LINE["lane"]
+        )
+
+    def under_way(self) -> list[tuple[UUID, UUID]]:
+        """Subscription and lease token of every claim there is: no more than workers hold."""
+        rows = self.filter(leased_until__isnull=False)
+        return [
+            (subscription_id, token)
+            for subscription_id, token in rows.values_list("subscription_id", "lease_token")
+            if token is not None
+        ]
 
     def renew_leases(self, tokens: Collection[UUID], now: datetime) -> int:
         """Keep the claims of a living worker. Returns how many are still its own."""
@@ -139,6 +233,39 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             ("id",),
         )
         return {row[0] for row in rows}
+
+
+class FlowQuerySet(models.QuerySet["Flow"]):
+    def take(self, subscription_ids: Iterable[UUID], owner: UUID, now: datetime) -> list[Flow]:
+        """Own these flows, as far as nobody else does, as they were before."""
+        ids = list(subscription_ids)
+        self.bulk_create([self.model(pk=key) for key in ids], ignore_conflicts=True)
+        with transaction.atomic():
+            flows = list(
+                self.filter(Q(leased_until=None) | Q(leased_until__lt=now), pk__in=ids)
+                .select_for_update(skip_locked=True)
+                .order_by("pk")
+            )
+            self.filter(pk__in=[flow.pk for flow in flows]).update(
+                owner=owner, leased_until=_lease(now)
+            )
+        return flows
+
+    def hold(self, subscription_id: UUID, owner: UUID, now: datetime) -> bool:
+        """Whether it is the owner's; it stays so until the caller's transaction ends."""
+        own = self.filter(pk=subscription_id, owner=owner, leased_until__gt=now)
+        return own.select_for_update(no_key=True).first() is not None
+
+    def renew(self, owner: UUID, now: datetime) -> set[UUID]:
+        """Keep what is ours. Returns what still is."""
+        rows = update_returning(
+            self.filter(owner=owner), {"leased_until": _lease(now)}, ("subscription",)
+        )
+        return {row[0] for row in rows}
+
+
+def _lease(now: datetime) -> datetime:
+    return now + timedelta(seconds=LEASE_SECONDS)
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,7 @@ from django.db.models import F
 from monitoring import journal
 from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
 from outgoing.models import Attempt, Delivery, Retry
-from outgoing.payload import shown_headers, webhook_id_of
 from outgoing.querysets import Claim
-from outgoing.security import PLAIN, Security
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
 from webhooks_project.lib import clock
@@ -48,9 +46,8 @@ class Result:
     response: Response
     step: Step
     started_at: datetime
-    timestamp: int
+    request_headers: Mapping[str, str]
     request_bytes: int
-    security: Security = PLAIN
 
     @property
     def number(self) -> int:
@@ -85,6 +82,7 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
         for result in stored:
             if isinstance(result.step, GiveUp):
                 _note_exhausted(result)
+        _unpark_next(stored)
     gone = {result.claim.subscription_id for result in stored if isinstance(result.step, Disable)}
     # Those archived or disabled while the attempt was under way stay as they are.
     for subscription in Subscription.objects.filter(pk__in=gone).exclude(
@@ -153,12 +151,7 @@ def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
         response.tls_ms,
         response.first_byte_ms,
         response.total_ms,
-        shown_headers(
-            message_id=webhook_id_of(claim.event_id),
-            timestamp=result.timestamp,
-            replay_id=claim.replay_id,
-            security=result.security,
-        ),
+        result.request_headers,
         result.request_bytes,
         redact_headers(response.headers),
         response.body,
@@ -167,6 +160,17 @@ def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
         response.protocol,
         worker,
     )
+
+
+def _unpark_next(results: Iterable[Result]) -> None:
+    """Put what waited for a delivered one in its order in line."""
+    keys: dict[UUID, set[str]] = {}
+    for result in results:
+        key = result.claim.order_key
+        if key is not None and isinstance(result.step, Delivered):
+            keys.setdefault(result.claim.subscription_id, set()).add(key)
+    for subscription_id, done in keys.items():
+        Delivery.objects.unpark(subscription_id, done)
 
 
 def _note_exhausted(result: Result) -> None:

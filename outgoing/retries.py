@@ -9,9 +9,10 @@ from typing import Final
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
 from outgoing.models import Delivery, Retry
+from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 from webhooks_project.pumps import Place
 from webhooks_project.queues import wake
@@ -36,7 +37,13 @@ def release_due_retries(now: datetime) -> int:
     if not ids:
         return 0
     Delivery.objects.filter(pk__in=ids, status=Delivery.Status.PENDING).update(
-        lane=Delivery.Lane.AGAIN,
+        lane=Case(
+            When(
+                Exists(Subscription.objects.filter(pk=OuterRef("subscription"), is_limited=True)),
+                then=Value(Delivery.Lane.LIMITED),
+            ),
+            default=Value(Delivery.Lane.AGAIN),
+        ),
         next_attempt_at=Subquery(Retry.objects.filter(pk=OuterRef("pk")).values("due_at")),
     )
     Retry.objects.filter(pk__in=ids).delete()

@@ -15,7 +15,6 @@ from webhooks_project.lib.authentication import ClientCredentials, parse_authent
 from webhooks_project.lib.faults import Fault
 from webhooks_project.lib.keyring import CannotDecrypt
 from webhooks_project.lib.outbound import Identity
-from webhooks_project.lib.redaction import MASK
 from webhooks_project.lib.signature_templates import SignatureTemplate, parse_template
 from webhooks_project.lib.signing import PRIVATE_PREFIX, Key, key_of, signature_header
 
@@ -47,11 +46,30 @@ class Security:
             return [key_of(secret)]
         return [] if secret.startswith(PRIVATE_PREFIX) else [secret.encode()]
 
-    def seal(self, body: bytes, content_type: str) -> tuple[bytes, str]:
-        """The bytes to send and their type."""
+    @property
+    def names(self) -> list[str]:
+        """The headers that it makes, in lower case, whose values are not kept."""
+        names = [line.partition(":")[0] for line in self.lines]
+        if self.template is not None:
+            names += self.template.names
+        if self.credentials is not None:
+            names.append("Authorization")
+        return [name.lower() for name in names]
+
+    def seal(self, body: bytes, content: list[str]) -> tuple[bytes, list[str]]:
+        """The bytes to send, and the header lines that say what they are.
+
+        What an event brings along gives way to what the subscription sets.
+        """
+        names = self.names
+        if names:
+            content = [line for line in content if line.partition(":")[0].lower() not in names]
         if self.recipient is None:
-            return body, content_type
-        return self.recipient.encrypt(body, content_type=content_type), jwe.CONTENT_TYPE
+            return body, content
+        kind, *others = content
+        content_type = kind.removeprefix("Content-Type: ")
+        sealed = self.recipient.encrypt(body, content_type=content_type)
+        return sealed, [f"Content-Type: {jwe.CONTENT_TYPE}", *others]
 
     def header_lines(
         self, keys: Sequence[Key], *, message_id: str, timestamp: int, body: bytes, token: str = ""
@@ -72,27 +90,15 @@ class Security:
             lines.append(f"Authorization: Bearer {token}")
         return lines
 
-    def shown(self, content_type: str) -> dict[str, str]:
-        """The headers that it makes, as they are kept with an attempt: their names."""
-        headers = {"content-type": content_type if self.recipient is None else jwe.CONTENT_TYPE}
-        if self.template is None:
-            headers["webhook-signature"] = MASK
-        else:
-            headers |= {name.lower(): MASK for name in self.template.names}
-        headers |= {line.partition(":")[0].lower(): MASK for line in self.lines}
-        if self.credentials is not None:
-            headers["authorization"] = MASK
-        return headers
+
+ORDINARY: Final = Security()
 
 
-PLAIN: Final = Security()
-
-
-def security_of(subscription: Subscription, last: Security = PLAIN) -> Security:
+def security_of(subscription: Subscription, last: Security = ORDINARY) -> Security:
     """The subscription's security; the `last` one itself where nothing has changed since."""
     source = tuple(subscription.__dict__[name] for name in FIELDS)
     if not any(source):
-        return PLAIN
+        return ORDINARY
     if source == last.source:
         return last
     try:

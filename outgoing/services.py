@@ -309,13 +309,18 @@ def redeliver_one(*, delivery: Delivery) -> Delivery:
 
 @transaction.atomic
 def cancel_delivery(*, delivery: Delivery) -> Delivery:
-    """Give a waiting or held delivery up. Raises StateNotAllowed for any other."""
-    waiting = [Delivery.Status.PENDING, Delivery.Status.HELD]
+    """Give a waiting, held or exhausted delivery up. Raises StateNotAllowed for any other.
+
+    What waited behind it in its order is put in line.
+    """
+    waiting = [Delivery.Status.PENDING, Delivery.Status.HELD, Delivery.Status.EXHAUSTED]
     if not Delivery.objects.filter(pk=delivery.pk, status__in=waiting).update(
         status=Delivery.Status.CANCELLED, lane=None
     ):
-        raise StateNotAllowed("only a pending or held delivery can be cancelled")
+        raise StateNotAllowed("only a pending, held or exhausted delivery can be cancelled")
     Retry.objects.filter(delivery=delivery.pk).delete()
+    if delivery.order_key is not None:
+        Delivery.objects.unpark(delivery.subscription_id, [delivery.order_key])
     journal.record_change(
         account_id=delivery.account_id, action="delivery.cancelled", subject=delivery
     )

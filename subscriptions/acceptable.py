@@ -47,7 +47,7 @@ def subscription_problems(row: Subscription) -> list[Problem]:
         "max_in_flight": lambda: _between(row.max_in_flight, 1, MAX_IN_FLIGHT),
         "rate_limit": lambda: _between(row.rate_limit, 1, MAX_RATE),
         "order_key": lambda: _order_key(row),
-        "batch_size": lambda: _between(row.batch_size, 1, MAX_BATCH),
+        "batch_size": lambda: _batch_size(row),
         "batch_seconds": lambda: _between(row.batch_seconds, 0, MAX_BATCH_SECONDS),
         "retry_schedule": lambda: _retry_schedule(row),
         "retry_statuses": lambda: _retry_statuses(row.retry_statuses),
@@ -98,6 +98,12 @@ def _order_key(row: Subscription) -> Iterator[Problem]:
         return
     if row.order_key.split(".", 1)[0] not in FILTER_ROOTS:
         yield Problem("unknown_root", f"a path starts with one of {', '.join(FILTER_ROOTS)}")
+
+
+def _batch_size(row: Subscription) -> Iterator[Problem]:
+    yield from _between(row.batch_size, 1, MAX_BATCH)
+    if row.batch_size > 1 and row.payload_form == Subscription.PayloadForm.CLOUDEVENTS_BINARY:
+        yield Problem("no_batches", "CloudEvents in the binary form cannot be sent in batches")
 
 
 def _retry_schedule(row: Subscription) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from subscriptions.security import FIELDS as SECURITY
 from subscriptions.security import accept_security, audited_security
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
+from webhooks_project.fields import EncryptedTextField
 from webhooks_project.lib import clock, signing
 from webhooks_project.lib.ssrf import check_endpoint
 
@@ -38,6 +39,13 @@ CHANGEABLE: Final = (
     "rate_period", "ordering", "order_key", "batch_size", "batch_seconds", "retry_policy",
     "retry_schedule", "retry_statuses", "delivery_window", "expires_at", "checks_health",
 )  # fmt: skip
+
+# Reading a row anew opens what is sealed, and fails where its encryption key is missing.
+READABLE: Final = [
+    column.attname
+    for column in Subscription._meta.concrete_fields
+    if not isinstance(column, EncryptedTextField)
+]
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,9 @@ def change_subscription(
     accepted = accept_security(changes, subscription)
     changes |= accepted
     with transaction.atomic():
-        subscription.refresh_from_db(from_queryset=Subscription.objects.select_for_update())
+        subscription.refresh_from_db(
+            fields=READABLE, from_queryset=Subscription.objects.select_for_update()
+        )
         before = _shown(subscription)
         for name, value in changes.items():
             setattr(subscription, name, value)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import orjson
 
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes, key_bytes
+from incoming.providers.encoding import as_bytes, encode_bytes, key_bytes
 from incoming.providers.locator import dig
+from incoming.providers.placing import put
 from incoming.providers.proof import read_signature
 from incoming.providers.recipe import Recipe
 
@@ -64,6 +67,19 @@ class Adyen(Declaration):
                 return Verified(secret_id=secret.id)
         return Refused(Cause.SIGNATURE_MISMATCH)
 
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        key = key_bytes(secret.value, "hex")
+        signed = replace(call)  # with a JSON of its own, which is changed here
+        items = _items(signed)
+        if key is None or not all(isinstance(item, dict) for item in items):
+            return call
+        if not items:
+            return _PLATFORM.sign(call, secret) or call
+        for item in items:
+            text = encode_bytes(hmac.digest(key, _signed_text(item), "sha256"), "base64")
+            item.update(put(item, ("additionalData", "hmacSignature"), text))
+        return replace(call, body=orjson.dumps(signed.json))
+
 
 def _items(call: Call) -> list[Any]:
     entries = call.json.get("notificationItems") if isinstance(call.json, dict) else None
@@ -95,6 +111,22 @@ provider = Adyen(
     + ", all of which must fit; or the header `hmacsignature`, over the body",
     id=(f"{{{_ITEM}.pspReference}}:{{{_ITEM}.eventCode}}:{{{_ITEM}.success}}",),
     type=(f"{_ITEM}.eventCode", "json:type"),
+    sample_body=orjson.dumps(
+        {
+            "live": "false",
+            "notificationItems": [
+                {
+                    "NotificationRequestItem": {
+                        "amount": {"value": 1000, "currency": "EUR"},
+                        "eventDate": "2026-01-01T00:00:00+00:00",
+                        "merchantAccountCode": "SampleMerchant",
+                        "merchantReference": "sample-1",
+                        "success": "true",
+                    }
+                }
+            ],
+        }
+    ),
     acknowledgement=Answer(body=b"[accepted]"),
     setup="In the Customer Area: Developers, Webhooks, Create, with this URL; under Security "
     "generate the HMAC key, which is the secret, in hex.",

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
-from incoming.providers.proof import hmac_signer, judge_age, read_signature, read_timestamp
-from incoming.providers.timestamp import Tolerance
+from incoming.providers.proof import (
+    hmac_signer,
+    hmac_text,
+    judge_age,
+    read_signature,
+    read_timestamp,
+)
+from incoming.providers.timestamp import Tolerance, write_timestamp
 
 _SIGNATURES: Final = ("box-signature-primary", "box-signature-secondary")
 _TIMESTAMP: Final = "box-delivery-timestamp"
@@ -53,6 +59,16 @@ class Box(Declaration):
         if isinstance(signer, Refused):
             return signer
         return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        stamp = write_timestamp(call.received_at, "iso")
+        headers = {
+            "box-signature-version": "1",
+            "box-signature-algorithm": "HmacSHA256",
+            _TIMESTAMP: stamp,
+            _SIGNATURES[0]: hmac_text(secret, call.body + as_bytes(stamp), "base64"),
+        }
+        return replace(call, headers={**call.headers, **headers})
 
 
 def _signed_bodies(body: bytes) -> list[bytes]:

@@ -20,8 +20,10 @@ from incoming.providers.declaration import Declaration, usable
 from incoming.providers.encoding import as_bytes, decode_bytes, key_bytes
 from incoming.providers.handshake import plain
 from incoming.providers.locator import first
+from incoming.providers.placing import FORM_TYPE, place
 from incoming.providers.proof import MAX_SIGNATURE_LENGTH
 from incoming.providers.recipe import MAX_CANDIDATES
+from incoming.providers.timestamp import write_timestamp
 
 _CHALLENGE: Final = re.compile(r"[a-f0-9]{20,32}")
 _PAYLOAD: Final = re.compile(r"[A-Za-z0-9+=/\n]+")
@@ -69,6 +71,23 @@ class Braintree(Declaration):
             return Identity()
         return Identity(type=first(replace(call, body=xml), self.type))
 
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        moment = write_timestamp(call.received_at, "iso")
+        return place(super().sample(call, identity, options), "xml:timestamp", moment)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        """The XML of a notification as its signed form; of a form the payload is signed anew."""
+        public, key = _keys(secret)
+        if key is None:
+            return call
+        payload = call.form.get("bt_payload") or base64.encodebytes(call.body).decode()
+        signature = hmac.digest(key, as_bytes(payload), "sha1").hex()
+        call = replace(call, body=b"", headers={**call.headers, "content-type": FORM_TYPE})
+        call = place(call, "form:bt_signature", f"{public}|{signature}")
+        return place(call, "form:bt_payload", payload)
+
 
 def _pairs(stated: str) -> list[tuple[str, bytes]]:
     """`public|signature`, several with `&` between."""
@@ -105,6 +124,7 @@ provider = Braintree(
     signing="the form field `bt_signature`, pairs of public key and HMAC-SHA1 (keyed with the SHA-1"
     " of the private key) in hex over the field `bt_payload`",
     type=("xml:kind",),
+    sample_body=b"<notification><timestamp></timestamp><kind></kind><subject/></notification>",
     methods=frozenset({"POST", "GET"}),
     on_handshake=_challenge,
     handshake_text="GET `?bt_challenge=`: public key and HMAC of the challenge as text",

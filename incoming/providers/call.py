@@ -201,6 +201,20 @@ class Provider(Protocol):
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity: ...
 
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        """The call with a body such as the third party's, and with this id and type where
+        `identify` looks once it is signed."""
+        ...
+
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        """The call with the proof that the third party would make with this secret when the call
+        is received; None where it proves itself with a key that is not ours."""
+        ...
+
     def handshake(
         self, call: Call, secrets: Sequence[Secret], options: Mapping[str, str] | None = None
     ) -> Answer | Refused | None:

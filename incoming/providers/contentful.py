@@ -14,8 +14,15 @@ from urllib.parse import quote
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
-from incoming.providers.proof import hmac_signer, judge_age, read_signature, read_timestamp
-from incoming.providers.timestamp import Tolerance
+from incoming.providers.placing import place
+from incoming.providers.proof import (
+    hmac_signer,
+    hmac_text,
+    judge_age,
+    read_signature,
+    read_timestamp,
+)
+from incoming.providers.timestamp import Tolerance, write_timestamp
 
 _SIGNATURE: Final = "x-contentful-signature"
 _NAMES: Final = "x-contentful-signed-headers"
@@ -48,6 +55,13 @@ class Contentful(Declaration):
         if isinstance(signer, Refused):
             return signer
         return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        call = place(call, f"header:{_TIMESTAMP}", write_timestamp(call.received_at, "ms"))
+        ours = [name for name in call.headers if name.startswith("x-contentful-")]
+        call = place(call, f"header:{_NAMES}", ",".join(sorted({*ours, _NAMES})))
+        message = _signed_text(call) or b""
+        return place(call, f"header:{_SIGNATURE}", hmac_text(secret, message, "hex"))
 
 
 def _signed_text(call: Call) -> bytes | None:

@@ -41,6 +41,15 @@ class Convoy(Declaration):
         recipe = _recipe(header, hash_name, encoding, advanced)
         return recipe.verify(call, secrets, tolerance_seconds=tolerance_seconds)
 
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        try:
+            recipe = _recipe(*_chosen(options or {}), advanced=True)
+        except ValueError:
+            return call
+        return recipe.sign(call, secret)
+
 
 def _chosen(options: Mapping[str, str]) -> tuple[str, str, str]:
     chosen = {"hash": "sha256", "encoding": "hex"} | {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from incoming.providers.call import Answer, Call, Identity, Refused, Secret
 from incoming.providers.locator import check_locator, first
+from incoming.providers.placing import place
 
 Handshake = Callable[[Call, Sequence[Secret], Mapping[str, str]], Answer | Refused | None]
 
@@ -27,7 +28,8 @@ class Declaration:
     answer that it wants in place of an empty 2xx. `option_texts`: the source's options that are
     read, with their meaning; those in `required_options` must be set,
     those in `secret_options` are kept encrypted and never shown. `sends_secret`: the secret itself
-    stands in each call, and is taken out before the call is stored.
+    stands in each call, and is taken out before the call is stored. `sample_body`: what a sample's
+    body holds besides id and type.
     """
 
     name: str = ""
@@ -48,6 +50,7 @@ class Declaration:
     required_options: frozenset[str] = frozenset()
     secret_options: frozenset[str] = frozenset()
     sends_secret: bool = False
+    sample_body: bytes = b"{}"
 
     def __post_init__(self) -> None:
         for locator in (*self.id, *self.type):
@@ -69,6 +72,19 @@ class Declaration:
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         return Identity(external_id=first(call, self.id), type=first(call, self.type))
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        call = replace(call, body=self.sample_body)
+        if self.type:
+            call = place(call, self.type[0], identity.type)
+        return place(call, self.id[0], identity.external_id) if self.id else call
+
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        return None
 
     def handshake(
         self, call: Call, secrets: Sequence[Secret], options: Mapping[str, str] | None = None

@@ -43,6 +43,20 @@ def decode_bytes(text: str, encoding: str) -> bytes | None:
     raise ValueError(f"unknown encoding {encoding!r}")
 
 
+def encode_bytes(signature: bytes, encoding: str) -> str:
+    """A signature as text that `decode_bytes` takes."""
+    match encoding:
+        case "hex":
+            return signature.hex()
+        case "base64":
+            return base64.b64encode(signature).decode()
+        case "base64url":
+            return base64.urlsafe_b64encode(signature).decode().rstrip("=")
+        case "base64-of-hex":
+            return base64.b64encode(signature.hex().encode()).decode()
+    raise ValueError(f"unknown encoding {encoding!r}")
+
+
 def _canonical(raw: bytes) -> bytes | None:
     decoded = base64.b64decode(raw, validate=True)
     return decoded if base64.b64encode(decoded) == raw else None

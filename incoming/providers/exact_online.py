@@ -6,12 +6,14 @@ When a subscription is made an empty POST comes, which must be answered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import orjson
 
 from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
-from incoming.providers.proof import hmac_signer, read_signature
+from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
 _BEFORE: Final = b'{"Content":'
 _BETWEEN: Final = b',"HashCode":"'
@@ -39,6 +41,14 @@ class ExactOnline(Declaration):
             return given
         signer = hmac_signer(secrets, given, content)
         return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        content = call.json.get("Content") if isinstance(call.json, dict) else None
+        if content is None:
+            return call
+        text = orjson.dumps(content)
+        signature = hmac_text(secret, text, "hex").upper().encode()
+        return replace(call, body=_BEFORE + text + _BETWEEN + signature + _AFTER)
 
 
 def _validation(call: Call, secrets: Sequence[Secret], options: Mapping[str, str]) -> Answer | None:

@@ -72,6 +72,22 @@ class GenericHmac(Declaration):
             return Refused(Cause.SOURCE_MISCONFIGURED, str(error))
         return recipe.verify(call, secrets, tolerance_seconds=tolerance_seconds)
 
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        try:
+            return recipe_for(options).sign(call, secret)
+        except ValueError:
+            return call
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        try:
+            return recipe_for(options).sample(call, identity)
+        except ValueError:
+            return call
+
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         try:
             return recipe_for(options).identify(call)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.locator import first
+from incoming.providers.placing import place
 from incoming.providers.shared_token import SharedToken
 from incoming.providers.standard_webhooks import StandardWebhooks
 
@@ -36,6 +37,18 @@ class Gitlab(Declaration):
         if signing:
             return Refused(Cause.SIGNATURE_MISSING, "the source takes signed calls only")
         return _TOKEN.verify(call, secrets)
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        call = super().sample(call, identity, options)
+        return place(call, _UNSIGNED_IDS[0], identity.external_id)
+
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        way = _SIGNED if secret.value.startswith("whsec_") else _TOKEN
+        return way.sign(call, secret)
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         signed = "webhook-signature" in call.headers

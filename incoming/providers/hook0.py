@@ -12,8 +12,15 @@ from typing import Final
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes, decode_bytes
-from incoming.providers.proof import MAX_SIGNATURE_LENGTH, hmac_signer, judge_age, read_timestamp
-from incoming.providers.timestamp import Tolerance
+from incoming.providers.placing import place
+from incoming.providers.proof import (
+    MAX_SIGNATURE_LENGTH,
+    hmac_signer,
+    hmac_text,
+    judge_age,
+    read_timestamp,
+)
+from incoming.providers.timestamp import Tolerance, write_timestamp
 
 _HEADER: Final = "x-hook0-signature"
 _TOLERANCE: Final = Tolerance(300, 300)
@@ -45,6 +52,14 @@ class Hook0(Declaration):
         if isinstance(signer, Refused):
             return signer
         return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        listed = " ".join(name for name in call.headers if name.startswith("x-event-"))
+        items = {"t": write_timestamp(call.received_at, "s"), "h": listed, "v1": "to be made"}
+        head = _signed_head(items, call) or b""
+        items["v1"] = hmac_text(secret, head + call.body, "hex")
+        text = ",".join(f"{name}={value}" for name, value in items.items())
+        return place(call, f"header:{_HEADER}", text)
 
 
 def _signed_head(items: Mapping[str, str], call: Call) -> bytes | None:

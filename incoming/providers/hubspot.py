@@ -62,6 +62,11 @@ class Hubspot(Declaration):
                 break
         return verdict
 
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        return _V3.sign(call, secret)
+
 
 def _spellings(url: str) -> list[str]:
     """The URL as it stands, with HubSpot's list of characters decoded, and with all of them."""

@@ -112,8 +112,10 @@ def _step(value: Any, step: str) -> list[Any]:
 
 
 def as_text(value: Any) -> str | None:
-    """A JSON string or number as text; None for anything else."""
-    if isinstance(value, bool) or value is None or isinstance(value, dict | list):
+    """A JSON string, number or boolean as JSON writes it; None for anything else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, dict | list):
         return None
     return str(value)
 

@@ -14,9 +14,17 @@ from typing import Final
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
-from incoming.providers.locator import as_text
-from incoming.providers.proof import hmac_signer, judge_age, read_signature, read_timestamp
-from incoming.providers.timestamp import Tolerance
+from incoming.providers.locator import as_text, locate
+from incoming.providers.placing import place
+from incoming.providers.proof import (
+    hmac_signer,
+    hmac_text,
+    judge_age,
+    read_signature,
+    read_timestamp,
+)
+from incoming.providers.timestamp import Tolerance, write_timestamp
+from webhooks_project.lib.ids import new_id
 
 _FIELDS: Final = ("timestamp", "token", "signature")
 _TOLERANCE: Final = Tolerance(300, 300)
@@ -46,6 +54,14 @@ class Mailgun(Declaration):
         if isinstance(signer, Refused):
             return signer
         return judge_age(signer, signed_at, call, _TOLERANCE, tolerance_seconds)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        token = locate(call, self.id[0]) or new_id().hex
+        stamp = write_timestamp(call.received_at, "s")
+        signature = hmac_text(secret, as_bytes(stamp + token), "hex")
+        for name, value in zip(_FIELDS, (stamp, token, signature), strict=True):
+            call = place(call, f"json:signature.{name}", value)
+        return call
 
 
 def _signature_fields(call: Call) -> list[str] | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
 from incoming.providers.form import sorted_form
 from incoming.providers.handshake import ok_to
 from incoming.providers.locator import first
-from incoming.providers.proof import hmac_signer, read_signature
+from incoming.providers.placing import place
+from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,22 @@ class Mandrill(Declaration):
         message = as_bytes(call.url + sorted_form(pairs, unique=False))
         signer = hmac_signer(secrets, given, message, hash="sha1")
         return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        event = {
+            "_id": identity.external_id,
+            "event": identity.type,
+            "ts": int(call.received_at),
+            "msg": {"_id": identity.external_id, "email": "sample@example.com"},
+        }
+        return place(call, "form:mandrill_events", orjson.dumps([event]).decode())
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        message = as_bytes(call.url + sorted_form(call.form_pairs or [], unique=False))
+        text = hmac_text(secret, message, "base64", hash="sha1")
+        return place(call, "header:x-mandrill-signature", text)
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         """The events are JSON in a form field; one call holds up to a thousand."""

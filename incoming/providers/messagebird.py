@@ -5,6 +5,7 @@ Source: messagebird/python-rest-api, `request_validator.py`. A token lives for a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,12 +20,16 @@ from incoming.providers.jws import (
     moment,
     parse_token,
     read_claims,
+    signed_token,
 )
 from incoming.providers.locator import first, kept
+from incoming.providers.placing import place
+from webhooks_project.lib.ids import new_id
 
 _HEADER: Final = "messagebird-signature-jwt"
 _ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 _LEEWAY_SECONDS: Final = 1
+_LIFE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,18 @@ class Messagebird(Declaration):
         leeway = _LEEWAY_SECONDS if tolerance_seconds is None else tolerance_seconds
         stale = check_period(claims, now=call.received_at, leeway_seconds=leeway)
         return stale or Verified(secret_id=signer.id, signed_at=moment(claims, "nbf"))
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        claims = {
+            "iss": "MessageBird",
+            "nbf": int(call.received_at),
+            "exp": int(call.received_at) + _LIFE_SECONDS,
+            "jti": str(new_id()),
+            "url_hash": hashlib.sha256(as_bytes(call.url)).hexdigest(),
+        }
+        if call.body:
+            claims["payload_hash"] = hashlib.sha256(call.body).hexdigest()
+        return place(call, f"header:{_HEADER}", signed_token(claims, secret))
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         """The token's own id, `jti`, which is signed, unlike anything else here."""

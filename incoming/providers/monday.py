@@ -18,10 +18,13 @@ from incoming.providers.jws import (
     moment,
     parse_token,
     read_claims,
+    signed_token,
 )
+from incoming.providers.placing import place
 from incoming.providers.timestamp import FIVE_MINUTES
 
 _LEEWAY_SECONDS: Final = 30
+_LIFE_SECONDS: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,11 @@ class Monday(Declaration):
         leeway = _LEEWAY_SECONDS if tolerance_seconds is None else tolerance_seconds
         stale = check_period(claims, now=call.received_at, leeway_seconds=leeway)
         return stale or Verified(secret_id=signer.id, signed_at=moment(claims, "iat"))
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        issued_at = int(call.received_at)
+        claims = {"aud": call.url, "iat": issued_at, "exp": issued_at + _LIFE_SECONDS}
+        return place(call, "header:authorization", signed_token(claims, secret))
 
 
 def _check_age(

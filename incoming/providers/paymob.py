@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from incoming.providers.call import Call, Cause, Refused, Secret, Verified
+import orjson
+
+from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
 from incoming.providers.locator import dig
-from incoming.providers.proof import hmac_signer, read_signature
+from incoming.providers.placing import place
+from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
 _SIGNED_VALUES: Final = (
     "amount_cents",
@@ -53,13 +56,27 @@ class Paymob(Declaration):
         given = read_signature(call.query.get("hmac"), "hex")
         if isinstance(given, Refused):
             return given
-        values = [_text(_reader(call)(name)) for name in _SIGNED_VALUES]
+        values = _signed_values(call)
         signer = hmac_signer(secrets, given, as_bytes("".join(values)), hash="sha512")
         if isinstance(signer, Refused):
             return signer
         if not any(values):  # then there is nothing that was signed for this call
             return Refused(Cause.SIGNATURE_MISMATCH)
         return Verified(secret_id=signer.id)
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        return place(super().sample(call, identity, options), "json:obj.id", identity.external_id)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        message = as_bytes("".join(_signed_values(call)))
+        return place(call, "query:hmac", hmac_text(secret, message, "hex", hash="sha512"))
+
+
+def _signed_values(call: Call) -> list[str]:
+    read = _reader(call)
+    return [_text(read(name)) for name in _SIGNED_VALUES]
 
 
 def _reader(call: Call) -> Callable[[str], Any]:
@@ -80,6 +97,29 @@ provider = Paymob(
     name="paymob",
     label="Paymob",
     docs="https://developers.paymob.com/paymob-docs/developers/webhook-callbacks-and-hmac",
+    sample_body=orjson.dumps(
+        {
+            "obj": {
+                "amount_cents": 1000,
+                "created_at": "2026-01-01T00:00:00.000000",
+                "currency": "EGP",
+                "error_occured": False,
+                "has_parent_transaction": False,
+                "integration_id": 1,
+                "is_3d_secure": True,
+                "is_auth": False,
+                "is_capture": False,
+                "is_refunded": False,
+                "is_standalone_payment": True,
+                "is_voided": False,
+                "order": {"id": 1},
+                "owner": 1,
+                "pending": False,
+                "source_data": {"pan": "2346", "sub_type": "MasterCard", "type": "card"},
+                "success": True,
+            }
+        }
+    ),
     signing="`?hmac=`: HMAC-SHA512 in hex over twenty values of `obj`, joined in a fixed order; "
     "what else the body holds is **not** covered",
     id=(

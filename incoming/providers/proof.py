@@ -12,7 +12,7 @@ from typing import Final
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import usable
-from incoming.providers.encoding import as_bytes, decode_bytes
+from incoming.providers.encoding import as_bytes, decode_bytes, encode_bytes
 from incoming.providers.timestamp import Tolerance, parse_timestamp
 
 MAX_SIGNATURE_LENGTH: Final = 8192  # characters; a longer one is refused before it is read
@@ -47,6 +47,11 @@ def hmac_signer(
         if any(hmac.compare_digest(hmac.digest(key, text, hash), given) for text in messages):
             return secret
     return Refused(Cause.SIGNATURE_MISMATCH)
+
+
+def hmac_text(secret: Secret, message: bytes, encoding: str, *, hash: str = "sha256") -> str:
+    """The signature that `hmac_signer` finds to be of this secret."""
+    return encode_bytes(hmac.digest(as_bytes(secret.value), message, hash), encoding)
 
 
 def judge_age(

@@ -16,12 +16,21 @@ from incoming.providers.encoding import (
     SIGNATURE_ENCODINGS,
     as_bytes,
     decode_bytes,
+    encode_bytes,
     key_bytes,
 )
 from incoming.providers.locator import check_locator, first, locate
+from incoming.providers.placing import place
 from incoming.providers.proof import MAX_SIGNATURE_LENGTH, judge_age
 from incoming.providers.public_key import ALGORITHMS, is_signed_by, load_public_key
-from incoming.providers.timestamp import FIVE_MINUTES, UNITS, Tolerance, parse_timestamp
+from incoming.providers.timestamp import (
+    FIVE_MINUTES,
+    UNITS,
+    Tolerance,
+    parse_timestamp,
+    write_timestamp,
+)
+from webhooks_project.lib.ids import new_id
 
 MAX_CANDIDATES: Final = 32  # HMACs compared in one call: the message is hashed once for them all
 MAX_PUBLIC_KEY_CANDIDATES: Final = 4  # a public key hashes the message anew for each signature
@@ -126,6 +135,37 @@ class Recipe(Declaration):
             refusal = refusal or verdict
         return refusal or Refused(Cause.SIGNATURE_MALFORMED)
 
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        if not self._shared:
+            return None
+        call, items = self._with_signed_parts(call)
+        message = self.signed_message(call, items, secret)
+        digest = None if message is None else self._digest(message, secret)
+        if digest is None:
+            return call
+        text = self.prefix + encode_bytes(digest, self.encoding)
+        if self.version_key:
+            pairs = [f"{name}={value}" for name, value in items.items()]
+            text = (self.split or ",").join([*pairs, f"{self.version_key}={text}"])
+        return place(call, f"header:{self.signature_headers[0]}", text)
+
+    def _with_signed_parts(self, call: Call) -> tuple[Call, dict[str, str]]:
+        """The call with its time of signing and with whatever else is signed and not yet there,
+        and the items of the signature's header."""
+        stamp = write_timestamp(call.received_at, self.timestamp_unit)
+        if self.timestamp:
+            call = place(call, self.timestamp, stamp)
+        items: dict[str, str] = {}
+        for locator in dict.fromkeys((self.timestamp, *_PLACEHOLDER.findall(self.message))):
+            kind, _, name = locator.partition(":")
+            if kind == "signature":
+                items[name] = stamp if locator == self.timestamp else new_id().hex
+            elif kind == "header" and locate(call, locator) is None:
+                call = place(call, locator, new_id().hex)
+        return call, items
+
     def _verify_group(
         self, call: Call, texts: list[str], secrets: list[Secret], tolerance_seconds: int | None
     ) -> Verified | Refused:
@@ -209,14 +249,17 @@ class Recipe(Declaration):
                 )
                 for signature in signatures
             )
+        expected = self._digest(message, secret)
+        return expected is not None and any(
+            hmac.compare_digest(expected, given) for given in signatures
+        )
+
+    def _digest(self, message: bytes, secret: Secret) -> bytes | None:
+        """What a shared secret makes of the message; None where it is no key of this form."""
         if self.algorithm == "digest":
-            expected = hashlib.new(self.hash, message).digest()
-        else:
-            key = key_bytes(secret.value, self.key)
-            if key is None:
-                return False
-            expected = hmac.digest(key, message, self.hash)
-        return any(hmac.compare_digest(expected, given) for given in signatures)
+            return hashlib.new(self.hash, message).digest()
+        key = key_bytes(secret.value, self.key)
+        return None if key is None else hmac.digest(key, message, self.hash)
 
     def signed_message(self, call: Call, items: Mapping[str, str], secret: Secret) -> bytes | None:
         """What is signed; None where the call lacks a part of it. `items` are those that stand

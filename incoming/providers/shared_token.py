@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
-from incoming.providers.encoding import as_bytes
+from incoming.providers.encoding import as_bytes, encode_bytes
 from incoming.providers.locator import as_text, locate, walk
+from incoming.providers.placing import place
 from incoming.providers.proof import MAX_SIGNATURE_LENGTH
 
 
@@ -74,16 +75,21 @@ class SharedToken(Declaration):
         tolerance_seconds: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
-        places = self.token_at
-        if self.own_header and options and options.get("header"):
-            places = (f"header:{options['header']}",)
         tokens: list[str] = []
-        for place in places:
-            tokens = tokens or _tokens(call, place)
+        for locator in self._places_of_token(options):
+            tokens = tokens or _tokens(call, locator)
         verdict = judge_tokens(tokens, secrets)
         if isinstance(verdict, Refused) and len(tokens) == 1 and _is_bearer(tokens[0]):
             return judge_tokens([tokens[0][len("bearer ") :]], secrets)
         return verdict
+
+    def _places_of_token(self, options: Mapping[str, str] | None) -> tuple[str, ...]:
+        if self.own_header and options and options.get("header"):
+            return (f"header:{options['header']}",)
+        return self.token_at
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        return place(call, self._places_of_token(options)[0], secret.value)
 
     def facts(self) -> Sequence[tuple[str, str]]:
         places = ", else ".join(f"`{place}`" for place in self.token_at)
@@ -140,6 +146,10 @@ class BasicAuth(Declaration):
             return Refused(Cause.SECRET_MISSING)
         found = fitting_secret(credentials, secrets)
         return Verified(secret_id=found.id) if found else Refused(Cause.CREDENTIALS_MISMATCH)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        token = encode_bytes(as_bytes(secret.value), "base64")
+        return place(call, "header:authorization", f"Basic {token}")
 
     def facts(self) -> Sequence[tuple[str, str]]:
         return [

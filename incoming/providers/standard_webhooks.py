@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from incoming.providers.call import Call, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.locator import first
+from incoming.providers.placing import place
 from incoming.providers.recipe import Recipe
 
 _PUBLIC = ("whpk_", "whsk_")
@@ -74,6 +75,17 @@ class StandardWebhooks(Declaration):
             if isinstance(verdict, Verified) or not shared:
                 return verdict
         return v1.verify(call, shared, tolerance_seconds=tolerance_seconds)
+
+    def sample(
+        self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
+    ) -> Call:
+        call = super().sample(call, identity, options)
+        return place(call, "header:webhook-id", identity.external_id)
+
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        return None if secret.value.startswith(_PUBLIC) else self.v1.sign(call, secret)
 
     def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
         # The id of the prefix that was verified: the other one's headers are anybody's words.

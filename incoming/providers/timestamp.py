@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from incoming.providers.call import Cause, Refused
@@ -35,6 +35,16 @@ def parse_timestamp(text: str, unit: str) -> float | None:
         return None
     seconds = int(text) / 1000 if unit == "ms" else float(text)
     return seconds if seconds <= LAST_MOMENT else None
+
+
+def write_timestamp(moment: float, unit: str) -> str:
+    """Unix seconds as text that `parse_timestamp` takes, without a fraction of a second but for
+    `ms`; `any` is written as `iso`."""
+    if unit == "ms":
+        return str(int(moment * 1000))
+    if unit in ("iso", "any"):
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(int(moment))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import Any
 
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
-from incoming.providers.proof import hmac_signer, read_signature
+from incoming.providers.locator import dig
+from incoming.providers.placing import place
+from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,11 @@ class Treezor(Declaration):
         signer = hmac_signer(secrets, given, message)
         return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
 
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        message = as_php_writes(dig(call.json, "object_payload")) or b""
+        text = hmac_text(secret, message, "base64")
+        return place(call, "json:object_payload_signature", text)
+
 
 def as_php_writes(value: Any) -> bytes | None:
     """PHP's json_encode without flags: no spaces, ASCII only, slashes escaped."""
@@ -50,6 +57,7 @@ provider = Treezor(
     signing="`object_payload_signature` in the JSON body: HMAC-SHA256 in base64 over "
     "`object_payload` as PHP writes it; the rest of the body is **not** covered",
     id=("json:webhook_id",),
+    sample_body=b'{"object":"user","object_id":"1","object_payload":{"users":[{"userId":1}]}}',
     type=("json:webhook",),
     setup="Create the hook through the webhook API. Treezor's account manager gives the secret.",
 )

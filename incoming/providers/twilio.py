@@ -17,7 +17,8 @@ from incoming.providers.call import Answer, Call, Cause, Refused, Secret, Verifi
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes, decode_bytes
 from incoming.providers.form import sorted_form
-from incoming.providers.proof import hmac_signer, read_signature
+from incoming.providers.placing import place
+from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
 _PORTS: Final = {"https": 443, "http": 80}
 
@@ -41,6 +42,13 @@ class Twilio(Declaration):
         messages = [as_bytes(url + form) for url in (without_port(call.url), with_port(call.url))]
         signer = hmac_signer(secrets, given, *messages, hash="sha1")
         return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
+
+    def sign(self, call: Call, secret: Secret, options: Mapping[str, str] | None = None) -> Call:
+        if not call.form_pairs and call.body:
+            call = place(call, "query:bodySHA256", hashlib.sha256(call.body).hexdigest())
+        message = as_bytes(call.url + (_signed_form(call) or ""))
+        text = hmac_text(secret, message, "base64", hash="sha1")
+        return place(call, "header:x-twilio-signature", text)
 
 
 def _signed_form(call: Call) -> str | None:

@@ -33,6 +33,13 @@ class Versions(Declaration):
                 )
         return Refused(Cause.SIGNATURE_MISSING)
 
+    def sign(
+        self, call: Call, secret: Secret, options: Mapping[str, str] | None = None
+    ) -> Call | None:
+        """As the newest of the versions that are signed with the secret."""
+        signed = (version.sign(call, secret, options) for version in self.versions)
+        return next((made for made in signed if made is not None), None)
+
     def facts(self) -> Sequence[tuple[str, str]]:
         facts = [
             fact for version in self.versions for fact in version.facts() if fact[0] != "Methods"

@@ -12,19 +12,15 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from subscriptions import services
-from subscriptions.admin.security import (
-    HOUR_SECONDS,
-    RotationForm,
-    SecurityForm,
-    security_panel,
-)
+from subscriptions.admin.security import HOUR_SECONDS, RotationForm, security_panel
+from subscriptions.admin.subscription_form import GROUPS, SubscriptionForm
 from subscriptions.keys import keys_url
 from subscriptions.models import SigningSecret, Subscription
 from subscriptions.security import FIELDS as SECURITY
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
-from webhooks_project.admin.forms import LinesField, NumberInput, Textarea, TextInput
+from webhooks_project.admin.forms import TextInput
 from webhooks_project.admin.panels import Panel, secrets_table
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
@@ -44,43 +40,6 @@ STATUS_COLOURS = {
     Status.EXPIRED: "danger",
 }
 HINT = "The receiver verifies the webhook-signature header with it."
-
-
-class SubscriptionForm(SecurityForm):
-    event_types = LinesField(
-        widget=Textarea(attrs={"rows": 4}),
-        help_text="One a line: invoice.paid, invoice.* or *.",
-    )
-    timeout_seconds = forms.IntegerField(
-        min_value=1,
-        max_value=60,
-        initial=15,
-        widget=NumberInput,
-        help_text="The deadline of one attempt, everything included: 1 to 60 seconds.",
-    )
-    max_in_flight = forms.IntegerField(
-        min_value=1,
-        max_value=1000,
-        required=False,
-        widget=NumberInput,
-        help_text="How many attempts are under way at once, over all workers; empty for the hub's "
-        "own share.",
-    )
-    error_fields: ClassVar = {
-        "endpoint_not_acceptable": "url",
-        "event_type_malformed": "event_types",
-    }
-
-    class Meta:
-        model = Subscription
-        fields = ("account", "name", "url", "description", "timeout_seconds", "max_in_flight")
-        labels: ClassVar = {"url": "URL"}
-        widgets: ClassVar = {"description": Textarea(attrs={"rows": 3})}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.instance._state.adding and "event_types" in self.fields:
-            self.initial["event_types"] = self.instance.event_types
 
 
 class ReasonForm(forms.Form):
@@ -124,15 +83,15 @@ class SubscriptionAdmin(HubAdmin):
         return False  # it is archived instead: its deliveries would go with it
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        settings = ("name", "url", "event_types", "description", "timeout_seconds", "max_in_flight")
-        # A form only: as a value to read, a column would be shown with its secrets.
-        may_change = self.has_change_permission(request, obj)
-        security = [("Security", {"fields": SECURITY, "classes": ("collapse",)})]
-        if obj is None:
-            return [(None, {"fields": ("account", *settings)}), *security]
-        state = ("account", "status_label", "status_since", "created")
-        sections = [(None, {"fields": state}), ("Settings", {"fields": settings})]
-        return [*sections, *security] if may_change else sections
+        who: list[Any] = [(None, {"fields": ("account", "name", "url")})]
+        if obj is not None:
+            state = ("account", "status_label", "status_since", "created")
+            who = [(None, {"fields": state}), ("Endpoint", {"fields": ("name", "url")})]
+        groups = list(GROUPS)
+        if self.has_change_permission(request, obj):
+            # A form only: as a value to read, a column would be shown with its secrets.
+            groups.append(("Security", SECURITY))
+        return [*who, *((title, {"fields": fields}) for title, fields in groups)]
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any

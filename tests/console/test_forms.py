@@ -29,6 +29,13 @@ def subscription_fields(account: Account, **changes: Any) -> dict[str, Any]:
         "event_types": "invoice.*\ngithub.push",
         "timeout_seconds": "20",
         "max_in_flight": "4",
+        "payload_form": "standard",
+        "rate_period": "second",
+        "ordering": "none",
+        "batch_size": "1",
+        "batch_seconds": "0",
+        "retry_policy": "standard",
+        "checks_health": "on",
     } | changes
 
 

@@ -46,6 +46,7 @@ def test_a_claim_says_what_is_to_be_done() -> None:
         attempts_before=1,
         replay_id=None,
         due_at=NOW,
+        order_key=None,
         token=item.token,
     )
     row.refresh_from_db()

@@ -14,6 +14,7 @@ import time_machine
 from standardwebhooks import Webhook
 
 from outgoing import deliver as deliver_module
+from outgoing import endpoints
 from outgoing.models import Attempt, Delivery
 from outgoing.services import publish
 from subscriptions.models import SigningSecret, Subscription
@@ -280,11 +281,14 @@ def test_a_pause_also_stops_what_was_claimed_before_it(
 
 
 @pytest.mark.usefixtures("sweeps_always")
-def test_a_new_url_and_secret_also_count_for_what_was_claimed_before() -> None:
+def test_a_new_url_and_secret_also_count_for_what_was_claimed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoints, "FAIR_SHARE", 1)
     held = Held()
     new_secret = "whsec_" + "QUJD" * 8
     with receiver(held.script) as old, receiver(answer()) as new:
-        subscription = make_subscription(url=old.url, max_in_flight=1)
+        subscription = make_subscription(url=old.url)
         backlog(subscription, 2)
 
         def move() -> None:

@@ -150,6 +150,45 @@ def test_sends_custom_headers_and_basic_authentication_and_keeps_neither() -> No
     assert "k3y" not in str(shown) + str(logs)
 
 
+def test_what_an_event_brings_along_gives_way_to_what_the_subscription_sets() -> None:
+    with receiver(answer()) as here:
+        subscription = secured(
+            here.url,
+            custom_headers={"X-Key": "k3y"},
+            authentication={"kind": "bearer", "token": "abc"},
+        )
+        headers = {"x-key": "of the event", "authorization": "of the event", "x-own": "kept"}
+        make_delivery(make_event(subscription.account, headers=headers), subscription)
+        deliver()
+    (arrived,) = here.arrived
+    sent = arrived.headers
+    assert (sent["x-key"], sent["authorization"], sent["x-own"]) == ("k3y", "Bearer abc", "kept")
+
+
+@pytest.mark.parametrize(
+    ("form", "content_type"),
+    [
+        ("standard", "json"),
+        ("cloudevents_structured", "cloudevents+json"),
+        ("cloudevents_binary", "json"),
+        ("raw", "json"),
+        ("thin", "json"),
+    ],
+)
+def test_every_form_of_a_payload_is_sealed(form: str, content_type: str) -> None:
+    key = ECKey.generate_key("P-256")
+    with receiver(answer()) as here:
+        subscription = secured(
+            here.url, payload_form=form, encryption_key=key.as_dict(private=False)
+        )
+        delivered(subscription)
+    (arrived,) = here.arrived
+    opened = jwe.decrypt_compact(arrived.body, key, algorithms=["ECDH-ES", "A256GCM"])
+    assert arrived.headers["content-type"] == "application/jose"
+    assert opened.headers()["cty"] == content_type
+    assert isinstance(json.loads(opened.plaintext or b""), dict)
+
+
 def test_sends_a_bearer_token() -> None:
     with receiver(answer()) as here:
         subscription = secured(here.url, authentication={"kind": "bearer", "token": "abc.def"})

@@ -13,6 +13,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from outgoing import deliver as deliver_module
+from outgoing import endpoints
 from outgoing.models import Attempt, Delivery, Event, Retry
 from outgoing.querysets import LEASE_SECONDS, DeliveryQuerySet, EventQuerySet
 from tests.factories import make_delivery, make_event, make_subscription
@@ -47,10 +48,13 @@ def states() -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("lane", [0, 1])
-def test_gives_back_what_was_not_started_and_finishes_what_is_under_way(lane: int) -> None:
+def test_gives_back_what_was_not_started_and_finishes_what_is_under_way(
+    lane: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "FAIR_SHARE", 1)
     held = Held()
     with receiver(held.script) as here:
-        backlog(make_subscription(url=here.url, max_in_flight=1), 3, lane=lane)
+        backlog(make_subscription(url=here.url), 3, lane=lane)
         at_leaving: list[list[tuple[Any, ...]]] = []
 
         def leave() -> None:
@@ -266,9 +270,9 @@ def test_a_large_event_that_was_deleted_meanwhile_is_passed_over() -> None:
 # --- cost -----------------------------------------------------------------------------------------
 
 
-def test_an_idle_pass_looks_four_times_and_writes_once() -> None:
+def test_an_idle_pass_looks_six_times_and_writes_once() -> None:
     with CaptureQueriesContext(connection) as queries:
         assert deliver(Turn(until=lambda: True)) == 0
     statements = [query["sql"].split(" ", 1)[0] for query in queries]
-    # Leases that ran out, what is held, and the two lanes.
-    assert statements == ["UPDATE", "SELECT", "SELECT", "SELECT"]
+    # Leases that ran out, what is held, flows and what they parked, and the two lanes.
+    assert statements == ["UPDATE", *["SELECT"] * 5]

@@ -116,9 +116,7 @@ def test_gives_up_what_waits_for_its_retry() -> None:
     assert Delivery.objects.get().status == Status.CANCELLED
 
 
-@pytest.mark.parametrize(
-    "status", [Status.DELIVERED, Status.EXHAUSTED, Status.CANCELLED, Status.DELIVERING]
-)
+@pytest.mark.parametrize("status", [Status.DELIVERED, Status.CANCELLED, Status.DELIVERING])
 def test_cancels_nothing_that_ended_or_is_under_way(status: Status) -> None:
     row = make_delivery(status=status)
     with pytest.raises(StateNotAllowed):

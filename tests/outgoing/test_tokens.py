@@ -253,7 +253,7 @@ def test_the_address_policy_holds_for_token_addresses_too(settings: Any) -> None
     )
 
 
-def test_a_pump_that_ends_its_turn_delivers_what_waits_for_a_token() -> None:
+def test_a_pump_that_ends_its_turn_leaves_what_waits_for_a_token_to_the_next() -> None:
     left = threading.Event()
     gives = TokenEndpoint()
 
@@ -263,8 +263,11 @@ def test_a_pump_that_ends_its_turn_delivers_what_waits_for_a_token() -> None:
 
     with receiver(slow) as idp, receiver(answer()) as there:
         publish(make_oauth2(there.url, idp.url), 2)
-        turn = Turn(until=lambda: bool(idp.connections), on_leaving=left.set)
-        assert deliver(turn) == 2
+        assert deliver(Turn(until=lambda: bool(idp.connections), on_leaving=left.set)) == 0
+        assert there.arrived == []
+        assert set(Delivery.objects.values_list("status", "lease_token")) == {("pending", None)}
+        assert deliver() == 2
+    assert gives.count == 1
     assert used(there) == ["Bearer token-1"] * 2
 
 

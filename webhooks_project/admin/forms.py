@@ -116,16 +116,20 @@ class HeadersField(forms.Field):
 
 
 class JsonField(forms.JSONField):
-    """A JSON value, indented. Judged as the rest of the hub does: no NaN, no endless nesting."""
+    """A JSON value, indented. Judged as the rest of the hub does: no NaN, no endless nesting.
+
+    What is left empty is `empty`.
+    """
 
     widget = Textarea
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, empty: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.empty_values = [None, ""]  # an empty object is a value
+        self.empty = empty
 
     def prepare_value(self, value: Any) -> Any:
-        if value is None:
+        if value is None or value == self.empty:
             return ""
         return value if isinstance(value, str) else json_text(value)
 
@@ -134,7 +138,7 @@ class JsonField(forms.JSONField):
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
-            return None
+            return self.empty
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError as error:

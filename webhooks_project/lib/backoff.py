@@ -11,6 +11,9 @@ from typing import Final
 # After the first attempt, seconds to each next one; about 27 hours and a half in all. The same
 # steps as Svix's published schedule, so that receivers meet what they know.
 SCHEDULE_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
+QUICK_SECONDS: Final = (5, 30, 120, 300, 900)  # over in half an hour, for what is stale soon
+# Over a week, for endpoints that may be away for a weekend.
+PATIENT_SECONDS: Final = (60, 600, 3_600, 21_600, 43_200, *(86_400,) * 6)
 JITTER: Final = 0.2  # each delay is spread by this part up and down, so that crowds disperse
 OVERLOAD_SECONDS: Final = 60  # a receiver that says "too much" is left alone at least this long
 

@@ -46,6 +46,7 @@ class Failure(StrEnum):
     INVALID_URL = "invalid_url"
     CANCELLED = "cancelled"
     UNSIGNABLE = "unsignable"
+    TRANSFORMATION = "transformation"
     CREDENTIALS_UNREADABLE = "credentials_unreadable"
     TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105 - a cause, not a secret
 

@@ -29,6 +29,13 @@ def test_a_batch_is_named_by_all_its_events() -> None:
     assert first != second
 
 
+def test_a_boolean_is_part_of_an_id() -> None:
+    """Without it such a call has no id, and its repeats are taken for new ones."""
+    item = b'{"pspReference":"p1","eventCode":"REFUND","success":true}'
+    body = b'{"notificationItems":[{"NotificationRequestItem":' + item + b"}]}"
+    assert PROVIDERS["adyen"].identify(call({}, body)).external_id == "p1:REFUND:true"
+
+
 def test_every_declared_option_has_a_meaning() -> None:
     for provider in PROVIDERS.values():
         assert isinstance(provider, Declaration)

@@ -32,7 +32,7 @@ from .cases import BODY, NOW, URL, based, call, mac, seconds
         ("json:data.9.id", None),
         ("json:data.٣.id", None),
         ("json:data", None),
-        ("json:flag", None),
+        ("json:flag", "true"),
         ("json:number", "7"),
         ("{header:x-id}:{json:number}", "h1:7"),
         ("{header:x-id}:{json:none}", None),

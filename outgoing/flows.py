@@ -1,0 +1,281 @@
+"""The deliveries of subscriptions with limits, let through by one pump at a time.
+
+Rate, number under way, order, batches and windows hold over all workers because one pump owns a
+subscription's flow, under a lease, and only the owner claims its deliveries. They stand in a lane
+of their own, so that a backlog of theirs is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import OuterRef, Q, Subquery
+
+from outgoing.endpoints import Endpoint, Endpoints
+from outgoing.models import Delivery, Flow
+from outgoing.querysets import LEASE_SECONDS, Claim
+from subscriptions.models import Subscription
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.rates import RateLimit
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 0.05  # how often our own flows are looked at for work
+SEARCH_SECONDS: Final = 0.25  # how often flows that nobody owns are looked for
+SEARCH_ALL_SECONDS: Final = 30.0
+FLOWS_AT_ONCE: Final = 32  # taken in one search, so that other pumps find some too
+IDLE_SECONDS: Final = 10.0  # without work for so long, a flow is given up
+UNPARK_SECONDS: Final = 2.0  # how late a parked delivery is found whose turn came unnoticed
+POSTS_AT_ONCE: Final = 64  # claimed together for one subscription
+MOVE_ROWS: Final = 1_000
+
+
+@dataclass(slots=True, eq=False)
+class OwnFlow:
+    """A flow that this pump owns. `others`: attempts that other workers still have under way."""
+
+    subscription_id: UUID
+    rate: RateLimit | None = None
+    others: int = 0
+    busy_at: float = field(default_factory=time.monotonic)
+    unpark_after: float = 0.0
+
+    def adopt(self, endpoint: Endpoint) -> None:
+        """Go by the subscription's rate as it is now; what was started still counts."""
+        if endpoint.rate is None:
+            self.rate = None
+            return
+        limit, period = endpoint.rate
+        if self.rate is None or (self.rate.limit, self.rate.period) != (limit, period):
+            before = self.rate.state() if self.rate and self.rate.period == period else []
+            self.rate = RateLimit(limit, period)
+            self.rate.restore(before)
+
+
+class Flows:
+    """The flows of one pump.
+
+    `waiting` and `in_flight` tell of a subscription how many POSTs stand in its line, and how many
+    are under way, in this pump; `is_ours` whether a lease token is one of this pump.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        waiting: Callable[[UUID], int],
+        in_flight: Callable[[UUID], int],
+        is_ours: Callable[[UUID], bool],
+    ) -> None:
+        self.owner = new_id()
+        self._endpoints = endpoints
+        self._waiting = waiting
+        self._in_flight = in_flight
+        self._is_ours = is_ours
+        self._own: dict[UUID, OwnFlow] = {}
+        self._look_after = 0.0
+        self._search_after = 0.0
+        self._search_all_after = 0.0
+
+    def may_start(self, subscription_id: UUID) -> bool:
+        """Whether its rate lets one POST start now; it counts as started then."""
+        flow = self._own.get(subscription_id)
+        if flow is None or flow.rate is None:
+            return True
+        now = time.time()
+        if not flow.rate.available(now):
+            return False
+        flow.rate.note(now)
+        return True
+
+    def claim(self, room: int) -> Iterator[list[Claim]]:
+        """Take what may start now, of at most `room` POSTs; each list is one claim's."""
+        now = time.monotonic()
+        if now >= self._search_after:
+            self._search_after = now + SEARCH_SECONDS
+            self._search()
+        if not self._own or now < self._look_after:
+            return
+        self._look_after = now + LOOK_SECONDS
+        due = list(
+            Flow.objects.filter(owner=self.owner)
+            .annotate(first=_first_due(clock.now()))
+            .filter(first__isnull=False)
+            .values_list("pk", flat=True)
+        )
+        self._endpoints.load(due)
+        for subscription_id in due:
+            flow = self._own.get(subscription_id)
+            endpoint = self._endpoints.find(subscription_id)
+            if flow is None or endpoint is None:
+                continue
+            flow.busy_at = now
+            claims = self._claim_of(flow, endpoint, room)
+            if claims:
+                self._look_after = 0.0
+                room -= _posts(len(claims), endpoint.batch_size)
+                yield claims
+            if room <= 0:
+                return
+
+    def sweep(self) -> None:
+        """Renew what is ours, give up what is idle, and put parked ones in line whose turn is."""
+        now = time.monotonic()
+        for subscription_id in [key for key, flow in self._own.items() if self._is_idle(flow, now)]:
+            self._give_up([subscription_id])
+        if any(flow.others for flow in self._own.values()):
+            self._count_others(self._own.values())
+        for subscription_id, flow in self._own.items():
+            endpoint = self._endpoints.find(subscription_id)
+            if endpoint is not None and endpoint.in_order and now >= flow.unpark_after:
+                flow.unpark_after = now + UNPARK_SECONDS
+                if Delivery.objects.unpark(subscription_id):
+                    flow.busy_at = now
+
+    def renew(self) -> None:
+        """Keep the lease of what is ours, with the starts that count."""
+        if not self._own:
+            return
+        kept = Flow.objects.renew(self.owner, clock.now())
+        for subscription_id in set(self._own) - kept:
+            log.warning("a flow was lost", subscription_id=str(subscription_id))
+            del self._own[subscription_id]
+        self._note_starts(self._own)
+
+    def release(self) -> None:
+        """Give all of them up: another pump goes on."""
+        self._give_up(list(self._own))
+
+    # --- one flow ---------------------------------------------------------------------------------
+
+    def _claim_of(self, flow: OwnFlow, endpoint: Endpoint, room: int) -> list[Claim]:
+        key = flow.subscription_id
+        if not endpoint.is_limited:
+            Delivery.objects.leave_flow(key, MOVE_ROWS)
+            return []
+        flow.adopt(endpoint)
+        now = clock.now()
+        is_active = endpoint.status == Subscription.Status.ACTIVE
+        posts = self._posts(flow, endpoint, now) if is_active else POSTS_AT_ONCE
+        rows = min(posts, room) * endpoint.batch_size
+        if is_active and endpoint.batch_size > 1 and rows > 0:
+            rows = self._full_batches(endpoint, rows, now)
+        if rows <= 0:
+            return []
+        with transaction.atomic():
+            if not Flow.objects.hold(key, self.owner, now):
+                return []
+            return Delivery.objects.claim_limited(
+                key, now=now, limit=rows, in_order=endpoint.in_order
+            )
+
+    def _posts(self, flow: OwnFlow, endpoint: Endpoint, now: datetime) -> int:
+        """How many POSTs may be claimed now, within every limit."""
+        if endpoint.window is not None and not endpoint.window.is_open(now):
+            return 0
+        waiting = self._waiting(flow.subscription_id)
+        under_way = self._in_flight(flow.subscription_id) + flow.others
+        posts = min(POSTS_AT_ONCE, endpoint.max_in_flight - under_way - waiting)
+        if flow.rate is not None:
+            posts = min(posts, flow.rate.available(now.timestamp()) - waiting)
+        return posts
+
+    def _full_batches(self, endpoint: Endpoint, rows: int, now: datetime) -> int:
+        """Of so many rows those that make full batches, or all where the oldest waited enough."""
+        due = Delivery.objects.due_limited(endpoint.subscription_id, now, rows)
+        if due and (now - due[0]).total_seconds() >= endpoint.batch_seconds:
+            return len(due)
+        return len(due) - len(due) % endpoint.batch_size
+
+    # --- whose they are ---------------------------------------------------------------------------
+
+    def _search(self) -> None:
+        """Own flows that have work and no owner, or one that went silent."""
+        now = clock.now()
+        free = Q(flow=None) | Q(flow__leased_until=None) | Q(flow__leased_until__lt=now)
+        subscriptions = Subscription.objects.filter(free)
+        if time.monotonic() < self._search_all_after:
+            subscriptions = subscriptions.filter(Q(is_limited=True) | Q(flow__isnull=False))
+        else:
+            # Also what was left behind by one that has no limits any more.
+            self._search_all_after = time.monotonic() + SEARCH_ALL_SECONDS
+            _unpark_unowned()
+        found = list(
+            subscriptions.annotate(first=_first_due(now))
+            .filter(first__isnull=False)
+            .values_list("pk", flat=True)[:FLOWS_AT_ONCE]
+        )
+        if not found:
+            return
+        taken = Flow.objects.take(found, self.owner, now)
+        self._endpoints.load([flow.pk for flow in taken])
+        for row in taken:
+            flow = self._own[row.pk] = OwnFlow(row.pk)
+            endpoint = self._endpoints.find(row.pk)
+            if endpoint is None:
+                continue
+            flow.adopt(endpoint)
+            if flow.rate is not None:
+                flow.rate.restore(row.starts)
+                if row.owner is not None and row.leased_until is not None:
+                    # Its owner died: what it started last is not known, so none is left of it.
+                    silent_since = row.leased_until.timestamp() - LEASE_SECONDS
+                    flow.rate.note(silent_since, flow.rate.available(silent_since))
+        self._count_others([self._own[flow.pk] for flow in taken])
+
+    def _count_others(self, flows: Collection[OwnFlow]) -> None:
+        under_way: dict[UUID, int] = {}
+        for subscription_id, token in Delivery.objects.under_way():
+            if not self._is_ours(token):
+                under_way[subscription_id] = under_way.get(subscription_id, 0) + 1
+        for flow in flows:
+            flow.others = under_way.get(flow.subscription_id, 0)
+
+    def _is_idle(self, flow: OwnFlow, now: float) -> bool:
+        key = flow.subscription_id
+        busy = self._waiting(key) or self._in_flight(key)
+        return not busy and now - flow.busy_at > IDLE_SECONDS
+
+    def _give_up(self, ids: Sequence[UUID]) -> None:
+        self._note_starts(ids)
+        Flow.objects.filter(pk__in=ids, owner=self.owner).update(owner=None, leased_until=None)
+        for subscription_id in ids:
+            del self._own[subscription_id]
+
+    def _note_starts(self, ids: Collection[UUID]) -> None:
+        for subscription_id in ids:
+            rate = self._own[subscription_id].rate
+            if rate is not None:
+                Flow.objects.filter(pk=subscription_id, owner=self.owner).update(
+                    starts=rate.state()
+                )
+
+
+def _unpark_unowned() -> None:
+    """Find what was parked and whose turn came while no pump looked after it."""
+    in_order = Subscription.objects.filter(
+        is_limited=True, ordering=Subscription.Ordering.STRICT, flow__owner=None
+    )
+    for subscription_id in in_order.values_list("pk", flat=True):
+        Delivery.objects.unpark(subscription_id)
+
+
+def _first_due(now: datetime) -> Subquery:
+    """The delivery that is due first of a subscription: one look into an index for each."""
+    due = Delivery.objects.filter(
+        subscription=OuterRef("pk"), lane=Delivery.Lane.LIMITED, next_attempt_at__lte=now
+    )
+    # Not EXISTS: a planner may turn that into a scan of everything that is due.
+    return Subquery(due.order_by("next_attempt_at").values("pk")[:1])
+
+
+def _posts(rows: int, batch_size: int) -> int:
+    return -(-rows // batch_size)
