@@ -50,7 +50,7 @@ class ResultNotAcceptable(IncomingError):
 
 
 class EvaluationTooLong(IncomingError):
-    """The expressions of the receipt's source take too long together."""
+    """The conditions and expressions of the receipt's source take too long together."""
 
     code = "evaluation_too_long"
 

@@ -35,7 +35,11 @@ class SchemaMode(models.TextChoices):
 
 
 class Source(models.Model):
-    """Who may send to us: an ingest URL, a provider, secrets, limits, an address allow-list."""
+    """Who may send to us: an ingest URL, a provider, secrets, limits, an address allow-list.
+
+    Its counts are of calls, each in one of them by the answer that it got on arrival, and once: a
+    replay counts nothing again. Handshakes are in none.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(Account, models.CASCADE, related_name="sources")
@@ -120,9 +124,18 @@ class Source(models.Model):
     disabled_at = models.DateTimeField(null=True, blank=True)
     # What the integration's own webhooks said of it, by the routes that update it.
     state = models.JSONField(default=dict, blank=True, editable=False)
-    accepted_count = models.PositiveBigIntegerField(default=0, editable=False)
-    duplicate_count = models.PositiveBigIntegerField(default=0, editable=False)
-    refused_count = models.PositiveBigIntegerField(default=0, editable=False)
+    accepted_count = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="Calls that were taken; one counts once its first processing has ended, well or "
+        "not, and a quarantined one that is dropped from then on.",
+    )
+    duplicate_count = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Calls that repeated one that was taken."
+    )
+    refused_count = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Calls that were refused on arrival."
+    )
     last_received_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_error_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -245,6 +258,8 @@ class ReceiptReplay(models.Model):
     since = models.DateTimeField()
     until = models.DateTimeField()
     source = models.ForeignKey(Source, models.CASCADE, null=True, blank=True, related_name="+")
+    # No foreign key: where the receipt is gone the job has nothing to do, and not all to do.
+    receipt_id = models.UUIDField(null=True, blank=True)
     type_pattern = models.CharField(max_length=255, blank=True)
     statuses = models.JSONField(default=list, blank=True)
     cause = models.CharField(max_length=64, blank=True)
@@ -332,6 +347,8 @@ class Receipt(models.Model):
     event_count = models.PositiveSmallIntegerField(default=0)
     # What followed in all: events, handler runs, updates, notifications. 0 where no route took it.
     action_count = models.PositiveSmallIntegerField(default=0)
+    # Whether its source's counts have it.
+    is_counted = models.BooleanField(default=False)
     # 0, and one more with each replay.
     round = models.PositiveSmallIntegerField(default=0)
     replay = models.ForeignKey(
@@ -372,6 +389,30 @@ class Receipt(models.Model):
             models.Index(fields=["account", "-received_at"], name="receipt_by_account"),
             # The console's list over all accounts.
             models.Index(fields=["-received_at"], name="receipt_by_time"),
+            # The lists of what no route took.
+            models.Index(
+                fields=["account", "-received_at"],
+                condition=Q(status="processed", action_count=0),
+                name="receipt_unmatched",
+            ),
+            # The lists of what waits for a person.
+            models.Index(
+                fields=["account", "-received_at"],
+                condition=Q(quarantined_at__isnull=False),
+                name="receipt_quarantined",
+            ),
+            # The lists of what has an earlier one's body.
+            models.Index(
+                fields=["account", "-received_at"],
+                condition=Q(same_body_as__isnull=False),
+                name="receipt_same_body",
+            ),
+            # The list of what a replay took.
+            models.Index(
+                fields=["replay", "-received_at"],
+                condition=Q(replay__isnull=False),
+                name="receipt_by_replay",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -447,6 +488,10 @@ class HandlerRun(models.Model):
             ),
             # A handler's list by state, newest first.
             models.Index(fields=["handler", "status", "-created_at"], name="run_by_handler"),
+            # The console's list by state, newest first.
+            models.Index(fields=["status", "-created_at"], name="run_by_status"),
+            # The console's list over all accounts.
+            models.Index(fields=["-created_at"], name="run_by_time"),
         ]
 
     def __str__(self) -> str:

@@ -25,6 +25,7 @@ MEDIA_TYPES: Final = frozenset(
     {"application/json", "application/xml", "text/json", "text/xml", "text/plain", FORM, MULTIPART}
 )
 ENCODINGS: Final = ("gzip", "x-gzip")
+GZIP_START: Final = b"\x1f\x8b"
 
 
 class BodyTooLarge(Exception):

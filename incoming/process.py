@@ -51,7 +51,7 @@ STATE_TIMES: Final = "_updated_at"
 NEEDED: Final = (
     "account_id", "source_id", "external_id", "type", "method", "query", "headers", "body",
     "request_id", "received_at", "is_verified", "signed_at", "same_body_as", "round",
-    "body_pruned_at",
+    "body_pruned_at", "is_counted",
 )  # fmt: skip
 
 
@@ -216,6 +216,7 @@ def _end(works: Sequence[Work], token: UUID) -> None:
             processed_at=None if waits else now,
             cause="",
             detail=detail,
+            is_counted=True,
             lease_token=None,
             leased_until=None,
         )
@@ -338,8 +339,7 @@ def _note_received(receipts: Iterable[Receipt]) -> None:
 def _note_source(source_id: UUID, receipts: Sequence[Receipt]) -> None:
     values: dict[str, Any] = {
         "last_received_at": _latest("last_received_at", receipts),
-        # A replay is none that came.
-        "accepted_count": F("accepted_count") + sum(receipt.round == 0 for receipt in receipts),
+        "accepted_count": F("accepted_count") + sum(not receipt.is_counted for receipt in receipts),
     }
     verified = [receipt for receipt in receipts if receipt.is_verified]
     if verified:
@@ -368,10 +368,13 @@ def _fail(receipt_id: UUID, token: UUID, failed: Failed) -> None:
         None if is_last else now + timedelta(seconds=RETRY_SECONDS[number - 1])
     )
     receipt.lease_token = receipt.leased_until = None
+    if not receipt.is_counted:
+        _note_received([receipt])
+        receipt.is_counted = True
     receipt.save(
         update_fields=[
             "status", "attempt_count", "cause", "detail", "next_attempt_at", "lease_token",
-            "leased_until",
+            "leased_until", "is_counted",
         ]
     )  # fmt: skip
     note_error(receipt, f"{failed.cause}: {failed.detail}", now)

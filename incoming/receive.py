@@ -26,6 +26,7 @@ from incoming.masking import forms_of
 from incoming.models import Receipt, SchemaMode, Source
 from incoming.payload import (
     ENCODINGS,
+    GZIP_START,
     BodyTooLarge,
     BodyUnreadable,
     content_encoding,
@@ -260,7 +261,8 @@ def _check_payload(arrival: Arrival) -> Refused | None:
             return Refused(Cause.UNSUPPORTED_MEDIA_TYPE, f"this source takes {taken}")
     elif not is_readable(kind):
         return Refused(Cause.UNSUPPORTED_MEDIA_TYPE)
-    if is_json(kind) and call.json is None and call.body.strip() != b"null":
+    bodiless = call.method in ("GET", "DELETE") and not call.body
+    if is_json(kind) and not bodiless and call.json is None and call.body.strip() != b"null":
         return Refused(Cause.PAYLOAD_UNPARSABLE, "the body is not JSON")
     if source.schema is None:
         return None
@@ -332,6 +334,7 @@ def _store_duplicate(arrival: Arrival, receipt: Receipt, first: First) -> HttpRe
     """The id is known: keep the repeat as one, and answer well so that it stops."""
     receipt.status = Receipt.Status.DUPLICATE.value
     receipt.cause = ""
+    receipt.is_counted = True
     receipt.dedup_slot = receipt.next_attempt_at = receipt.quarantined_at = None
     same_body = bytes(first[1]) == bytes(receipt.body_sha256)
     receipt.detail = f"repeats {first[0]}" + ("" if same_body else ", with another body")
@@ -347,7 +350,11 @@ def _store_duplicate(arrival: Arrival, receipt: Receipt, first: First) -> HttpRe
 
 
 def _acknowledge(arrival: Arrival, receipt: Receipt) -> HttpResponse:
-    answer = arrival.source.answer or arrival.source.provider.acknowledge(arrival.call)
+    source = arrival.source
+    answer = source.answer
+    if answer is None:
+        secrets = source.valid_secrets(clock.now())
+        answer = source.provider.acknowledge(arrival.call, secrets, source.options)
     if answer is not None:
         return _given(answer)
     return _answer(200, {"status": str(receipt.status), "receipt": str(receipt.pk)})
@@ -381,7 +388,7 @@ def _given(answer: Answer) -> HttpResponse:
 def receipt_of(arrival: Arrival, status: Receipt.Status, identity: Identity) -> Receipt:
     """The receipt as it is kept, not stored yet: without what proves its sender."""
     call, verdict, source = arrival.call, arrival.verdict, arrival.source
-    body = _without_secrets(source, arrival.raw_body)
+    body, headers = _kept_body(arrival)
     query = _without_secrets(source, call.url.partition("?")[2].encode("utf-8", "replace"))
     return Receipt(
         id=new_id(),
@@ -392,7 +399,7 @@ def receipt_of(arrival: Arrival, status: Receipt.Status, identity: Identity) -> 
         type=_storable(identity.type),
         method=call.method,
         query=_storable(query.decode()),
-        headers=_without_secrets(source, _headers_text(call.headers)),
+        headers=_without_secrets(source, _headers_text(headers)),
         body=body,
         body_sha256=hashlib.sha256(body).digest(),
         remote_address=arrival.remote_address,
@@ -403,6 +410,26 @@ def receipt_of(arrival: Arrival, status: Receipt.Status, identity: Identity) -> 
         signed_at=clock.from_unix(verdict.signed_at) if verdict else None,
         schema_errors=arrival.schema_errors,
     )
+
+
+def _kept_body(arrival: Arrival) -> tuple[bytes, Mapping[str, str]]:
+    """The body as it is kept, and the headers that say so.
+
+    A compressed one that has a secret in it is kept expanded, without the secret and the header;
+    one that cannot be looked into is not kept.
+    """
+    source, call = arrival.source, arrival.call
+    raw = _without_secrets(source, arrival.raw_body)
+    if not source.never_kept or not content_encoding(call.headers):
+        return raw, call.headers
+    expansion = _expansion(arrival) if call.body is arrival.raw_body else call
+    if isinstance(expansion, Refused):
+        is_plain = content_encoding(call.headers) in ENCODINGS and not raw.startswith(GZIP_START)
+        return raw if is_plain else b"", call.headers
+    body = _without_secrets(source, expansion.body)
+    if body == expansion.body:
+        return raw, call.headers
+    return body, {name: text for name, text in call.headers.items() if name != "content-encoding"}
 
 
 def _without_secrets(source: KnownSource, text: bytes) -> bytes:

@@ -49,6 +49,7 @@ def record_refusal(
         last_error=refused.cause.value,
     )
     if receipt is not None and count <= KEPT_PER_HOUR:
+        receipt.is_counted = True
         receipt.cause = refused.cause.value
         receipt.detail = refused.detail[:500]
         receipt.body = bytes(receipt.body)[:KEPT_BODY_BYTES]

@@ -6,10 +6,11 @@ are taken by the verdict that they got on arrival: nothing is verified anew.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -37,6 +38,7 @@ Status = Receipt.Status
 
 BATCH_ROWS: Final = 200  # put in line in one transaction
 MAX_WAITING: Final = 200  # while so much is due already, a job adds nothing: live receipts first
+MAX_RUNNING: Final = 20  # jobs of one account; each is asked of on every round, and by retention
 REPLAYABLE: Final = (Status.PROCESSED, Status.FAILED, Status.DEAD, Status.REFUSED)
 NOT_ENDED: Final = (
     HandlerRun.Status.PENDING,
@@ -71,6 +73,7 @@ class Selection:
     until: datetime
     account: Account | None = None
     source: Source | None = None
+    receipt_id: UUID | None = None
     type_pattern: str = ""
     statuses: Sequence[str] = ()
     cause: str = ""
@@ -106,6 +109,8 @@ class Selection:
             wanted &= Q(account=self.account)
         if self.source is not None:
             wanted &= Q(source=self.source)
+        if self.receipt_id is not None:
+            wanted &= Q(pk=self.receipt_id)
         beginning = self.type_pattern.removesuffix("*")
         if beginning != self.type_pattern:
             # Not `startswith`: SQLite's LIKE takes capitals and small letters for the same.
@@ -201,12 +206,32 @@ def plan_replay(selection: Selection) -> ReceiptReplay:
 
 
 @transaction.atomic
+def replay_receipt(receipt: Receipt) -> ReceiptReplay:
+    """Start a replay of this receipt alone. Raises StateNotAllowed where it cannot be replayed."""
+    selection = Selection(
+        since=receipt.received_at,
+        until=receipt.received_at + timedelta(microseconds=1),
+        source=receipt.source,
+        receipt_id=receipt.pk,
+    )
+    plan = plan_of(selection)
+    if not plan["count"]:
+        raise StateNotAllowed(f"it cannot be replayed: {', '.join(plan['left_out'])}")
+    return start_replay(plan_replay(selection))
+
+
+@transaction.atomic
 def start_replay(replay: ReceiptReplay) -> ReceiptReplay:
     """Let the processing pump carry out a planned replay, or go on with one that failed.
 
-    Raises StateNotAllowed for one in another state.
+    Raises StateNotAllowed for one in another state, and while MAX_RUNNING of its account run.
     """
     startable = (ReceiptReplay.Status.PLANNED, ReceiptReplay.Status.FAILED)
+    running = ReceiptReplay.objects.filter(
+        account=replay.account_id, status=ReceiptReplay.Status.RUNNING
+    )
+    if running.exclude(pk=replay.pk).count() >= MAX_RUNNING:
+        raise StateNotAllowed(f"{MAX_RUNNING} replays are running; start it when one has ended")
     _turn(
         replay,
         startable,
@@ -261,12 +286,15 @@ def advance_replays(now: datetime) -> int:
         return 0
     running = ReceiptReplay.objects.filter(status=ReceiptReplay.Status.RUNNING)
     count = 0
-    for pk in running.order_by("created_at").values_list("pk", flat=True):
+    # Each has its share of the room, and who has had least comes first where that is none: a long
+    # job of one account must not hold back another's.
+    jobs = list(running.order_by("replayed_count", "created_at").values_list("pk", flat=True))
+    for had_turn, pk in enumerate(jobs):
         room = _room(now)
         if not room:
             break
         try:
-            count += _advance(pk, room, now)
+            count += _advance(pk, math.ceil(room / (len(jobs) - had_turn)), now)
         except (db.OperationalError, db.InterfaceError):
             raise
         except Exception as error:

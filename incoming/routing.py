@@ -34,6 +34,9 @@ NOTHING_FOLLOWS: Final = "no route takes it"
 TRANSFORMED_TO_NOTHING: Final = "the transformation gives nothing"
 EVALUATIONS_AT_ONCE: Final = 8  # each has a quarter of a second; a pump must beat every few
 EVALUATION_SECONDS: Final = 1.5  # after so long a batch goes on with what it has
+# The same for what is read and asked before: large bodies, and conditions of many clauses. A pump
+# that is silent for longer than its lease would lose the batch to another, and that one again.
+ASKING_SECONDS: Final = 3.0
 MAX_MESSAGE_LENGTH: Final = 2_000  # characters of a notification, filled in
 MAX_KEPT_FILTERS: Final = 10_000
 
@@ -239,13 +242,17 @@ def _bring_through(
     fails, so that no receipt is begun again for ever.
     """
     waiting: list[Stage] = []
-    for subject in subjects:
-        if subject.answer is None and not subject.is_left:
-            stage = subject.guard(stage_of, subject)
-            if stage is not None and stage.expressions:
-                waiting.append(stage)
-            elif stage is not None:
-                subject.guard(stage.end, ())
+    asking_until = time.monotonic() + ASKING_SECONDS
+    open_ = [subject for subject in subjects if subject.answer is None and not subject.is_left]
+    for number, subject in enumerate(open_):
+        if number and time.monotonic() > asking_until:
+            subject.is_left = True
+            continue
+        stage = subject.guard(stage_of, subject)
+        if stage is not None and stage.expressions:
+            waiting.append(stage)
+        elif stage is not None:
+            subject.guard(stage.end, ())
     answers = _evaluated(waiting, until)
     begin = 0
     for stage in waiting:
@@ -321,8 +328,11 @@ def _follow(subject: Subject) -> Stage:
 
 
 def _taking(subject: Subject) -> Iterable[Route]:
-    """The routes that take the subject."""
-    for route in subject.routes:
+    """The routes that take the subject. Raises EvaluationTooLong."""
+    until = time.monotonic() + ASKING_SECONDS
+    for number, route in enumerate(subject.routes):
+        if number and time.monotonic() > until:
+            raise EvaluationTooLong
         if takes_type(route.type_pattern, subject.receipt.type) and (
             not route.condition or _filter_of(route).matches(subject.document)
         ):

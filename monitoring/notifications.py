@@ -43,6 +43,10 @@ class Claim:
     number: int
 
 
+class TryNeverEnded(Exception):
+    """Every try is used up, and of the last it is not known how it ended."""
+
+
 class _Connection:
     """One connection to the mail server for all that is sent in a turn, made anew after an error.
 
@@ -118,6 +122,8 @@ def _send(claim: Claim, connection: _Connection) -> bool:
     """Send one and write down how it ended. Returns whether the mail server can be spoken to."""
     notification = Notification.objects.select_related("account").get(pk=claim.id)
     try:
+        if claim.number > len(RETRY_SECONDS) + 1:
+            raise TryNeverEnded("The process ended before the last try did.")
         connection.send(message_of(notification))
     except Exception as error:
         connection.close()

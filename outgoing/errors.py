@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from webhooks_project.lib.errors import DomainError
 
 
@@ -40,6 +42,32 @@ class SchemaMismatch(OutgoingError):
     """The data does not fit the event type's schema."""
 
     code = "schema_mismatch"
+
+
+class SchemaVersionUnknown(OutgoingError):
+    """The event type has no such schema version."""
+
+    code = "schema_version_unknown"
+
+
+class EventTypeUnknown(OutgoingError):
+    """The event type is not in the account's catalogue."""
+
+    code = "event_type_unknown"
+
+
+class EventTypeArchived(OutgoingError):
+    """The event type is archived: nothing of it is published any more."""
+
+    code = "event_type_archived"
+    status = 409
+
+
+# What an event is rejected with, by the code of the catalogue's judgement.
+REJECTIONS: Final[dict[str, type[OutgoingError]]] = {
+    error.code: error
+    for error in (SchemaMismatch, SchemaVersionUnknown, EventTypeUnknown, EventTypeArchived)
+}
 
 
 class IdempotencyConflict(OutgoingError):

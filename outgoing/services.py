@@ -17,22 +17,24 @@ from monitoring import journal
 from outgoing.acceptable import event_problems
 from outgoing.conf import MAX_EVENT_BYTES
 from outgoing.errors import (
+    REJECTIONS,
     EventNotAcceptable,
     EventTypeMalformed,
     IdempotencyConflict,
     PayloadNotJson,
     PayloadTooLarge,
-    SchemaMismatch,
     StateNotAllowed,
 )
 from outgoing.models import Delivery, Event, Retry
 from subscriptions.matching import Facts, Match, hearers_of, is_event_type
-from subscriptions.models import Subscription
-from subscriptions.schemas import check_payload, schemas_in_force
+from subscriptions.models import EventType, Subscription
+from subscriptions.schemas import Judgement, Verdict, judge_event, load_catalogue
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 from webhooks_project.queues import wake
+
+SchemaMode = EventType.SchemaMode
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,20 @@ class NewEvent:
     channels: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    schema_version: str = ""
 
 
 @dataclass(frozen=True)
 class Published:
-    """An event in the database. `is_new` is False where the idempotency key was met again."""
+    """An event in the database. `is_new` is False where the idempotency key was met again.
+
+    `warnings` are words of the catalogue about its type and data.
+    """
 
     event: Event
     is_new: bool = True
     delivery_ids: Sequence[UUID] = field(default_factory=tuple)
+    warnings: Sequence[str] = ()
 
 
 def publish(
@@ -72,14 +79,18 @@ def publish(
     channels: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    schema_version: str = "",
 ) -> Published:
     """Store an event and one delivery for each subscription that matches it.
 
     Joins the caller's transaction: a rollback publishes nothing, a commit wakes the delivery
     queue. With an idempotency key (unique in the account) the same call again gives the first
     event back. Subscriptions may go by `channels` and by `metadata` and `headers`, texts by name;
-    the headers are sent along. Raises EventTypeMalformed, EventNotAcceptable, PayloadNotJson,
-    PayloadTooLarge, SchemaMismatch and IdempotencyConflict; nothing is stored then.
+    the headers are sent along. `schema_version` is the one that the data has: `2.1`, `2` for the
+    latest of that major version, empty for the latest of all. An event that does not fit goes into
+    quarantine where its type says so. Raises EventTypeMalformed, EventNotAcceptable,
+    PayloadNotJson, PayloadTooLarge, IdempotencyConflict and the REJECTIONS; nothing is stored
+    then.
     """
     new = NewEvent(
         account_id=account if isinstance(account, UUID) else account.pk,
@@ -92,6 +103,7 @@ def publish(
         channels=channels,
         metadata=metadata or {},
         headers=headers or {},
+        schema_version=schema_version,
     )
     return publish_many([new])[0]
 
@@ -101,37 +113,92 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     """`publish` for many at once, in the same order: all of them, or none and the first error."""
     now = clock.now()
     texts = [_json_text(new) for new in new_events]
+    judgements = _judge(new_events, texts)
+    events = [
+        _event(new, text, judgement, now)
+        for new, text, judgement in zip(new_events, texts, judgements, strict=True)
+    ]
+    matches = _match([event for event in events if event.quarantined_at is None])
+    known = _store(events)
+    deliveries = _deliver(
+        {key: found for key, found in matches.items() if key not in known},
+        {event.pk: event for event in events},
+    )
+    return [
+        Published(known[event.pk], is_new=False, warnings=judgement.warnings)
+        if event.pk in known
+        else Published(
+            event,
+            delivery_ids=tuple(row.pk for row in deliveries.get(event.pk, ())),
+            warnings=judgement.warnings,
+        )
+        for event, judgement in zip(events, judgements, strict=True)
+    ]
+
+
+def _match(events: Sequence[Event]) -> dict[UUID, list[Match]]:
+    """What each event means for those that hear its type; the reasons are noted in the events."""
     types: dict[UUID, set[str]] = {}
-    for new in new_events:
-        types.setdefault(new.account_id, set()).add(new.type)
-    _check_schemas(new_events, texts, types)
+    for event in events:
+        types.setdefault(event.account_id, set()).add(event.type)
     hearers = hearers_of(types)
-    events: list[Event] = []
     matches: dict[UUID, list[Match]] = {}
-    for new, text in zip(new_events, texts, strict=True):
-        event = _event(new, text, now)
+    for event in events:
         facts = facts_of(event)
-        found = [hearer.match(facts) for hearer in hearers[new.account_id, new.type]]
+        found = [hearer.match(facts) for hearer in hearers[event.account_id, event.type]]
         event.not_matched = [match.as_json() for match in found if match.reason]
         matches[event.pk] = found
-        events.append(event)
-    known = _store(events)
-    deliveries: dict[UUID, list[Delivery]] = {}
-    for event in events:
-        if event.pk not in known:
-            deliveries[event.pk] = [
-                _delivery(event, match) for match in matches[event.pk] if not match.reason
-            ]
+    return matches
+
+
+def _deliver(
+    matches: Mapping[UUID, Sequence[Match]], events: Mapping[UUID, Event]
+) -> dict[UUID, list[Delivery]]:
+    """Store a delivery for each match without a reason against it, and wake the queue."""
+    deliveries = {
+        key: [_delivery(events[key], match) for match in found if not match.reason]
+        for key, found in matches.items()
+    }
     rows = [row for group in deliveries.values() for row in group]
     Delivery.objects.bulk_create(rows, batch_size=400)
     if any(row.lane is not None for row in rows):
         transaction.on_commit(_wake_delivery)
-    return [
-        Published(known[event.pk], is_new=False)
-        if event.pk in known
-        else Published(event, delivery_ids=tuple(row.pk for row in deliveries[event.pk]))
-        for event in events
-    ]
+    return deliveries
+
+
+@transaction.atomic
+def release_event(*, event: Event) -> Event:
+    """Deliver an event in quarantine as it is, to those that match it now.
+
+    Raises StateNotAllowed where it is in none.
+    """
+    event = _in_quarantine(event)
+    event.quarantined_at = None
+    matches = _match([event])
+    event.save(update_fields=["quarantined_at", "not_matched"])
+    _deliver(matches, {event.pk: event})
+    journal.record_change(account_id=event.account_id, action="event.released", subject=event)
+    return event
+
+
+@transaction.atomic
+def drop_event(*, event: Event) -> Event:
+    """End an event's quarantine for good: it stays visible and goes to nobody.
+
+    Raises StateNotAllowed where it is in none.
+    """
+    event = _in_quarantine(event)
+    event.quarantined_at, event.dropped_at = None, clock.now()
+    event.save(update_fields=["quarantined_at", "dropped_at"])
+    journal.record_change(account_id=event.account_id, action="event.dropped", subject=event)
+    return event
+
+
+def _in_quarantine(event: Event) -> Event:
+    found = Event.objects.select_for_update().get(pk=event.pk)
+    if found.quarantined_at is None:
+        raise StateNotAllowed("only an event in quarantine can be released or dropped")
+    return found
 
 
 def _wake_delivery() -> None:
@@ -158,23 +225,43 @@ def _json_text(new: NewEvent) -> bytes:
     return text
 
 
-def _check_schemas(
-    new_events: Sequence[NewEvent], texts: Sequence[bytes], types: dict[UUID, set[str]]
-) -> None:
-    schemas = schemas_in_force(types)
+def _judge(new_events: Sequence[NewEvent], texts: Sequence[bytes]) -> list[Judgement]:
+    """What the catalogue says of each. Raises the error of the first that is rejected."""
+    catalogue = load_catalogue((new.account_id, new.type, new.schema_version) for new in new_events)
+    judgements = []
     for new, text in zip(new_events, texts, strict=True):
-        schema = schemas.get((new.account_id, new.type))
-        if schema is None:
-            continue
-        errors = check_payload(schema.schema, orjson.loads(text))
-        if errors:
-            raise SchemaMismatch(
-                f"the data does not fit {new.type} v{schema.version}",
-                errors=[{"path": error.path, "message": error.message} for error in errors],
+        known = catalogue.types.get((new.account_id, new.type))
+        is_checked = known is not None and known.schemas and known.mode != SchemaMode.OFF
+        judgement = judge_event(
+            catalogue,
+            account_id=new.account_id,
+            type=new.type,
+            data=orjson.loads(text) if is_checked else None,
+            version=new.schema_version,
+        )
+        if judgement.verdict == Verdict.REJECT and not _was_published(new):
+            raise REJECTIONS[judgement.code](
+                judgement.warnings[-1], errors=_shown_errors(judgement)
             )
+        judgements.append(judgement)
+    return judgements
 
 
-def _event(new: NewEvent, text: bytes, now: datetime) -> Event:
+def _was_published(new: NewEvent) -> bool:
+    """Whether this is a call made again, whose first answer counts whatever is in force now."""
+    return (
+        bool(new.idempotency_key)
+        and Event.objects.filter(
+            account_id=new.account_id, idempotency_key=new.idempotency_key
+        ).exists()
+    )
+
+
+def _shown_errors(judgement: Judgement) -> list[dict[str, str]]:
+    return [{"path": error.path, "message": error.message} for error in judgement.errors]
+
+
+def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> Event:
     return Event(
         account_id=new.account_id,
         type=new.type,
@@ -187,6 +274,9 @@ def _event(new: NewEvent, text: bytes, now: datetime) -> Event:
         channels=list(new.channels),
         metadata=dict(new.metadata),
         headers=dict(new.headers),
+        schema_version=judgement.schema_version,
+        schema_errors=_shown_errors(judgement),
+        quarantined_at=now if judgement.verdict == Verdict.QUARANTINE else None,
     )
 
 

@@ -42,6 +42,45 @@ class SchemaNotValid(SubscriptionError):
     code = "schema_not_valid"
 
 
+class ExampleDoesNotFit(SubscriptionError):
+    """An example does not fit the schema."""
+
+    code = "example_does_not_fit"
+
+
+class SchemaBreaksReaders(SubscriptionError):
+    """The schema breaks those who read or write the data; it needs a new major version."""
+
+    code = "schema_breaks_readers"
+    status = 409
+
+
+class EventTypeArchived(SubscriptionError):
+    """The event type is archived."""
+
+    code = "event_type_archived"
+    status = 409
+
+
+class SuccessorNotAcceptable(SubscriptionError):
+    """The successor is another event type of the same account that is not archived."""
+
+    code = "successor_not_acceptable"
+
+
+class DocumentNotAcceptable(SubscriptionError):
+    """The document is none that event types can be read from."""
+
+    code = "document_not_acceptable"
+
+
+class ImportNotAcceptable(SubscriptionError):
+    """Some of the event types cannot be imported, so none was."""
+
+    code = "import_not_acceptable"
+    status = 409
+
+
 class StateNotAllowed(SubscriptionError):
     """The subscription's present status does not allow that."""
 

@@ -1,18 +1,23 @@
-"""Checking a payload against an event type's JSON Schema."""
+"""Checking a payload against an event type's JSON Schema, and what follows from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import jsonschema_rs
 import orjson
+from django.db.models import FilteredRelation, Q
 
 from subscriptions.models import EventSchema, EventType
+from webhooks_project.accounts.models import Account, UnknownEventTypes
+from webhooks_project.lib.json_schema import escaped
 
+MAX_KNOWN: Final = 512  # schemas that a process keeps ready
 MAX_ERRORS: Final = 20  # reported at once; the rest would not help a reader
 
 
@@ -29,33 +34,170 @@ def check_payload(schema: Any, payload: Any) -> list[SchemaError]:
 
     Raises ValueError where the schema itself is not one.
     """
-    validator = _validator(orjson.dumps(schema))
+    return _errors(_validator(orjson.dumps(schema)), payload)
+
+
+class Verdict(StrEnum):
+    """What is to be done with an event that somebody publishes."""
+
+    FIT = "fit"
+    WARN = "warn"  # stored and delivered, and the answer says what is wrong
+    REJECT = "reject"
+    QUARANTINE = "quarantine"  # stored, and delivered only on an operator's word
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the catalogue says of an event.
+
+    `code` is the machine-readable cause, empty where there is nothing to say: event_type_unknown,
+    event_type_archived, event_type_deprecated, schema_version_unknown or schema_mismatch.
+    `warnings` are for the answer to whoever publishes. `schema_version` is what it was checked
+    against, `major.minor`; empty where there was nothing to check it against.
+    """
+
+    verdict: Verdict
+    code: str = ""
+    schema_version: str = ""
+    errors: tuple[SchemaError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownType:
+    """An event type as far as publishing goes by it; its schemas by `(major, minor)`."""
+
+    mode: str
+    is_archived: bool
+    is_deprecated: bool
+    successor: str
+    schemas: dict[tuple[int, int], UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is needed to judge some events: read once for many of them."""
+
+    unknown_event_types: Mapping[UUID, str]
+    types: Mapping[tuple[UUID, str], KnownType]
+    validators: Mapping[UUID, Any]
+
+
+def load_catalogue(wanted: Iterable[tuple[UUID, str, str]]) -> Catalogue:
+    """All that judging these (account, event type, version asked for) takes.
+
+    One query, and a second where a schema is met for the first time in this process.
+    """
+    asked = set(wanted)
+    settings: dict[UUID, str] = {}
+    types: dict[tuple[UUID, str], KnownType] = {}
+    rows = Account.objects.filter(pk__in={account_id for account_id, _, _ in asked}).annotate(
+        known=FilteredRelation(
+            "event_types", condition=Q(event_types__name__in={name for _, name, _ in asked})
+        )
+    )
+    for account_id, setting, name, mode, archived, deprecated, successor, key, *number in (
+        rows.order_by().values_list(
+            "pk", "unknown_event_types", "known__name", "known__schema_mode",
+            "known__archived_at", "known__deprecated_at", "known__successor__name",
+            "known__schemas__pk", "known__schemas__major", "known__schemas__minor",
+        )
+    ):  # fmt: skip
+        settings[account_id] = setting
+        if name is None:
+            continue
+        known = types.setdefault(
+            (account_id, name),
+            KnownType(mode, archived is not None, deprecated is not None, successor or "", {}),
+        )
+        if key is not None:
+            known.schemas[number[0], number[1]] = key
+    needed: set[UUID] = set()
+    for account_id, name, version in asked:
+        found = types.get((account_id, name))
+        wanted_number = _number_asked_for(found, version) if found else None
+        if found and wanted_number and found.mode != EventType.SchemaMode.OFF:
+            needed.add(found.schemas[wanted_number])
+    return Catalogue(settings, types, _validators(needed))
+
+
+def judge_event(
+    catalogue: Catalogue, *, account_id: UUID, type: str, data: Any, version: str = ""
+) -> Judgement:
+    """What is to be done with an event, of which `data` is the parsed payload.
+
+    `version` is what the publisher asks for: `2.1`, or `2` for the latest of that major version;
+    empty for the latest of all. The catalogue was loaded for the same three.
+    """
+    known = catalogue.types.get((account_id, type))
+    if known is None:
+        return _unknown(type, catalogue.unknown_event_types.get(account_id, ""))
+    if known.is_archived:
+        return Judgement(Verdict.REJECT, "event_type_archived", warnings=(f"{type} is archived",))
+    warnings: tuple[str, ...] = ()
+    if known.is_deprecated:
+        instead = f"; use {known.successor}" if known.successor else ""
+        warnings = (f"{type} is deprecated{instead}",)
+    number = _number_asked_for(known, version)
+    if version and number is None:
+        words = f"{type} has no schema version {version[:20]}"
+        return Judgement(Verdict.REJECT, "schema_version_unknown", warnings=(*warnings, words))
+    if number is None or known.mode == EventType.SchemaMode.OFF:
+        return _fitting("", warnings)
+    shown = f"{number[0]}.{number[1]}"
+    errors = tuple(_errors(catalogue.validators[known.schemas[number]], data))
+    if not errors:
+        return _fitting(shown, warnings)
+    words = f"the data does not fit {type} v{shown}"
+    return Judgement(Verdict(known.mode), "schema_mismatch", shown, errors, (*warnings, words))
+
+
+def _unknown(type: str, setting: str) -> Judgement:
+    words = (f"{type} is not in the catalogue of event types",)
+    if setting == UnknownEventTypes.REJECT:
+        return Judgement(Verdict.REJECT, "event_type_unknown", warnings=words)
+    if setting == UnknownEventTypes.WARN:
+        return Judgement(Verdict.WARN, "event_type_unknown", warnings=words)
+    return Judgement(Verdict.FIT)
+
+
+def _fitting(version: str, warnings: tuple[str, ...]) -> Judgement:
+    if warnings:
+        return Judgement(Verdict.WARN, "event_type_deprecated", version, (), warnings)
+    return Judgement(Verdict.FIT, schema_version=version)
+
+
+def _number_asked_for(known: KnownType, version: str) -> tuple[int, int] | None:
+    """The number of the schema that a version means; None where there is none."""
+    meant = (
+        number
+        for number in known.schemas
+        if version in ("", str(number[0]), f"{number[0]}.{number[1]}")
+    )
+    return max(meant, default=None)
+
+
+_known_validators: dict[UUID, Any] = {}  # a schema's row never changes
+
+
+def _validators(needed: set[UUID]) -> dict[UUID, Any]:
+    if missing := needed - _known_validators.keys():
+        for key, schema in EventSchema.objects.filter(pk__in=missing).values_list("pk", "schema"):
+            _known_validators[key] = _validator(orjson.dumps(schema))
+    found = {key: _known_validators[key] for key in needed if key in _known_validators}
+    while len(_known_validators) > MAX_KNOWN:
+        _known_validators.pop(next(iter(_known_validators)), None)
+    return found
+
+
+def _errors(validator: Any, payload: Any) -> list[SchemaError]:
     return [
         SchemaError(
-            path="".join(f"/{_escaped(step)}" for step in error.instance_path),
+            path="".join(f"/{escaped(step)}" for step in error.instance_path),
             message=error.message[:500],
         )
         for error, _ in zip(validator.iter_errors(payload), range(MAX_ERRORS), strict=False)
     ]
-
-
-def schemas_in_force(types: Mapping[UUID, Iterable[str]]) -> dict[tuple[UUID, str], EventSchema]:
-    """For each (account, event type) the latest schema, where the type's mode is to reject."""
-    rows = (
-        EventSchema.objects.filter(
-            event_type__account_id__in=list(types),
-            event_type__name__in={name for names in types.values() for name in names},
-            event_type__schema_mode=EventType.SchemaMode.REJECT,
-        )
-        .select_related("event_type")
-        .order_by("version")
-    )
-    return {(row.event_type.account_id, row.event_type.name): row for row in rows}
-
-
-def _escaped(step: str | int) -> str:
-    """A step of a JSON Pointer (RFC 6901, 3)."""
-    return str(step).replace("~", "~0").replace("/", "~1")
 
 
 @lru_cache(maxsize=512)

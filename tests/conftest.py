@@ -10,12 +10,15 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from pytest_socket import socket_allow_hosts
+from xdist.scheduler import LoadScopeScheduling
 
 from incoming.sources import forget_sources
 from webhooks_project import queues
 from webhooks_project.lib.actor import SYSTEM, current_actor
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+
+ALONE = ("tests/hub/", "tests/console/browser/")
 
 _look_up = socket.getaddrinfo
 
@@ -31,11 +34,15 @@ def _look_up_nobody_outside(host: Any, *args: Any, **kwargs: Any) -> Any:
     raise AssertionError(f"a test looked up {name}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole hubs run one at a time: two of them on two cores would measure each other."""
-    for item in items:
-        if item.get_closest_marker("hub"):
-            item.add_marker(pytest.mark.xdist_group("hub"))
+class _Scheduling(LoadScopeScheduling):
+    """Whole hubs and browsers run one at a time: two on two cores would measure each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "alone" if nodeid.startswith(ALONE) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

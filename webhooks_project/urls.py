@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("api/", include("webhooks_project.api.urls")),
     path("admin/", admin.site.urls),
+    path("catalogue/", include("outgoing.urls")),
     path("", include("monitoring.urls")),
     path("", include("subscriptions.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Sum
-from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.request import Request
@@ -14,7 +13,7 @@ from rest_framework.views import APIView
 from analytics.models import Rollup
 from incoming.models import Receipt
 from outgoing.models import Delivery, Event
-from webhooks_project.api.filters import FilterSet
+from webhooks_project.api.filters import FilterSet, MomentFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, scoped
 from webhooks_project.lib import clock
 
@@ -33,8 +32,8 @@ class RollupSerializer(serializers.ModelSerializer[Rollup]):
 
 
 class RollupFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="minute", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="minute", lookup_expr="lt")
+    since = MomentFilter(field_name="minute", lookup_expr="gte")
+    until = MomentFilter(field_name="minute", lookup_expr="lt")
 
     class Meta:
         model = Rollup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
@@ -25,7 +24,6 @@ from incoming.admin.receipt_panels import (
     schema_errors_of_receipt,
 )
 from incoming.admin.trial_answers import shown_secret
-from incoming.errors import StateNotAllowed
 from incoming.models import Receipt
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
@@ -107,6 +105,7 @@ def is_quarantined(receipt: Receipt) -> bool:
 @admin.register(Receipt)
 class ReceiptAdmin(HistoryAdmin):
     has_history = True
+    empty_text = "Calls to the ingest URL of a source show here. A source can send itself a sample."
     deferred = ("headers", "body", "query", "schema_errors")
     panels: ClassVar = [
         schema_errors_of_receipt,
@@ -201,7 +200,7 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def reprocess(self, receipt: Receipt) -> str:
         services.reprocess_receipt(receipt=receipt)
-        return "It is processed again."
+        return "It is in line to be processed again."
 
     @button(
         "Release",
@@ -212,7 +211,7 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def release(self, receipt: Receipt) -> str:
         services.release_quarantined(receipt=receipt)
-        return "It is processed."
+        return "It is in line to be processed."
 
     @button(
         "Drop",
@@ -237,16 +236,7 @@ class ReceiptAdmin(HistoryAdmin):
         ),
     )
     def replay_receipt(self, receipt: Receipt) -> str:
-        selection = replays.Selection(
-            since=receipt.received_at,
-            until=receipt.received_at + timedelta(microseconds=1),
-            source=receipt.source,
-            statuses=[receipt.status],
-        )
-        plan = replays.plan_of(selection)
-        if not plan["count"]:
-            raise StateNotAllowed(f"it cannot be replayed: {', '.join(plan['left_out'])}")
-        return f"Replay {replays.start_replay(replays.plan_replay(selection)).pk} carries it again."
+        return f"Replay {replays.replay_receipt(receipt).pk} carries it again."
 
     @bulk(
         "Reprocess",

@@ -12,6 +12,7 @@ from webhooks_project.admin.values import column, link, list_of, moment_column, 
 
 @admin.register(RefusalCount)
 class RefusalCountAdmin(HistoryAdmin):
+    empty_text = "Calls that a source refuses are counted here, hour by hour and by cause."
     hour_start = moment_column("Hour", "hour")
     cause_word = value_column("Cause", "cause")
     list_display = ("hour_start", "source", "cause_word", "count", "account")
@@ -23,6 +24,7 @@ class RefusalCountAdmin(HistoryAdmin):
     )
     list_select_related = ("source", "account")
     search_fields = ("source__name", "cause")
+    search_help_text = "Part of the source's name or of the cause"
     date_hierarchy = "hour"
     ordering = ("-hour", "-count")
     fields = ("hour_start", "source", "account", "cause_word", "count", "receipts")

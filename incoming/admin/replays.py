@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import Any, ClassVar
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from incoming import replays
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, ReceiptReplay
-from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.buttons import button
+from webhooks_project.admin.buttons import button, may_press
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
+from webhooks_project.admin.forms import Checkboxes, ServiceForm
 from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.replays import STARTABLE, JobAdmin
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -25,14 +29,53 @@ from webhooks_project.admin.values import (
     text_column,
     visible,
 )
+from webhooks_project.lib import clock
+from webhooks_project.lib.errors import DomainError
 
 Status = ReceiptReplay.Status
-STATUS_COLOURS = {
-    Status.PLANNED: "info",
-    Status.RUNNING: "primary",
-    Status.FINISHED: "success",
-    Status.FAILED: "danger",
-}
+PLANNING = (
+    "Which receipts are to be processed again? What is saved is a plan that counts them; nothing "
+    "is processed before it is started."
+)
+
+
+class PlanForm(ServiceForm):
+    """Which receipts: see `replays.Selection`."""
+
+    statuses = forms.MultipleChoiceField(
+        required=False,
+        choices=[(status.value, status.label) for status in replays.REPLAYABLE],
+        widget=Checkboxes,
+        help_text="None chosen for all of these. Others are never replayed.",
+    )
+
+    class Meta:
+        model = ReceiptReplay
+        fields = ("account", "source", "since", "until", "type_pattern", "statuses", "cause")
+        labels: ClassVar = {
+            "since": "Receipts since",
+            "until": "Receipts until",
+            "type_pattern": "Type",
+        }
+        help_texts: ClassVar = {
+            "account": "Empty for that of the source.",
+            "source": "Empty for all of the account.",
+            "since": "In UTC, inclusive.",
+            "until": "In UTC, exclusive; never later than now.",
+            "type_pattern": "A type, or a beginning with * after it; empty for all.",
+            "cause": "Why they were refused or failed, such as schema_mismatch; empty for all.",
+        }
+
+    def clean(self) -> dict[str, Any] | None:
+        """What a person does is in the audit chain, and each account has its own."""
+        cleaned = super().clean()
+        given = self.cleaned_data
+        if {"account", "source"} <= set(given) and not (given["account"] or given["source"]):
+            self.add_error("account", "Choose an account or a source.")
+        return cleaned
+
+    def _messages(self, error: DomainError) -> list[tuple[str, Any]]:
+        return [(str(error.extra.get("field", "")), str(error))]
 
 
 def plan_of_replay(replay: ReceiptReplay) -> Panel:
@@ -58,15 +101,7 @@ def left_out_of_replay(replay: ReceiptReplay) -> Panel:
 
 def receipts_of_replay(replay: ReceiptReplay) -> Panel:
     """What became of the receipts that it put back in line."""
-    # Within the period: the list by time is what there is an index for.
-    counts = dict(
-        Receipt.objects.filter(
-            received_at__gte=replay.since, received_at__lt=replay.until, replay=replay
-        )
-        .order_by()
-        .values_list("status")
-        .annotate(count=Count("pk"))
-    )
+    counts = dict(replay.receipts.order_by().values_list("status").annotate(count=Count("pk")))
     rows = [
         [label(status.value, RECEIPT_COLOURS), f"{counts[status]:,}"]
         for status in Receipt.Status
@@ -76,12 +111,14 @@ def receipts_of_replay(replay: ReceiptReplay) -> Panel:
 
 
 @admin.register(ReceiptReplay)
-class ReceiptReplayAdmin(HistoryAdmin):
-    has_history = True
+class ReceiptReplayAdmin(JobAdmin):
+    done_count = "replayed_count"
+    autocomplete_fields = ("account", "source")
+    empty_text = (
+        "A replay processes past receipts again. Plan one, look at its plan, then start it."
+    )
     panels: ClassVar = [plan_of_replay, left_out_of_replay, receipts_of_replay]
-    created = moment_column("Created", "created_at")
     started = moment_column("Started", "started_at")
-    finished = moment_column("Ended", "finished_at")
     period_start = moment_column("Receipts since", "since")
     period_end = moment_column("Receipts until", "until")
     asked_type = text_column("Type", "type_pattern")
@@ -98,16 +135,59 @@ class ReceiptReplayAdmin(HistoryAdmin):
     )
     list_select_related = ("account", "source")
     deferred = ("plan",)
-    search_fields = ("pk",)
     search_help_text = "Id, a source's id, or a type"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
     actions_detail = ("start", "cancel")
     fields = (
         "status_label", "progress", "account", "source", "period_start", "period_end",
-        "asked_type", "asked_statuses", "asked_cause", "requested_by", "created", "started",
-        "finished", "error",
+        "asked_receipt", "asked_type", "asked_statuses", "asked_cause", "requested_by", "created",
+        "started", "finished", "error",
     )  # fmt: skip
+
+    # --- a new one is planned ---
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may_press(request, self)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Any]]:
+        if obj is None:
+            kwargs["form"] = PlanForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return super().get_fieldsets(request, obj)
+        return [("Plan a replay", {"fields": PlanForm.Meta.fields, "description": PLANNING})]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        now = clock.now()
+        day_before = {"since": now - timedelta(days=1), "until": now}
+        return day_before | super().get_changeform_initial_data(request)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if kwargs.get("obj") is None:
+            context |= {
+                "title": "Plan a replay",
+                "show_save_and_add_another": False,
+                "show_save_and_continue": False,
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        selection = replays.Selection(**form.cleaned_data)
+        obj.__dict__.update(replays.plan_replay(selection).__dict__)
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        text = (
+            f"Receipts planned: {obj.planned_count:,}. Nothing is processed before it is started."
+        )
+        messages.success(request, text)
+        return HttpResponseRedirect(page_of("incoming.receiptreplay", obj.pk))
 
     def find(self, term: str) -> Q:
         key = id_in(term)
@@ -118,7 +198,7 @@ class ReceiptReplayAdmin(HistoryAdmin):
         icon="play_arrow",
         variant="primary",
         question="The planned receipts are processed again, behind what arrives meanwhile.",
-        is_possible=lambda replay: replay.status in (Status.PLANNED, Status.FAILED),
+        is_possible=lambda replay: replay.status in STARTABLE,
     )
     def start(self, replay: ReceiptReplay) -> str:
         replays.start_replay(replay)
@@ -135,13 +215,11 @@ class ReceiptReplayAdmin(HistoryAdmin):
         cancelled = replays.cancel_replay(replay)
         return f"The replay is cancelled after {cancelled.replayed_count} receipts."
 
-    @column("Status")
-    def status_label(self, replay: ReceiptReplay) -> str:
-        return label(replay.status, STATUS_COLOURS)
-
-    @column("Progress")
-    def progress(self, replay: ReceiptReplay) -> str:
-        return f"{replay.replayed_count} of {replay.planned_count}"
+    @column("Receipt")
+    def asked_receipt(self, replay: ReceiptReplay) -> str:
+        if replay.receipt_id is None:
+            return EMPTY
+        return link(page_of("incoming.receipt", replay.receipt_id), replay.receipt_id)
 
     @column("Statuses")
     def asked_statuses(self, replay: ReceiptReplay) -> str:

@@ -60,6 +60,9 @@ class HandlerFilter(TextChoiceFilter):
 @admin.register(HandlerRun)
 class HandlerRunAdmin(HistoryAdmin):
     has_history = True
+    empty_text = (
+        "Where the platform has handlers for a provider, their work on receipts shows here."
+    )
     deferred = ("error",)
     panels: ClassVar = [traceback_of_run]
     created = moment_column("Created", "created_at")
@@ -82,8 +85,7 @@ class HandlerRunAdmin(HistoryAdmin):
     list_select_related = ()
     search_fields = ("pk",)
     search_help_text = "Id of the run or of its receipt, or the handler's name, exactly"
-    # Its keys are in the order of their making, and indexed.
-    ordering = ("-pk",)
+    ordering = ("-created_at",)
     actions = ("run_selected_again",)
     actions_detail = ("run_again",)
     fieldsets = (

@@ -89,6 +89,7 @@ class DisabledFilter(YesNoFilter):
 @admin.register(Source)
 class SourceAdmin(HubAdmin):
     form = SourceForm
+    empty_text = "A source is who may call us: it has an ingest URL, a provider and a secret."
     deferred = ("schema", "state", "transformation", "answer_body")
     autocomplete_fields = ("account",)
     inlines = (RouteInline,)
@@ -202,7 +203,11 @@ class SourceAdmin(HubAdmin):
     ) -> HttpResponse:
         provider = _chosen(request)
         if kwargs.get("obj") is None and provider is not None:
-            context |= {"facts": facts_of(provider), "show_save_and_add_another": False}
+            context |= {
+                "facts": facts_of(provider),
+                "show_save_and_add_another": False,
+                "show_save_and_continue": False,
+            }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

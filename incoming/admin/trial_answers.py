@@ -112,7 +112,7 @@ def routes_answer(source: Source, form: CallForm, hide: Hide) -> list[Panel]:
     nothing = hide(answer.detail) or "Nothing."
     return [
         Table("What would follow", ["Action", "What"], followed, empty=nothing),
-        Table("Route by route", ["Route", ""], routes, empty="There is none."),
+        Table("Route by route", ["Route", "Verdict"], routes, empty="There is none."),
         *(
             _clauses_panel(f"Condition of {short(hide(str(item.route)))}", item.clauses, hide)
             for item in answer.routes
@@ -145,7 +145,7 @@ def _clauses_panel(title: str, clauses: Sequence[Clause], hide: Hide) -> Panel:
         ]
         for clause in clauses
     ]
-    return Table(title, ["Clause", "Operator", "Wanted", "Found", ""], rows)
+    return Table(title, ["Clause", "Operator", "Wanted", "Found", "Verdict"], rows)
 
 
 def _payload(call: Call) -> Any:

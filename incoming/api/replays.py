@@ -70,8 +70,8 @@ class ReceiptReplaySerializer(serializers.ModelSerializer[ReceiptReplay]):
     class Meta:
         model = ReceiptReplay
         fields: ClassVar[tuple[str, ...]] = (
-            "id", "account", "since", "until", "source", "type_pattern", "statuses", "cause",
-            "status", "planned_count", "replayed_count", "plan", "error", "requested_by",
+            "id", "account", "since", "until", "source", "receipt_id", "type_pattern", "statuses",
+            "cause", "status", "planned_count", "replayed_count", "plan", "error", "requested_by",
             "created_at", "started_at", "finished_at",
         )  # fmt: skip
         read_only_fields = (

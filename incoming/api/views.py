@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
@@ -30,7 +29,7 @@ from incoming.api.serializers import (
 from incoming.models import HandlerRun, Receipt, RefusalCount, Source
 from incoming.samples import send_sample
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.filters import FilterSet
+from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
@@ -131,21 +130,17 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
 
 
 class ReceiptFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="lt")
-    unmatched = filters.BooleanFilter(
+    since = MomentFilter(field_name="received_at", lookup_expr="gte")
+    until = MomentFilter(field_name="received_at", lookup_expr="lt")
+    unmatched = BooleanFilter(
         method="by_match", help_text="Whether it was processed and no route took it."
     )
-    quarantined = filters.BooleanFilter(
+    quarantined = PresenceFilter(
         field_name="quarantined_at",
-        lookup_expr="isnull",
-        exclude=True,
         help_text="Whether it waits for a person, because it does not fit its source's schema.",
     )
-    same_body = filters.BooleanFilter(
+    same_body = PresenceFilter(
         field_name="same_body_as",
-        lookup_expr="isnull",
-        exclude=True,
         help_text="Whether an earlier receipt with another id has the same body.",
     )
 
@@ -207,8 +202,8 @@ class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
 
 
 class RunFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = HandlerRun

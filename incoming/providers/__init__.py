@@ -34,6 +34,7 @@ _MODULES: Final = (
     "airwallex",
     "akeneo",
     "alchemy",
+    "alipay",
     "asana",
     "ashby",
     "attentive",
@@ -119,6 +120,7 @@ _MODULES: Final = (
     "plaid",
     "polar",
     "postmark",
+    "praxis",
     "pylon",
     "qonto",
     "razorpay",
@@ -152,6 +154,7 @@ _MODULES: Final = (
     "tebex",
     "telnyx",
     "tiktok",
+    "tiktok_shop",
     "tokenio",
     "treezor",
     "trello",
@@ -171,6 +174,7 @@ _MODULES: Final = (
     "workos",
     "xero",
     "zendesk",
+    "zift",
     "zoom",
 )
 

@@ -12,5 +12,6 @@ provider = Recipe(
     timestamp_unit="ms",
     id=("json:id",),
     type=("json:name",),
-    setup="In the web app: Settings, Developer, Webhooks, Add. Each URL has a secret of its own.",
+    setup="In the web app: Settings, Developer, Webhooks, Add. The secret is shown on the "
+    "webhook's page; each URL has one of its own.",
 )

@@ -11,6 +11,7 @@ provider = Recipe(
     timestamp="header:x-akeneo-request-timestamp",
     id=("json:events.*.event_id",),
     type=("json:events.*.action",),
-    setup="In the PIM: Connect, Connection settings, Event subscription. The secret is the "
-    "connection's. Akeneo waits half a second and does not try again.",
+    setup="In the PIM: Connect, Connection settings, the connection's Event subscription, this URL "
+    "as Request URL. The secret is the connection's, shown on the same page. Akeneo waits half a "
+    "second and does not try again.",
 )

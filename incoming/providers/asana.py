@@ -14,7 +14,7 @@ provider = Recipe(
     "secret, once",
     unsigned_handshake=True,
     learns_secret=True,
-    setup="Leave the secret empty and create the webhook through the API: Asana sends the secret "
-    "while it waits. One webhook a source, since each has a secret of its own. Empty heartbeats "
-    "come every eight hours; a day without an answer deletes the webhook.",
+    setup="Leave the secret empty and create the webhook through the API, with this URL as target: "
+    "Asana sends the secret while it waits. One webhook a source, since each has a secret of its "
+    "own. Empty heartbeats come every eight hours; a day without an answer deletes the webhook.",
 )

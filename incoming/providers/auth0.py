@@ -9,6 +9,6 @@ provider = SharedToken(
     token_at=("header:authorization",),
     id=("json:*.log_id", "json:logs.*.log_id"),
     type=("json:*.data.type", "json:logs.*.data.type"),
-    setup="In the dashboard: Monitoring, Streams, Custom Webhook. The secret of this source goes "
-    "into Authorization Token.",
+    setup="In the dashboard: Monitoring, Streams, Create, Custom Webhook, this URL as payload URL. "
+    "The secret of this source goes into Authorization Token.",
 )

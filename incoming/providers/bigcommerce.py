@@ -7,8 +7,9 @@ provider = StandardWebhooks(
     name="bigcommerce",
     label="BigCommerce",
     docs="https://docs.bigcommerce.com/developer/docs/integrations/webhooks/https",
-    key="text",
+    key="whsec-or-text",
     type=("json:scope",),
     setup="Create the hook through the API, with this URL as destination (port 443 only). The "
-    "secret is the app's client secret as it is. The payload holds an id only: fetch the rest.",
+    "secret is the app's client secret as it is shown in the Developer Portal, behind View Client "
+    "ID (for an API account: when it is created). The payload holds an id only: fetch the rest.",
 )

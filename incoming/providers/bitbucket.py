@@ -10,6 +10,7 @@ provider = Recipe(
     prefix="sha256=",
     id=("header:x-request-uuid",),
     type=("header:x-event-key",),
-    setup="In the repository's settings: Webhooks, Add webhook, with a secret. A webhook without a "
-    "secret is not signed, and refused here. The event key is a header and not signed.",
+    setup="In the repository's settings: Webhooks, Add webhook, with this URL and the secret of "
+    "this source. A webhook without a secret is not signed, and refused here. The event key is a "
+    "header and not signed.",
 )

@@ -14,6 +14,6 @@ provider = Recipe(
     timestamp="signature:t",
     tolerance=Tolerance(180, 180),
     type=("json:event",),
-    setup="Create the webhook subscription through the API, with a signing_key of your own; that "
-    "key is the secret.",
+    setup="Create the webhook subscription through the API, with this URL and the secret of this "
+    "source as signing_key.",
 )

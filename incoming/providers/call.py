@@ -222,9 +222,12 @@ class Provider(Protocol):
         call. GET and HEAD come here unverified, POST verified unless `unsigned_handshake`."""
         ...
 
-    def acknowledge(self, call: Call) -> Answer | None:
+    def acknowledge(
+        self, call: Call, secrets: Sequence[Secret], options: Mapping[str, str] | None = None
+    ) -> Answer | None:
         """The acknowledgement where the third party wants a body of its own; None for any 2xx.
-        Sent once the receipt is stored (or known already), in place of the plain one."""
+        Sent once the receipt is stored (or known already), in place of the plain one. Some want
+        it signed, by the secret that fitted the call."""
         ...
 
     def facts(self) -> Sequence[tuple[str, str]]:

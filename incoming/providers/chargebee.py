@@ -9,5 +9,5 @@ provider = BasicAuth(
     id=("json:id",),
     type=("json:event_type",),
     setup="In the settings: Configure Chargebee, Webhooks, Add, Protect webhook URL with basic "
-    "authentication. The secret is user:password.",
+    "authentication, with a user and password of your own. The secret is user:password.",
 )

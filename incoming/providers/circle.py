@@ -16,5 +16,6 @@ provider = Recipe(
     on_handshake=ok_to("HEAD"),
     handshake_text="HEAD: 200",
     setup="Create the subscription through the API. The secret is the public key, in base64, that "
-    "the API gives for the X-Circle-Key-Id of the calls; while it changes give both.",
+    "GET /v2/cpn/notifications/publicKey/{id} gives for the X-Circle-Key-Id of the calls; while it "
+    "changes give both.",
 )

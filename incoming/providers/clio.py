@@ -14,6 +14,7 @@ provider = Recipe(
     "secret, once",
     unsigned_handshake=True,
     learns_secret=True,
-    setup="Leave the secret empty and create the webhook through the API, or enter its "
-    "shared_secret. Webhooks end after three days unless expires_at says otherwise (31 at most).",
+    setup="Leave the secret empty and create the webhook through the API: Clio sends the secret "
+    "while it waits; or enter the shared_secret that the API gives for the webhook. Webhooks end "
+    "after three days unless expires_at says otherwise (31 at most).",
 )

@@ -96,6 +96,7 @@ provider = Contentful(
     "old, 300 s ahead at most",
     id=("header:x-contentful-idempotency-key",),
     type=("header:x-contentful-topic",),
+    methods=frozenset({"POST", "GET", "PUT", "PATCH", "DELETE"}),  # the user chooses
     setup="In the space's settings: Webhooks, Settings, Enable request verification. The secret "
     "is the signing secret, 64 characters, used as text. Then add the webhook with exactly the "
     "URL that this source shows.",

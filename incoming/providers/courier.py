@@ -13,5 +13,6 @@ provider = Recipe(
     timestamp="signature:t",
     timestamp_unit="ms",
     type=("json:type",),
-    setup="In the settings: Outbound Webhooks, New. The secret is the one generated there.",
+    setup="In the settings: Outbound Webhooks, New. The secret is the one generated on the "
+    "webhook's page. Test and production have webhooks of their own.",
 )

@@ -93,7 +93,9 @@ class Declaration:
             return None
         return self.on_handshake(call, secrets, options or {})
 
-    def acknowledge(self, call: Call) -> Answer | None:
+    def acknowledge(
+        self, call: Call, secrets: Sequence[Secret], options: Mapping[str, str] | None = None
+    ) -> Answer | None:
         return self.acknowledgement
 
     def facts(self) -> Sequence[tuple[str, str]]:

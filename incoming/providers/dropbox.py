@@ -11,6 +11,6 @@ provider = Recipe(
     methods=frozenset({"POST", "GET"}),
     on_handshake=echo_query("challenge"),
     handshake_text="GET `?challenge=`: the challenge back as text",
-    setup="In the App Console: the app's Settings, Webhook URIs. The secret is the app secret. The "
-    "payload only names accounts that changed: fetch the changes.",
+    setup="In the App Console: the app's Settings tab, Webhook URIs. The secret is the app secret, "
+    "behind Show on the same tab. The payload only names accounts that changed: fetch the changes.",
 )

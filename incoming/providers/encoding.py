@@ -8,7 +8,7 @@ import hashlib
 from typing import Final
 
 SIGNATURE_ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
-KEY_FORMS: Final = ("text", "hex", "base64", "whsec", "sha1")
+KEY_FORMS: Final = ("text", "hex", "base64", "whsec", "whsec-or-text", "sha1")
 
 
 def as_bytes(text: str) -> bytes:
@@ -67,6 +67,8 @@ def key_bytes(secret: str, form: str) -> bytes | None:
 
     Never empty: with an empty key anybody could sign.
     """
+    if form == "whsec-or-text":  # the prefix tells
+        form = "whsec" if secret.strip().startswith("whsec_") else "text"
     match form:
         case "text":
             key: bytes | None = as_bytes(secret)

@@ -66,5 +66,6 @@ provider = ExactOnline(
     handshake_text="an empty POST when the subscription is made: 200",
     unsigned_handshake=True,
     setup="Subscribe through the API with this URL as CallbackURL. The secret is the app's webhook "
-    "secret, from the App Center. The payload holds a key only: fetch the rest.",
+    "secret, on its page in the App Center (it is not the client secret). The payload holds a key "
+    "only: fetch the rest.",
 )

@@ -11,12 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
-from incoming.providers import pinned
 from incoming.providers.call import Call, Cause, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration, usable
-from incoming.providers.jws import as_object, find_signer, parse_token
+from incoming.providers.jws import find_signer, parse_token, published_keys
 from incoming.providers.recipe import Recipe
 
 _KEYS_URL: Final = "https://keys.fireblocks.io/.well-known/jwks.json"
@@ -43,23 +40,11 @@ class Fireblocks(Declaration):
         token = parse_token(header, algorithms=("RS512",), detached=body)
         if isinstance(token, Refused):
             return token
-        keys = usable(secrets) or _fetched(token.key_id)
+        keys = usable(secrets) or published_keys(_KEYS_URL, host=_KEYS_HOST, key_id=token.key_id)
         if not keys:
             return Refused(Cause.KEY_UNAVAILABLE)
         signer = find_signer(token, keys)
         return signer if isinstance(signer, Refused) else Verified(secret_id=signer.id)
-
-
-def _fetched(key_id: str) -> list[Secret]:
-    body = pinned.fetch(_KEYS_URL, host=_KEYS_HOST)
-    keys = (as_object(body) or {}).get("keys") if body else None
-    if not key_id or not isinstance(keys, list):
-        return []
-    return [
-        Secret(id="", value=orjson.dumps(key).decode())
-        for key in keys
-        if isinstance(key, dict) and key.get("kid") == key_id
-    ]
 
 
 provider = Fireblocks(
@@ -70,7 +55,7 @@ provider = Fireblocks(
     "`Fireblocks-Signature`: RSA PKCS #1 v1.5 with SHA-512 in base64 over the body",
     id=("json:id",),
     type=("json:eventType", "json:type"),
-    setup="In the Console: Developer Center, Webhooks. Without a secret the key is fetched from "
-    "keys.fireblocks.io; give the key itself, as JWK or PEM, for another region or for the older "
-    "signature.",
+    setup="In the Console: Developer Center, Webhooks, this URL. No secret is needed: the key is "
+    "fetched from keys.fireblocks.io. For another region or for the older signature give the key "
+    "itself, as JWK or PEM, from Fireblocks' documentation on validating webhooks.",
 )

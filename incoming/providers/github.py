@@ -11,6 +11,6 @@ provider = Recipe(
     id=("header:x-github-delivery",),
     type=("header:x-github-event",),
     setup="In the repository or organisation: Settings, Webhooks, Add webhook. Content type "
-    "application/json, the secret of this source, and the events you want. GitHub waits ten "
-    "seconds and does not try again by itself; redeliver from the hook's page.",
+    "application/json, the secret of this source as Secret, and the events you want. GitHub waits "
+    "ten seconds and does not try again by itself; redeliver from the hook's page.",
 )

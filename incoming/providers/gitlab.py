@@ -32,7 +32,8 @@ class Gitlab(Declaration):
         options: Mapping[str, str] | None = None,
     ) -> Verified | Refused:
         signing = [secret for secret in secrets if secret.value.startswith("whsec_")]
-        if "webhook-signature" in call.headers:
+        signed = "webhook-signature" in call.headers
+        if signed and (signing or not _TOKEN.applies(call)):
             return _SIGNED.verify(call, signing, tolerance_seconds=tolerance_seconds)
         if signing:
             return Refused(Cause.SIGNATURE_MISSING, "the source takes signed calls only")

@@ -9,6 +9,6 @@ provider = Recipe(
     signature_headers=("webhook-signature",),
     id=("json:meta.webhook_id", "json:events.*.id"),
     type=("{json:events.*.resource_type}.{json:events.*.action}",),
-    setup="In the dashboard: Developers, Create, Webhook endpoint. The secret is entered or "
-    "generated there.",
+    setup="In the dashboard: Developers, Create, Webhook endpoint. The secret is the endpoint's: "
+    "enter that of this source there, or copy the one that is generated.",
 )

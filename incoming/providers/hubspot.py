@@ -85,8 +85,9 @@ provider = Hubspot(
     "`X-HubSpot-Request-Timestamp` (milliseconds, 300 s old or ahead at most); without it "
     "`X-HubSpot-Signature`, SHA-256 in hex over secret and body (v1) or secret, method, URL and "
     "body (v2)",
-    id=("json:*.eventId", "json:eventId"),
+    # HubSpot does not promise that an event's id is its own.
+    id=("{json:*.eventId}:{json:*.occurredAt}", "json:*.eventId", "json:eventId"),
     type=("json:*.subscriptionType", "json:subscriptionType"),
     setup="In the app's settings: Webhooks, Target URL, exactly the one that this source shows. "
-    "The secret is the app's client secret.",
+    "The secret is the app's client secret, on its Auth tab.",
 )

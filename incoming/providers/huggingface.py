@@ -8,5 +8,6 @@ provider = SharedToken(
     docs="https://huggingface.co/docs/hub/webhooks",
     token_at=("header:x-webhook-secret", "query:secret"),
     type=("{json:event.scope}.{json:event.action}",),
-    setup="In the settings: Webhooks, Add, with the secret of this source.",
+    setup="In the settings: Webhooks, Add a new webhook, with this URL and the secret of this "
+    "source as Secret.",
 )

@@ -16,5 +16,5 @@ provider = Recipe(
     on_handshake=ok_to("HEAD"),
     handshake_text="HEAD: 200",
     setup="In the Developer Hub: the app's Webhooks page, this URL and the topics. The secret is "
-    "the app's client secret, under Basic Information.",
+    "the app's client secret, under Configure, Basic information.",
 )

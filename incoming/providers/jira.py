@@ -10,6 +10,6 @@ provider = Recipe(
     prefix="sha256=",
     id=("header:x-atlassian-webhook-identifier",),
     type=("json:webhookEvent",),
-    setup="In the administration: System, WebHooks, with a secret. A webhook without a secret is "
-    "not signed, and refused here.",
+    setup="In the administration: System, WebHooks, Create, with this URL and the secret of this "
+    "source. A webhook without a secret is not signed, and refused here.",
 )

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from incoming.providers import pinned
 from incoming.providers.call import Cause, Refused, Secret
 from incoming.providers.declaration import usable
 from incoming.providers.encoding import as_bytes, decode_bytes, encode_bytes
@@ -93,6 +94,19 @@ def _is_signed(token: Token, key: str) -> bool:
     return public_key is not None and is_signed_by(
         public_key, token.signing_input, token.signature, algorithm=algorithm, hash=digest
     )
+
+
+def published_keys(url: str, *, host: str, key_id: str) -> list[Secret]:
+    """The keys of that id in a set (RFC 7517) that a third party publishes, as nobody's secrets."""
+    body = pinned.fetch(url, host=host)
+    keys = (as_object(body) or {}).get("keys") if body else None
+    if not key_id or not isinstance(keys, list):
+        return []
+    return [
+        Secret(id="", value=orjson.dumps(key).decode())
+        for key in keys
+        if isinstance(key, dict) and key.get("kid") == key_id
+    ]
 
 
 def check_period(claims: Mapping[str, Any], *, now: float, leeway_seconds: int) -> Refused | None:

@@ -15,6 +15,6 @@ provider = Recipe(
     timestamp_unit="ms",
     id=("json:id",),
     type=("json:type",),
-    setup="In the dashboard: Developers, Webhooks, Create. The secret is the webhook's signing "
-    "key.",
+    setup="In the dashboard: Developers, Webhooks, Create, this URL. The secret is the webhook's "
+    "signing key, on its page (it is not the API key).",
 )

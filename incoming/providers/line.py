@@ -11,5 +11,6 @@ provider = Recipe(
     id=("json:events.*.webhookEventId",),
     type=("json:events.*.type",),
     setup="In the LINE Developers console: the channel's Messaging API tab, Webhook URL, Use "
-    "webhook. The secret is the channel secret. Verify sends an empty batch.",
+    "webhook. The secret is the channel secret, on the Basic settings tab. Verify sends an empty "
+    "batch.",
 )

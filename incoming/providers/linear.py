@@ -13,6 +13,6 @@ provider = Recipe(
     tolerance=Tolerance(60, 60),
     id=("header:linear-delivery",),
     type=("{json:type}.{json:action}", "json:type"),
-    setup="In the workspace's settings: API, Webhooks, New webhook. The signing secret is shown on "
-    "the webhook's page.",
+    setup="In the workspace's settings: API, Webhooks, New webhook, this URL. The signing secret "
+    "is shown on the webhook's page.",
 )

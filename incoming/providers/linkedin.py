@@ -39,5 +39,5 @@ provider = Recipe(
     handshake_text="GET `?challengeCode=`: the code and its HMAC-SHA256 as JSON, within three "
     "seconds",
     setup="In the developer portal: the app's Webhooks, Create webhook. The secret is the app's "
-    "client secret.",
+    "client secret (Primary Client Secret), on its Auth tab.",
 )

@@ -14,5 +14,5 @@ provider = SharedToken(
     on_handshake=ok_to("GET", "HEAD"),
     handshake_text="GET: 200",
     setup="In the audience's settings: Webhooks, Create, with this URL and `?token=` and the "
-    "secret of this source after it.",
+    "secret of this source after it as callback URL.",
 )

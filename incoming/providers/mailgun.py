@@ -84,5 +84,6 @@ provider = Mailgun(
     id=("json:signature.token", "form:token"),
     type=("json:event-data.event", "form:event"),
     setup="In the control panel: Sending, Webhooks, Add webhook; or a route that forwards mail. "
-    "The secret is the HTTP webhook signing key, which is not the API key.",
+    "The secret is the HTTP webhook signing key, on the page Sending, Webhooks (or Settings, API "
+    "Security), which is not the API key.",
 )

@@ -9,6 +9,7 @@ provider = SharedToken(
     token_at=("json:sharedSecret",),
     id=("json:alertId",),
     type=("json:alertTypeId",),
-    setup="In the dashboard: Network-wide, Alerts, Webhooks, HTTPS servers, with the secret of "
-    "this source as shared secret. Keep the included payload template.",
+    setup="In the dashboard: Network-wide, Alerts, Webhooks, HTTPS servers, with this URL and the "
+    "secret of this source as shared secret. Keep the included payload template: another may leave "
+    "the secret out.",
 )

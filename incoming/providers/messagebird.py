@@ -97,8 +97,9 @@ provider = Messagebird(
     signing="`MessageBird-Signature-JWT`: a token (HS256, HS384 or HS512) with the SHA-256 of the "
     "source's URL (`url_hash`) and of the body (`payload_hash`); valid for a minute",
     id=(),
-    type=("json:type", "json:event", "form:status"),
+    type=("json:type", "json:event", "form:status", "query:status"),
     methods=frozenset({"POST", "GET"}),
-    setup="Give exactly the URL that this source shows to the flow, number or message. The secret "
-    "is the signing key of the access keys page, used as text.",
+    setup="Give exactly the URL that this source shows to the flow, number or message; calls come "
+    "by POST or GET. The secret is the signing key, in the dashboard under Developers, API access, "
+    "beside the access keys, used as text.",
 )

@@ -34,5 +34,6 @@ provider = meta(
     label="Meta",
     docs="https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     setup="In the App Dashboard: Webhooks, Edit Callback URL, with a verify token of your own (the "
-    "option `verify_token`). The secret is the app secret. One call holds up to 1,000 changes.",
+    "option `verify_token`). The secret is the app secret, under App settings, Basic. One call "
+    "holds up to 1,000 changes.",
 )

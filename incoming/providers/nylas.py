@@ -13,6 +13,7 @@ provider = Recipe(
     methods=frozenset({"POST", "GET"}),
     on_handshake=echo_query("challenge"),
     handshake_text="GET `?challenge=`: the challenge back as text, within ten seconds",
-    setup="Create the webhook through the API or the dashboard. The secret is the webhook_secret "
-    "in the answer. Leave compressed delivery off.",
+    setup="Create the webhook through the API or the dashboard. The secret is the webhook_secret, "
+    "shown in the answer, or when the webhook is made in the dashboard. Compressed delivery may be "
+    "on or off.",
 )

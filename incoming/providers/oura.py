@@ -17,5 +17,6 @@ provider = Recipe(
     secret_options=frozenset({"verify_token"}),
     option_texts={"verify_token": "the verification_token of the subscription"},
     setup="Create the subscription through the API with a verification_token of your own (the "
-    "option `verify_token`). The secret is the app's client secret.",
+    "option `verify_token`). The secret is the app's client secret, on its page among Oura's API "
+    "applications.",
 )

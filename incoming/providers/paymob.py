@@ -15,7 +15,7 @@ import orjson
 from incoming.providers.call import Call, Cause, Identity, Refused, Secret, Verified
 from incoming.providers.declaration import Declaration
 from incoming.providers.encoding import as_bytes
-from incoming.providers.locator import dig
+from incoming.providers.locator import dig, first, kept
 from incoming.providers.placing import place
 from incoming.providers.proof import hmac_signer, hmac_text, read_signature
 
@@ -42,6 +42,22 @@ _SIGNED_VALUES: Final = (
     "success",
 )
 
+_STATE: Final = (
+    "pending",
+    "success",
+    "is_auth",
+    "is_capture",
+    "is_refunded",
+    "is_voided",
+    "refunded_amount_cents",
+)
+_FLAT: Final[dict[str, tuple[str, ...]]] = {  # in the GET's query
+    "order.id": ("order", "order_id"),
+    "source_data.pan": ("source_data_pan",),
+    "source_data.sub_type": ("source_data_sub_type",),
+    "source_data.type": ("source_data_type",),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paymob(Declaration):
@@ -64,6 +80,13 @@ class Paymob(Declaration):
             return Refused(Cause.SIGNATURE_MISMATCH)
         return Verified(secret_id=signer.id)
 
+    def identify(self, call: Call, options: Mapping[str, str] | None = None) -> Identity:
+        """A transaction is told of again whenever its state changes, so the state is in its id."""
+        read = _reader(call)
+        values = [_text(read(name)) for name in ("id", *_STATE)]
+        external_id = kept(":".join(values)) if values[0] else ""
+        return Identity(external_id=external_id, type=first(call, self.type))
+
     def sample(
         self, call: Call, identity: Identity, options: Mapping[str, str] | None = None
     ) -> Call:
@@ -81,8 +104,9 @@ def _signed_values(call: Call) -> list[str]:
 
 def _reader(call: Call) -> Callable[[str], Any]:
     if call.method == "GET":
-        flat = {"order.id": "order"}
-        return lambda name: call.query.get(flat.get(name, name))
+        return lambda name: next(
+            (call.query[flat] for flat in (*_FLAT.get(name, ()), name) if flat in call.query), None
+        )
     transaction = dig(call.json, "obj")
     return lambda name: dig(transaction, name)
 
@@ -122,10 +146,8 @@ provider = Paymob(
     ),
     signing="`?hmac=`: HMAC-SHA512 in hex over twenty values of `obj`, joined in a fixed order; "
     "what else the body holds is **not** covered",
-    id=(
-        "{json:type}:{json:obj.id}:{json:obj.success}:{json:obj.is_refunded}:{json:obj.is_voided}",
-    ),
     type=("json:type",),
-    setup="In the dashboard: Developers, Payment Integrations, Transaction processed callback. The "
-    "secret is the HMAC of the account info.",
+    methods=frozenset({"POST", "GET"}),
+    setup="In the dashboard: Developers, Payment Integrations, Edit, Transaction processed "
+    "callback. The secret is the HMAC under Settings, Account Info, View.",
 )

@@ -9,6 +9,6 @@ provider = Recipe(
     signature_headers=("x-paystack-signature",),
     hash="sha512",
     type=("json:event",),
-    setup="In the dashboard: Settings, API Keys & Webhooks, separately for test and live. The "
-    "secret is the secret key (sk_…).",
+    setup="In the dashboard: Settings, API Keys & Webhooks, this URL, separately for test and "
+    "live. The secret is the secret key (sk_…) on the same page.",
 )

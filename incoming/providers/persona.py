@@ -14,5 +14,6 @@ provider = Recipe(
     timestamp="signature:t",
     id=("json:data.id",),
     type=("json:data.attributes.name",),
-    setup="In the dashboard: Webhooks, Create. The secret is the webhook's (wbhsec_…), used whole.",
+    setup="In the dashboard: Webhooks, Create, this URL. The secret is the webhook's (wbhsec_…), "
+    "revealed on its page, used whole.",
 )

@@ -14,6 +14,6 @@ provider = BasicAuth(
         "{json:RecordType}:{json:MessageID}:{json:ChangedAt}",
     ),
     type=("json:RecordType",),
-    setup="In the server's message stream: Webhooks, Add webhook, with Basic auth credentials. The "
-    "secret is user:password.",
+    setup="In the server's message stream: Webhooks, Add webhook, with Basic auth credentials of "
+    "your own. The secret is user:password.",
 )

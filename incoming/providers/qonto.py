@@ -13,6 +13,6 @@ provider = Recipe(
     timestamp="signature:t",
     id=("json:id",),
     type=("json:event_type", "json:type"),
-    setup="Create the webhook subscription through the API, with the secret of this source. Qonto "
-    "waits one second for the answer.",
+    setup="Create the webhook subscription through the API, with the secret of this source as its "
+    "secret. Qonto waits one second for the answer.",
 )

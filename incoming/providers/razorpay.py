@@ -9,6 +9,6 @@ provider = Recipe(
     signature_headers=("x-razorpay-signature",),
     id=("header:x-razorpay-event-id",),
     type=("json:event",),
-    setup="In the dashboard: Account & Settings, Webhooks, Add. Enter the secret of this source, "
-    "which is not the API key.",
+    setup="In the dashboard: Account & Settings, Webhooks, Add New Webhook, this URL. Enter the "
+    "secret of this source as Secret, which is not the API key's.",
 )

@@ -26,6 +26,7 @@ provider = Versions(
         ),
     ),
     type=("header:x-recharge-topic",),
-    setup="Create the webhook through the API. The secret is the API client secret, on the page of "
-    "the API token, not the token. Recharge waits five seconds.",
+    setup="Create the webhook through the API. The secret is the API client secret, under "
+    "Integrations, API tokens, on the page of the token, and not the token itself. Recharge waits "
+    "five seconds.",
 )

@@ -6,8 +6,9 @@ provider = BasicAuth(
     name="recurly",
     label="Recurly",
     docs="https://docs.recurly.com/docs/webhooks",
-    id=("json:id",),
+    # In JSON the id may be the account's or the invoice's, which comes with every change.
+    id=("{json:id}:{json:event_type}:{json:event_time}",),
     type=("json:event_type", "json:object_type", "xml:"),
-    setup="In the app: Integrations, Webhooks, Configure, with an HTTP auth user and password. The "
-    "secret is user:password.",
+    setup="In the app: Integrations, Webhooks, Configure, with an HTTP auth user and password of "
+    "your own. The secret is user:password.",
 )

@@ -33,5 +33,5 @@ provider = Recipe(
     on_handshake=_verify_event,
     handshake_text="a signed `VERIFY`: the HMAC-SHA256 of its challenge as JSON",
     setup="In the dashboard: Integrations, Webhooks, Add. The secret is the Application Management "
-    "Token.",
+    "Token, in the dashboard under Configuration.",
 )

@@ -10,6 +10,6 @@ provider = Recipe(
     hash="sha512",
     id=("json:id",),
     type=("json:type",),
-    setup="In the portal: Webhooks, Create, with the secret of this source (64 characters at "
-    "most).",
+    setup="In the portal: Webhooks, Create, with this URL and the secret of this source (64 "
+    "characters at most).",
 )

@@ -13,5 +13,6 @@ provider = Recipe(
     id=("header:solidgate-event-id",),
     type=("header:solidgate-event-type",),
     setup="In the Hub: Developers, Channels, the webhook's URL and events. The secret is the "
-    "webhook secret key (wh_sk_…); the public one comes in a header.",
+    "webhook secret key (wh_sk_…), under Developers beside the API keys; the public one comes in a "
+    "header.",
 )

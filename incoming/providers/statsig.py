@@ -12,6 +12,6 @@ provider = Recipe(
     timestamp="header:x-statsig-request-timestamp",
     timestamp_unit="ms",
     type=("json:data.*.eventName", "json:*.eventName"),
-    setup="In the project's settings: Integrations, Generic Webhook. The secret is the signing "
-    "secret on its card.",
+    setup="In the project's settings: Integrations, Generic Webhook, this URL. The secret is the "
+    "signing secret on that integration's card.",
 )

@@ -22,5 +22,6 @@ provider = SharedToken(
     secret_options=frozenset({"verify_token"}),
     option_texts={"verify_token": "the verify_token; without it, any of the secrets"},
     setup="Create the push subscription with this URL and `?token=` and the secret of this source "
-    "after it as callback_url. The payload holds ids only: fetch the rest.",
+    "after it as callback_url, and a verify_token of your own (the option `verify_token`, or else "
+    "that secret). The payload holds ids only: fetch the rest.",
 )

@@ -25,6 +25,6 @@ provider = Recipe(
     type=("json:type",),
     on_handshake=_validation,
     handshake_text="a signed `validation.webhook`: its id back in JSON",
-    setup="In the creator panel: Developers, Webhooks, Endpoints, Add. The secret is the one shown "
-    "there.",
+    setup="In the creator panel: Developers, Webhooks, Endpoints, Add, this URL. The secret is the "
+    "one shown on the same page.",
 )

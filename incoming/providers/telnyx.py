@@ -14,5 +14,6 @@ provider = Recipe(
     id=("json:data.id",),
     type=("json:data.event_type",),
     setup="Give this URL to the messaging profile or the application. The secret is the account's "
-    "public key, from Mission Control: Keys & Credentials. Telnyx waits two seconds.",
+    "public key, in Mission Control under Account Settings, Keys & Credentials, Public Key. Telnyx "
+    "waits two seconds.",
 )

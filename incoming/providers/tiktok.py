@@ -13,5 +13,6 @@ provider = Recipe(
     timestamp="signature:t",
     type=("json:event",),
     setup="In the developer portal: the app's Webhooks, Callback URL. The secret is the app's "
-    "client secret. `content` in the payload is JSON in a string.",
+    "client secret, among its credentials under App details. `content` in the payload is JSON in a "
+    "string.",
 )

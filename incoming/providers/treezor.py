@@ -59,5 +59,6 @@ provider = Treezor(
     id=("json:webhook_id",),
     sample_body=b'{"object":"user","object_id":"1","object_payload":{"users":[{"userId":1}]}}',
     type=("json:webhook",),
-    setup="Create the hook through the webhook API. Treezor's account manager gives the secret.",
+    setup="Create the hook through the webhook API. The secret, one for sandbox and one for "
+    "production, comes from Treezor's account manager.",
 )

@@ -17,5 +17,6 @@ provider = Recipe(
     on_handshake=ok_to("HEAD"),
     handshake_text="HEAD: 200",
     setup="Create the webhook through the API with exactly the URL that this source shows as "
-    "callbackURL. The secret is the application's OAuth 1.0 secret.",
+    "callbackURL. The secret is the application's OAuth 1.0 secret, on the API Key tab of the "
+    "Power-Up's administration page.",
 )

@@ -99,10 +99,15 @@ provider = Twilio(
         "form:MessageStatus",
         "form:CallStatus",
         "form:SmsStatus",
+        "query:EventType",
+        "query:MessageStatus",
+        "query:CallStatus",
+        "query:SmsStatus",
         "json:*.type",
     ),
     methods=frozenset({"POST", "GET"}),
     acknowledgement=Answer(body=b"<Response/>", content_type="text/xml; charset=utf-8"),
-    setup="Give exactly the URL that this source shows to the number, service or sink. The secret "
-    "is the account's auth token. The answer is empty TwiML: the hub does not steer calls.",
+    setup="Give exactly the URL that this source shows to the number, service or sink, by POST or "
+    "GET. The secret is the account's auth token, in the Console under Account Info (a subaccount "
+    "has its own). The answer is empty TwiML: the hub does not steer calls.",
 )

@@ -38,5 +38,5 @@ provider = Recipe(
     on_handshake=_challenge_response_check,
     handshake_text="GET `?crc_token=`: the token's HMAC-SHA256 as JSON",
     setup="Register this URL (no port in it) through the webhooks API. The secret is the app's "
-    "consumer secret, the API secret key.",
+    "consumer secret, called API Key Secret, under Keys and tokens in the developer portal.",
 )

@@ -11,6 +11,6 @@ provider = Recipe(
     encoding="base64",
     id=("json:event_id",),
     type=("json:event_type",),
-    setup="In the form: Connect, Webhooks, Add a webhook, then Edit and add the secret of this "
-    "source. An answer of 404 or 410 switches the webhook off at once.",
+    setup="In the form: Connect, Webhooks, Add a webhook, this URL; then Edit, and enter the "
+    "secret of this source. An answer of 404 or 410 switches the webhook off at once.",
 )

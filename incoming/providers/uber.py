@@ -12,5 +12,6 @@ provider = Recipe(
     type=("json:event_type",),
     acknowledgement=Answer(),
     setup="In the developer dashboard: Webhooks, Primary webhook URL. The secret is the app's "
-    "client secret, or for Uber Direct the webhook's signing key.",
+    "client secret, on its Setup page, or for Uber Direct the webhook's signing key, in the Direct "
+    "dashboard.",
 )

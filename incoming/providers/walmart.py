@@ -15,5 +15,7 @@ provider = Recipe(
     timestamp="header:wm-sec.timestamp",
     type=("json:source.eventType", "json:eventType"),
     setup="Subscribe this URL through the Notifications API with HMAC authentication and the "
-    "secret of this source. Walmart waits three seconds.",
+    "secret of this source. Its headers have underscores and dots in their names, which a proxy "
+    "before the hub must pass on (nginx: underscores_in_headers on, ignore_invalid_headers off). "
+    "Walmart waits three seconds.",
 )

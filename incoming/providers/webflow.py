@@ -11,6 +11,7 @@ provider = Recipe(
     timestamp="header:x-webflow-timestamp",
     timestamp_unit="ms",
     type=("json:triggerType",),
-    setup="Create the webhook through the API. The secret is the app's client secret, or the "
-    "secretKey in the answer for a webhook of a site token.",
+    setup="Create the webhook through the API: those made in the dashboard are not signed. The "
+    "secret is the app's client secret (workspace settings, Apps & Integrations), or the secretKey "
+    "in the answer for a webhook of a site token.",
 )

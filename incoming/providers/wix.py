@@ -79,6 +79,6 @@ provider = Wix(
     docs="https://dev.wix.com/docs/build-apps/develop-your-app/access/authentication/"
     "verify-requests-received-from-wix",
     signing="the body itself, a token (RS256) with `iat` and `exp`",
-    setup="In the app's dashboard: Webhooks, Create. The secret is the app's public key, in PEM, "
-    "from Get public key. Wix waits 1.25 seconds.",
+    setup="In the app's dashboard: Webhooks, Create, this URL. The secret is the app's public key, "
+    "in PEM, behind Get Public Key on the same page. Wix waits 1.25 seconds.",
 )

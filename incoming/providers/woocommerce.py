@@ -25,6 +25,6 @@ provider = Recipe(
     on_handshake=_ping,
     handshake_text="an unsigned form `webhook_id=…` when the webhook is saved: 200",
     unsigned_handshake=True,
-    setup="In the shop's administration: WooCommerce, Settings, Advanced, Webhooks. Enter this URL "
-    "and the secret of this source.",
+    setup="In the shop's administration: WooCommerce, Settings, Advanced, Webhooks, Add. Enter "
+    "this URL as delivery URL and the secret of this source.",
 )

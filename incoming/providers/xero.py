@@ -11,6 +11,7 @@ provider = Recipe(
     type=("{json:events.*.eventCategory}.{json:events.*.eventType}",),
     handshake_text="Intent to receive: calls with wrong signatures must be answered 401, right "
     "ones 200, each within five seconds",
-    setup="In the developer portal: the app's Webhooks page. The secret is the webhooks key, used "
-    "as the text it is. Save, then send the Intent to receive.",
+    setup="In the developer portal: the app's Webhooks page, this URL as delivery URL. The secret "
+    "is the webhooks key shown on that page, used as the text it is. Save, then send the Intent to "
+    "receive.",
 )

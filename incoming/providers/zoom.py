@@ -36,5 +36,5 @@ provider = Recipe(
     on_handshake=_url_validation,
     handshake_text="a signed `endpoint.url_validation`: the token and its HMAC-SHA256 as JSON",
     setup="In the app's features: Event Subscriptions, this URL, Validate. The secret is the app's "
-    "secret token. Zoom waits three seconds.",
+    "secret token, under Features, Access (it is not the client secret). Zoom waits three seconds.",
 )

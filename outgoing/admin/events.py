@@ -7,17 +7,20 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+import orjson
 from django.contrib import admin
 from django.db.models import Count, Q
 from django.utils.html import format_html_join
 
+from outgoing import services
 from outgoing.admin.attempts import answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS, is_used
 from outgoing.models import Delivery, Event
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.filters import PeriodFilter, RelatedFilter
+from webhooks_project.admin.buttons import button
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, YesNoFilter
 from webhooks_project.admin.panels import Panel, Table, Texts
 from webhooks_project.admin.search import first_found, id_in, made_around
 from webhooks_project.admin.values import (
@@ -33,9 +36,17 @@ from webhooks_project.admin.values import (
     page_of,
     pretty_json,
     text_block,
+    visible,
 )
+from webhooks_project.lib.redaction import redact_headers
 
 SHOWN_DELIVERIES: Final = 50
+
+REASONS: Final = {
+    "channels": "none of its channels",
+    "filter": "its filter",
+    "schema_version": "no way back to its schema version",
+}
 
 
 def deliveries_of_event(event: Event) -> Panel:
@@ -68,8 +79,33 @@ def not_matched_of_event(event: Event) -> Panel:
         key = id_in(str(item.get("subscription", "")))
         subscription = known.get(key) if key else None
         name = link_to(subscription) if subscription else str(item.get("subscription", EMPTY))
-        rows.append([name, str(item.get("reason", EMPTY))])
-    return Table("Heard, and yet not delivered to", ["Subscription", "Reason"], rows, empty="None.")
+        reason = str(item.get("reason", EMPTY))
+        rows.append([name, REASONS.get(reason, reason), _clauses(item.get("clauses"))])
+    headers = ["Subscription", "Reason", "Clauses that did not pass"]
+    return Table("Heard, and yet not delivered to", headers, rows, empty="None.")
+
+
+def _clauses(clauses: Any) -> str:
+    """The clauses of a filter in words: what was asked, and what was found."""
+    return "; ".join(
+        f"{clause.get('path') or clause.get('pointer')} {clause.get('operator')} "
+        f"{orjson.dumps(clause.get('expected')).decode()[:80]}: "
+        + ("absent" if clause.get("absent") else orjson.dumps(clause.get("found")).decode()[:80])
+        for clause in clauses or ()
+        if isinstance(clause, dict)
+    )
+
+
+def schema_of_event(event: Event) -> Panel | None:
+    """Where it does not fit its schema."""
+    rows = [
+        [str(error.get("path") or "/"), str(error.get("message"))]
+        for error in event.schema_errors
+        if isinstance(error, dict)
+    ]
+    if not rows:
+        return None
+    return Table(f"Does not fit the schema {event.schema_version}", ["Path", "Why"], rows)
 
 
 def data_of_event(event: Event) -> Panel:
@@ -85,14 +121,34 @@ def _ids(texts: Iterable[Any]) -> list[UUID]:
     return [key for key in (id_in(str(text)) for text in texts) if key is not None]
 
 
+class QuarantineFilter(YesNoFilter):
+    title = "quarantine"
+    parameter_name = "quarantine"
+    column = "quarantined_at"
+    words = ("quarantined", "not quarantined")
+
+
+def is_quarantined(event: Event) -> bool:
+    return event.quarantined_at is not None
+
+
 @admin.register(Event)
 class EventAdmin(HistoryAdmin):
     deferred = ("data", "not_matched")
-    panels: ClassVar = [deliveries_of_event, not_matched_of_event, data_of_event]
+    panels: ClassVar = [
+        schema_of_event,
+        deliveries_of_event,
+        not_matched_of_event,
+        data_of_event,
+    ]
+    has_history = True
+    quarantined = moment_column("Quarantined", "quarantined_at")
+    dropped = moment_column("Dropped", "dropped_at")
+    actions_detail = ("release", "drop")
     created = moment_column("Created", "created_at")
     occurred = moment_column("Occurred", "occurred_at")
     list_display = ("created", "type", "webhook_id", "account", "deliveries", "caused_by")
-    list_filter = (("account", RelatedFilter), ("created_at", PeriodFilter))
+    list_filter = (QuarantineFilter, ("account", RelatedFilter), ("created_at", PeriodFilter))
     prefetched = ("account",)
     list_select_related = ()
     search_fields = ("pk",)
@@ -101,7 +157,8 @@ class EventAdmin(HistoryAdmin):
     ordering = ("-created_at",)
     fields = (
         "type", "webhook_id", "id", "account", "occurred", "created", "idempotency_key",
-        "correlation_id", "caused_by",
+        "correlation_id", "caused_by", "schema_version", "channel_names", "facts", "quarantined",
+        "dropped",
     )  # fmt: skip
 
     def find(self, term: str) -> Q:
@@ -127,6 +184,37 @@ class EventAdmin(HistoryAdmin):
             counts.setdefault(key, Counter())[status] = count
         for event in rows:
             event.counts_by_status = counts.get(event.pk, {})  # type: ignore[attr-defined]
+
+    @button(
+        "Release",
+        icon="check_circle",
+        variant="success",
+        question="It is delivered as it is, although it does not fit its schema.",
+        is_possible=is_quarantined,
+    )
+    def release(self, event: Event) -> str:
+        services.release_event(event=event)
+        return "It is released."
+
+    @button(
+        "Drop",
+        icon="delete",
+        variant="danger",
+        question="It stays visible and is delivered to nobody.",
+        is_possible=is_quarantined,
+    )
+    def drop(self, event: Event) -> str:
+        services.drop_event(event=event)
+        return "It is dropped."
+
+    @column("Channels")
+    def channel_names(self, event: Event) -> str:
+        return ", ".join(map(str, event.channels)) or EMPTY
+
+    @column("Metadata and headers")
+    def facts(self, event: Event) -> str:
+        pairs = [*event.metadata.items(), *redact_headers(event.headers).items()]
+        return visible("; ".join(f"{name}: {text}" for name, text in pairs)) or EMPTY
 
     @column("webhook-id")
     def webhook_id(self, event: Event) -> str:

@@ -10,27 +10,18 @@ from django.db.models import Q
 from outgoing import replays
 from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Replay
-from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.replays import STARTABLE, JobAdmin
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     capped_count,
-    column,
     label,
     link,
     list_of,
     moment_column,
 )
-
-Status = Replay.Status
-STATUS_COLOURS = {
-    Status.PLANNED: "info",
-    Status.RUNNING: "primary",
-    Status.FINISHED: "success",
-    Status.FAILED: "danger",
-}
 
 
 def deliveries_of_replay(replay: Replay) -> Panel:
@@ -46,11 +37,9 @@ def deliveries_of_replay(replay: Replay) -> Panel:
 
 
 @admin.register(Replay)
-class ReplayAdmin(HistoryAdmin):
-    has_history = True
+class ReplayAdmin(JobAdmin):
+    done_count = "redelivered_count"
     panels: ClassVar = [deliveries_of_replay]
-    created = moment_column("Created", "created_at")
-    finished = moment_column("Finished", "finished_at")
     period_start = moment_column("Events since", "since")
     period_end = moment_column("Events until", "until")
     list_display = (
@@ -64,10 +53,7 @@ class ReplayAdmin(HistoryAdmin):
         ("created_at", PeriodFilter),
     )
     list_select_related = ("account", "subscription")
-    search_fields = ("pk",)
     search_help_text = "Id, or an event type"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
     actions_detail = ("run",)
     fields = (
         "status_label", "progress", "account", "period_start", "period_end", "event_type",
@@ -83,16 +69,8 @@ class ReplayAdmin(HistoryAdmin):
         icon="play_arrow",
         variant="primary",
         question="The planned deliveries are put back in line, behind first attempts.",
-        is_possible=lambda replay: replay.status in (Status.PLANNED, Status.FAILED),
+        is_possible=lambda replay: replay.status in STARTABLE,
     )
     def run(self, replay: Replay) -> str:
         ran = replays.start_replay(replay)
         return f"{ran.redelivered_count} deliveries are in line again."
-
-    @column("Status")
-    def status_label(self, replay: Replay) -> str:
-        return label(replay.status, STATUS_COLOURS)
-
-    @column("Progress")
-    def progress(self, replay: Replay) -> str:
-        return f"{replay.redelivered_count} of {replay.planned_count}"

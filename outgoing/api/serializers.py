@@ -60,6 +60,11 @@ class PublishSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Sent along with each delivery.",
     )
+    schema_version = serializers.RegexField(
+        r"^[1-9]\d{0,4}(\.\d{1,5})?$",
+        required=False,
+        help_text="The version that the data has: 2.1, or 2 for the latest of that major version.",
+    )
 
 
 class PublishedSerializer(EventSerializer):
@@ -67,9 +72,14 @@ class PublishedSerializer(EventSerializer):
 
     is_new = serializers.BooleanField(read_only=True)
     deliveries = serializers.ListField(child=serializers.UUIDField(), read_only=True)
+    warnings = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="What the catalogue says of it."
+    )
 
     class Meta(EventSerializer.Meta):
-        fields: ClassVar[tuple[str, ...]] = (*EventSerializer.Meta.fields, "is_new", "deliveries")
+        fields: ClassVar[tuple[str, ...]] = (
+            *EventSerializer.Meta.fields, "is_new", "deliveries", "warnings",
+        )  # fmt: skip
 
 
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):

@@ -24,13 +24,17 @@ from outgoing.api.serializers import (
 )
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.filters import FilterSet
+from webhooks_project.api.filters import FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
 
 
 class EventFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
+
+    quarantined = PresenceFilter(
+        field_name="quarantined_at", help_text="Whether it waits for an operator's word."
+    )
 
     class Meta:
         model = Event
@@ -42,6 +46,7 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
 
     queryset = Event.objects.all()
     filterset_class = EventFilter
+    roles: ClassVar = {"release": Role.OPERATOR, "drop": Role.OPERATOR}
 
     def get_serializer_class(self) -> Any:
         return EventInListSerializer if self.action == "list" else EventSerializer
@@ -79,10 +84,25 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
             "deliveries": published.delivery_ids
             if published.is_new
             else list(event.deliveries.order_by("pk").values_list("pk", flat=True)),
+            "warnings": list(published.warnings),
         }
         return Response(
             body, status=status.HTTP_201_CREATED if published.is_new else status.HTTP_200_OK
         )
+
+    @extend_schema(request=None, responses=EventSerializer)
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, pk: str) -> Response:
+        """Deliver an event in quarantine as it is, to those that match it now."""
+        event = services.release_event(event=self.get_object())
+        return Response(EventSerializer().to_representation(event))
+
+    @extend_schema(request=None, responses=EventSerializer)
+    @action(detail=True, methods=["post"])
+    def drop(self, request: Request, pk: str) -> Response:
+        """End an event's quarantine for good: it goes to nobody."""
+        event = services.drop_event(event=self.get_object())
+        return Response(EventSerializer().to_representation(event))
 
     @extend_schema(responses=DeliverySerializer(many=True), filters=False)
     @action(detail=True)
@@ -93,8 +113,8 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
 
 
 class DeliveryFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    since = MomentFilter(field_name="created_at", lookup_expr="gte")
+    until = MomentFilter(field_name="created_at", lookup_expr="lt")
     event_type = filters.CharFilter(field_name="event__type")
 
     class Meta:
@@ -132,8 +152,8 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountS
 
 
 class AttemptFilter(FilterSet):
-    since = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
+    since = MomentFilter(field_name="started_at", lookup_expr="gte")
+    until = MomentFilter(field_name="started_at", lookup_expr="lt")
     subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
 
     class Meta:
@@ -177,7 +197,7 @@ class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
 
 
 class RetryFilter(FilterSet):
-    due_before = filters.IsoDateTimeFilter(field_name="due_at", lookup_expr="lt")
+    due_before = MomentFilter(field_name="due_at", lookup_expr="lt")
     subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
 
     class Meta:

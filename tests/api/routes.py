@@ -68,6 +68,7 @@ class World:
     receipt_replay: ReceiptReplay
     notification: Notification
     quarantined: Receipt
+    held_back: Event
     route: SourceRoute
     run: HandlerRun
 
@@ -103,6 +104,7 @@ def make_world(account: Account | None = None) -> World:
         source=source,
         receipt=receipt,
         quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
+        held_back=make_event(account, quarantined_at=now),
         route=source.routes.get(),
         run=HandlerRun.objects.create(
             account=account,
@@ -234,6 +236,8 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "event-detail": reads("outgoing/events/{event}"),
     "event-deliveries": reads("outgoing/events/{event}/deliveries"),
+    "event-release": acts("outgoing/events/{held_back}/release", OPERATOR),
+    "event-drop": acts("outgoing/events/{held_back}/drop", OPERATOR),
     "delivery-list": reads("outgoing/deliveries", "delivery"),
     "delivery-detail": reads("outgoing/deliveries/{delivery}"),
     "delivery-cancel": acts("outgoing/deliveries/{retry}/cancel", OPERATOR),
@@ -263,6 +267,24 @@ ROUTES: Final[dict[str, Route]] = {
         "subscriptions/event-types/{event_type}/schemas",
         DEVELOPER,
         lambda ids: {"schema": {"type": "object"}},
+    ),
+    "event-type-check-schema": acts(
+        "subscriptions/event-types/{event_type}/schemas/check",
+        DEVELOPER,
+        lambda ids: {"schema": {"type": "object"}},
+    ),
+    "event-type-deprecate": acts("subscriptions/event-types/{event_type}/deprecate", DEVELOPER),
+    "event-type-archive": acts("subscriptions/event-types/{event_type}/archive", DEVELOPER),
+    "event-type-restore": acts("subscriptions/event-types/{event_type}/restore", DEVELOPER),
+    "event-type-usage": reads("subscriptions/event-types/{event_type}/usage"),
+    "event-type-export": reads("accounts/{account}/event-types/export"),
+    "event-type-import": acts(
+        "accounts/{account}/event-types/import",
+        DEVELOPER,
+        lambda ids: {
+            "documents": [{"name": "thing.json", "content": "{}"}],
+            "dry_run": False,
+        },
     ),
     "subscription-list": Route(
         "subscriptions",

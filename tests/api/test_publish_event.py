@@ -66,13 +66,16 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
         "not_matched": [{"subscription": str(draft.pk), "reason": "subscription_draft"}],
         "is_new": True,
         "deliveries": [str(delivery.pk)],
+        "warnings": [],
     }
     assert (event.type, event.payload) == ("invoice.paid", {"a": [1, "é"]})
     assert event.correlation_id == "request-12345"
     assert (delivery.status, delivery.event) == ("pending", event)
     shown = api.get(f"{PATH}/{event.pk}")
     assert shown.json == {
-        key: value for key, value in answer.json.items() if key not in ("is_new", "deliveries")
+        key: value
+        for key, value in answer.json.items()
+        if key not in ("is_new", "deliveries", "warnings")
     }
     (row,) = api.get(f"{PATH}/{event.pk}/deliveries").json
     assert (row["id"], row["subscription"]) == (str(delivery.pk), str(active.pk))

@@ -10,7 +10,7 @@ import time_machine
 
 from incoming.models import Receipt, ReceiptReplay, Source
 from incoming.process import process_due_receipts
-from incoming.replays import advance_replays
+from incoming.replays import Selection, advance_replays, plan_replay
 from monitoring.models import AuditEntry
 from tests.api.calls import Api
 from tests.factories import make_account, make_api_key, make_receipt, make_source, make_user
@@ -61,8 +61,8 @@ def test_plan_start_and_end(api: Api, source: Source) -> None:
     assert planned.status == 201
     assert planned.json == {
         "id": str(replay.pk), "account": str(source.account_id), **PERIOD,
-        "source": str(source.pk), "type_pattern": "", "statuses": [], "cause": "",
-        "status": "planned", "planned_count": 1, "replayed_count": 0,
+        "source": str(source.pk), "receipt_id": None, "type_pattern": "", "statuses": [],
+        "cause": "", "status": "planned", "planned_count": 1, "replayed_count": 0,
         "plan": {"count": 1, "oldest": "2026-03-04T10:00:00Z", "receipts": [row],
                  "left_out": {"handshake": 1}},
         "error": "", "requested_by": replay.requested_by, "created_at": "2026-03-04T12:00:00Z",
@@ -78,6 +78,70 @@ def test_plan_start_and_end(api: Api, source: Source) -> None:
     assert ended["started_at"] == ended["finished_at"] == "2026-03-04T12:00:00Z"
     kinds = AuditEntry.objects.filter(object_id=replay.pk).values_list("actor_kind", flat=True)
     assert list(kinds) == ["key", "key"]
+
+
+def test_its_progress_is_shown_and_it_is_cancelled_under_way(
+    api: Api, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("incoming.replays.BATCH_ROWS", 2)
+    for _ in range(5):
+        past(source)
+    path = f"incoming/replays/{api.post('incoming/replays', PERIOD).json['id']}"
+
+    def shown() -> tuple[str, int, int]:
+        row = api.get(path).json
+        return row["status"], row["replayed_count"], row["planned_count"]
+
+    assert shown() == ("planned", 0, 5)
+    assert advance_replays(NOW) == 0
+    assert api.post(f"{path}/start").status == 200
+    assert shown() == ("running", 0, 5)
+    again = api.post(f"{path}/start")
+    assert (again.status, again.code) == (409, "state_not_allowed")
+    assert advance_replays(NOW) == 2
+    assert shown() == ("running", 2, 5)
+    cancelled = api.post(f"{path}/cancel").json
+    assert (cancelled["status"], cancelled["finished_at"]) == ("cancelled", "2026-03-04T12:00:00Z")
+    assert advance_replays(NOW) == 0
+    assert shown() == ("cancelled", 2, 5)
+    again = api.post(f"{path}/cancel")
+    assert (again.status, again.code) == (409, "state_not_allowed")
+    replayed = api.get(f"incoming/receipts?replay={cancelled['id']}").rows
+    assert [(row["status"], row["round"]) for row in replayed] == [("accepted", 1)] * 2
+    assert process_due_receipts() == 2
+
+
+def test_a_filter_of_replays_finds_these_alone(api: Api, source: Source) -> None:
+    planned = api.post("incoming/replays", {**PERIOD, "source": str(source.pk)}).json["id"]
+    cancelled = api.post("incoming/replays", PERIOD).json["id"]
+    api.post(f"incoming/replays/{cancelled}/cancel")
+    plan_replay(Selection(since=NOW - timedelta(hours=1), until=NOW, source=make_source()))
+    for query, found in {
+        "": {planned, cancelled},
+        "status=planned": {planned},
+        "status=cancelled": {cancelled},
+        "status=running": set(),
+        f"source={source.pk}": {planned},
+        f"account={source.account_id}": {planned, cancelled},
+    }.items():
+        rows = api.get(f"incoming/replays?{query}").rows
+        assert {row["id"] for row in rows} == found, query
+
+
+def test_one_receipt_alone(api: Api, source: Source) -> None:
+    """Though another came in the same microsecond."""
+    receipts = [past(source), past(source)]
+    body = {**PERIOD, "receipt_id": str(receipts[1].pk)}
+    planned = api.post("incoming/replays", body).json
+    assert (planned["planned_count"], planned["receipt_id"]) == (1, str(receipts[1].pk))
+    api.post(f"incoming/replays/{planned['id']}/start")
+    assert advance_replays(NOW) == 1
+    assert [Receipt.objects.get(pk=receipt.pk).round for receipt in receipts] == [0, 1]
+
+
+def test_a_receipt_of_another_account_is_none(api: Api) -> None:
+    body = {**PERIOD, "receipt_id": str(past(make_source()).pk)}
+    assert api.post("incoming/replays", body).json["planned_count"] == 0
 
 
 def test_cancel(api: Api, source: Source) -> None:

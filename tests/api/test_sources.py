@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
+import time_machine
 
 from incoming.models import Receipt, Source, SourceSecret
+from incoming.services import learn_secret
+from incoming.sources import forget_sources
 from monitoring.models import AuditEntry
 from tests.api.calls import Api
+from tests.api.rows import everything
 from tests.factories import make_account, make_api_key, make_receipt, make_source
+from tests.incoming.calls import post
 from webhooks_project.accounts.models import Account
+from webhooks_project.lib.keyring import Keyring, new_key
 
 pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 @pytest.fixture
@@ -77,11 +88,103 @@ def test_is_switched_off_and_on(api: Api, account: Account) -> None:
     assert list(actions)[1:] == ["source.disabled", "source.enabled"]
 
 
-def test_gets_another_address(api: Api, account: Account) -> None:
+@pytest.mark.parametrize(
+    ("body", "seconds"), [(None, 86_400), ({"grace_seconds": 60}, 60), ({"grace_seconds": 0}, 0)]
+)
+def test_gets_another_address_and_the_old_one_counts_for_the_grace(
+    api: Api, account: Account, body: Any, seconds: int
+) -> None:
     row = make_source(account)
-    answer = api.post(f"incoming/sources/{row.pk}/rotate-token")
-    assert answer.json["url"].rpartition("/")[2] != row.token
-    assert Source.objects.get().token == answer.json["url"].rpartition("/")[2]
+    with time_machine.travel(NOW, tick=False) as clock:
+        answer = api.post(f"incoming/sources/{row.pk}/rotate-token", body)
+        assert answer.status == 200
+        new = answer.json["url"].removeprefix("http://127.0.0.1:8000")
+        assert new == Source.objects.get().path != row.path
+        ends_at = NOW + timedelta(seconds=seconds)
+        shown = ends_at.strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+        assert answer.json["previous_url_expires_at"] == shown
+        for moment, known in [(ends_at - MICROSECOND, bool(seconds)), (ends_at, False)]:
+            clock.move_to(moment)
+            forget_sources()
+            assert post(row).status_code == (200 if known else 404)
+            assert post(new).status_code == 200
+    assert row.token not in answer.text
+    entry = AuditEntry.objects.get(object_id=row.pk)
+    assert (entry.action, orjson.loads(entry.after)) == (
+        "source.token_rotated", {"grace_seconds": float(seconds)}
+    )  # fmt: skip
+    assert row.token not in entry.before + entry.after
+    assert Source.objects.get().token not in entry.before + entry.after
+
+
+def test_with_another_turn_the_first_address_is_unknown_at_once(api: Api, account: Account) -> None:
+    row = make_source(account)
+    second = api.post(f"incoming/sources/{row.pk}/rotate-token").json["url"]
+    api.post(f"incoming/sources/{row.pk}/rotate-token")
+    forget_sources()
+    assert post(row).status_code == 404
+    assert post(second.removeprefix("http://127.0.0.1:8000")).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", [-1, 30 * 86_400 + 1, "x", None])
+@pytest.mark.parametrize("action", ["rotate-token", "rotate-secret"])
+def test_a_grace_that_is_none_is_refused(
+    api: Api, account: Account, action: str, seconds: Any
+) -> None:
+    row = make_source(account)
+    before = everything()
+    answer = api.post(f"incoming/sources/{row.pk}/{action}", {"grace_seconds": seconds})
+    assert (answer.status, set(answer.errors)) == (400, {"/grace_seconds"})
+    assert everything() == before
+
+
+def test_shows_a_learned_secret_once(api: Api, account: Account) -> None:
+    row = make_source(account, provider="notion", secret=None)
+    learn_secret(source_id=row.pk, secret="told-by-notion")
+    path = f"incoming/sources/{row.pk}"
+    assert api.get(path).json["has_showable_secret"] is True
+    answer = api.post(f"{path}/learned-secret")
+    assert (answer.status, answer.json) == (200, {"secret": "told-by-notion"})
+    assert api.get(path).json["has_showable_secret"] is False
+    before = everything()
+    again = api.post(f"{path}/learned-secret")
+    assert (again.status, again.code) == (409, "state_not_allowed")
+    assert "told-by-notion" not in again.text + api.get(path).text
+    assert everything() == before
+    entries = AuditEntry.objects.filter(object_id=row.pk).order_by("sequence")
+    assert [entry.action for entry in entries] == [
+        "source.secret_learned", "source.learned_secret_shown"
+    ]  # fmt: skip
+    assert not any("told-by-notion" in entry.before + entry.after for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("provider", "learned"), [("asana", "told-by-asana"), ("notion", ""), ("github", "")]
+)
+def test_shows_no_other_secret(api: Api, account: Account, provider: str, learned: str) -> None:
+    row = make_source(account, provider=provider, secret=None if learned else "ours")
+    if learned:
+        learn_secret(source_id=row.pk, secret=learned)
+    before = everything()
+    assert api.get(f"incoming/sources/{row.pk}").json["has_showable_secret"] is False
+    answer = api.post(f"incoming/sources/{row.pk}/learned-secret")
+    assert (answer.status, answer.code) == (409, "state_not_allowed")
+    assert everything() == before
+
+
+@pytest.mark.parametrize("unreadable", ["expired", "of another key"])
+def test_shows_no_learned_secret_that_is_gone(
+    api: Api, account: Account, unreadable: str, settings: Any
+) -> None:
+    row = make_source(account, provider="notion", secret=None)
+    learn_secret(source_id=row.pk, secret="told-by-notion")
+    if unreadable == "expired":
+        SourceSecret.objects.update(expires_at=NOW - MICROSECOND)
+    else:
+        settings.ENCRYPTION_KEYRING = Keyring.parse(new_key("other"))
+    answer = api.post(f"incoming/sources/{row.pk}/learned-secret")
+    assert (answer.status, answer.code) == (409, "state_not_allowed")
+    assert SourceSecret.objects.values_list("is_showable", flat=True).get() is True
 
 
 @pytest.mark.parametrize("given", [None, "the-provider-s-own"])

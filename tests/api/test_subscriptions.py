@@ -166,7 +166,8 @@ def test_the_catalogue(api: Api, account: Account) -> None:
     schema = {"type": "object", "required": ["id"]}
     added = api.post(f"{path}/schemas", {"schema": schema, "examples": [{"id": 1}]})
     assert (added.status, added.json["version"]) == (201, 1)
-    assert api.post(f"{path}/schemas", {"schema": True}).json["version"] == 2
+    next_one = {"schema": True, "allow_breaking": True}
+    assert api.post(f"{path}/schemas", next_one).json["version"] == 2
     shown = api.get(path).json
     assert [item["version"] for item in shown["schemas"]] == [2, 1]
     assert shown["schemas"][1]["schema"] == schema

@@ -330,7 +330,7 @@ def test_revoked_key_has_no_revoke_button(console: Client) -> None:
 
 
 def test_a_schema_is_added_as_the_next_version(console: Client, event_type: EventType) -> None:
-    fields = {"schema": '{"type": "object"}', "examples": '[{"a": 1}]'}
+    fields = {"schema": '{"type": "object"}', "examples": '[{"a": 1}]', "add": "1"}
 
     console.post(path_of(event_type, "add-schema"), fields)
 
@@ -341,7 +341,7 @@ def test_a_schema_is_added_as_the_next_version(console: Client, event_type: Even
 
 @pytest.mark.parametrize("schema", ["{", '{"type": 7}', '{"$ref": "http://127.0.0.1/x"}'])
 def test_what_is_no_schema_is_refused(console: Client, event_type: EventType, schema: str) -> None:
-    response = console.post(path_of(event_type, "add-schema"), {"schema": schema})
+    response = console.post(path_of(event_type, "add-schema"), {"schema": schema, "add": "1"})
 
     assert response.status_code == 200
     assert not event_type.schemas.exists()

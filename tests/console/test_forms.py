@@ -191,7 +191,7 @@ def membership_fields(*members: dict[str, str], initial: int = 0) -> dict[str, s
 
 def test_account_and_its_members_are_changed_and_audited(console: Client) -> None:
     user, other = make_user(), make_user()
-    fields = {"name": "Acme", "slug": "acme"}
+    fields = {"name": "Acme", "slug": "acme", "unknown_event_types": "allow"}
     member = {"user": str(user.pk), "role": "viewer"}
 
     console.post("/admin/accounts/account/add/", fields | membership_fields(member))

@@ -102,9 +102,44 @@ def test_history_is_not_made_changed_or_deleted(
     assert "deletelink" not in page
     assert path.replace("/change/", "/delete/") not in page
     assert console.post(path, {"_save": "Save"}).status_code == 403
-    assert console.get(list_of(model) + "add/").status_code == 403
     assert console.post(path.replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403
     assert type(rows[model])._default_manager.filter(pk=rows[model].pk).exists()
+
+
+@pytest.mark.parametrize("model", [name for name in HISTORY if name != "incoming.receiptreplay"])
+def test_history_is_not_added_to(console: Client, model: str) -> None:
+    assert console.get(list_of(model) + "add/").status_code == 403
+
+
+def test_an_empty_list_says_what_makes_a_row(console: Client) -> None:
+    text = console.get(list_of("incoming.refusalcount")).content.decode()
+
+    assert "There are no refusal counts yet." in text
+    assert "Calls that a source refuses are counted here" in text
+    assert "Show all" not in text
+    assert "/admin/incoming/refusalcount/add/" not in text
+
+
+def test_an_empty_list_leads_to_the_form(console: Client) -> None:
+    text = console.get(list_of("incoming.receiptreplay")).content.decode()
+
+    assert "There are no receipt replays yet." in text
+    assert "/admin/incoming/receiptreplay/add/" in text
+
+
+def test_a_search_that_finds_nothing_leads_back(console: Client, rows: dict[str, Model]) -> None:
+    text = console.get(list_of("incoming.source", q="nobody")).content.decode()
+
+    assert "Nothing fits the search and the filters." in text
+    assert "There are no sources yet." not in text
+
+
+def test_a_name_is_shown_as_it_is_written(console: Client) -> None:
+    source = make_source(name="github-prod \u202e")
+
+    text = console.get(page_of("incoming.source", source.pk)).content.decode()
+
+    assert "<bdi>github-prod \u202e</bdi>" in text
 
 
 @pytest.mark.parametrize("model", ["accounts.account", "subscriptions.subscription",
@@ -121,7 +156,7 @@ def test_what_has_a_history_is_not_deleted(
 @pytest.mark.parametrize(
     "model",
     ["accounts.account", "accounts.user", "accounts.apikey", "subscriptions.subscription",
-     "subscriptions.eventtype", "incoming.source", "auth.group"],
+     "subscriptions.eventtype", "incoming.source", "incoming.receiptreplay", "auth.group"],
 )  # fmt: skip
 def test_add_form_opens(console: Client, model: str) -> None:
     assert console.get(list_of(model) + "add/").status_code == 200

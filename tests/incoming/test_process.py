@@ -13,14 +13,17 @@ from django.db import OperationalError
 
 from incoming import process
 from incoming.errors import StateNotAllowed
-from incoming.models import HandlerRun, Receipt, Route
+from incoming.models import HandlerRun, Receipt, Route, Source
 from incoming.process import (
     RETRY_SECONDS,
     process_due_receipts,
     run_processing_pump,
 )
+from incoming.providers import Cause, Refused
 from incoming.querysets import LEASE_SECONDS
-from incoming.services import reprocess_receipt
+from incoming.refusals import record_refusal
+from incoming.replays import Selection, advance_replays, plan_replay, start_replay
+from incoming.services import drop_quarantined, release_quarantined, reprocess_receipt
 from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Delivery, Event
 from subscriptions.models import EventSchema, EventType
@@ -192,9 +195,14 @@ def test_notes_when_each_source_last_received() -> None:
 
 
 @time_machine.travel(NOW, tick=False)
-def test_counts_what_each_source_was_told_but_no_replay() -> None:
+def test_counts_each_call_that_a_source_took_once() -> None:
     source = make_source(accepted_count=5)
-    for fields in ({"is_verified": True}, {}, {"round": 1}, {"round": 2, "is_verified": True}):
+    for fields in (
+        {"is_verified": True},
+        {},
+        {"is_counted": True},
+        {"round": 2, "is_counted": True, "is_verified": True},
+    ):
         make_receipt(source, received_at=NOW - timedelta(minutes=9), **fields)
     make_receipt(source, received_at=NOW)
     process_due_receipts()
@@ -203,6 +211,84 @@ def test_counts_what_each_source_was_told_but_no_replay() -> None:
     assert source.last_received_at == NOW
     assert source.last_verified_at == NOW - timedelta(minutes=9)
     assert (source.last_error, source.last_error_at) == ("", None)
+
+
+def count_of(source: Source) -> tuple[int, int, int]:
+    source.refresh_from_db()
+    return source.accepted_count, source.duplicate_count, source.refused_count
+
+
+def end_dead(source: Source) -> Receipt:
+    """A receipt that no try could route."""
+    source.routes.update(event_type="", expression="$error('no')")
+    receipt = make_receipt(source, received_at=NOW, is_verified=True)
+    for _ in range(len(RETRY_SECONDS) + 1):
+        Receipt.objects.update(next_attempt_at=NOW)
+        assert process_due_receipts() == 1
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.routed_at) == ("dead", None)
+    return receipt
+
+
+def process_again(receipt: Receipt) -> None:
+    reprocess_receipt(receipt=receipt)
+    process_due_receipts()
+
+
+def replay_it(receipt: Receipt) -> None:
+    selection = Selection(since=NOW, until=NOW + timedelta(seconds=1), source=receipt.source)
+    start_replay(plan_replay(selection))
+    assert advance_replays(clock.now()) == 1
+    process_due_receipts()
+
+
+@pytest.mark.parametrize("again", [process_again, replay_it])
+def test_a_call_counts_once_whenever_its_routes_are_first_followed(
+    again: Callable[[Receipt], None],
+) -> None:
+    source = make_source()
+    receipt = end_dead(source)
+    assert count_of(source) == (1, 0, 0)
+    assert source.last_received_at == source.last_verified_at == NOW
+    source.routes.update(expression="", event_type="{provider}.{type}")
+    again(receipt)
+    receipt.refresh_from_db()
+    assert (receipt.status, count_of(source)) == ("processed", (1, 0, 0))
+    replay_it(receipt)
+    assert count_of(source) == (1, 0, 0)
+
+
+def test_a_refused_call_that_is_replayed_counts_as_refused_alone() -> None:
+    source = make_source()
+    receipt = make_receipt(source, status="refused", received_at=NOW, is_verified=True)
+    Receipt.objects.all().delete()
+    record_refusal(
+        source_id=source.pk,
+        account_id=source.account_id,
+        refused=Refused(Cause.RATE_LIMITED),
+        receipt=receipt,
+        now=NOW,
+    )
+    assert count_of(source) == (0, 0, 1)
+    replay_it(receipt)
+    assert Receipt.objects.get().status == "processed"
+    assert count_of(source) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("decide", [release_quarantined, drop_quarantined])
+def test_a_quarantined_call_counts_once_it_is_decided(decide: Callable[..., Receipt]) -> None:
+    source = make_source()
+    receipt = make_receipt(
+        source, quarantined_at=NOW, next_attempt_at=None, received_at=NOW, is_verified=True
+    )
+    process_due_receipts()
+    assert count_of(source) == (0, 0, 0)
+    decide(receipt=receipt)
+    process_due_receipts()
+    assert count_of(source) == (1, 0, 0)
+    receipt.refresh_from_db()
+    replay_it(receipt)
+    assert count_of(source) == (1, 0, 0)
 
 
 # --- what else follows ----------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def test_a_handshake_is_counted_against_the_address_s_rate() -> None:
 @pytest.fixture
 def _commits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is to be done on commit is done at once: known sources are forgotten then."""
-    monkeypatch.setattr("incoming.services.transaction.on_commit", lambda call: call())
+    monkeypatch.setattr("django.db.transaction.on_commit", lambda call: call())
 
 
 def shake_hands(source: Source, secret: str) -> Any:

@@ -24,6 +24,7 @@ from incoming.replays import (
     plan_of,
     plan_replay,
     receipts_to_replay,
+    replay_receipt,
     start_replay,
 )
 from monitoring.models import Activity, AuditEntry
@@ -193,6 +194,32 @@ def test_selects_by_every_mark(source: Source) -> None:
     assert len(found(cause="handler_error")) == 4
 
 
+def test_one_receipt_alone_though_another_came_in_the_same_microsecond(source: Source) -> None:
+    receipts = [past(source) for _ in range(3)]
+    assert found(receipt_id=receipts[1].pk) == [receipts[1]]
+
+    replay = carried_out(replay_receipt(receipts[1]))
+
+    assert (replay.status, replay.planned_count, replay.replayed_count) == ("finished", 1, 1)
+    assert [Receipt.objects.get(pk=receipt.pk).round for receipt in receipts] == [0, 1, 0]
+
+
+def test_one_that_is_gone_when_its_turn_comes_takes_no_other_with_it(source: Source) -> None:
+    receipts = [past(source), past(source)]
+    replay = replay_receipt(receipts[0])
+    receipts[0].delete()
+    assert carried_out(replay).replayed_count == 0
+    assert Receipt.objects.get().round == 0
+
+
+def test_one_that_cannot_be_replayed_is_no_job(source: Source) -> None:
+    receipt = past(source, body_pruned_at=NOW)
+    past(source)
+    with pytest.raises(StateNotAllowed, match="it cannot be replayed: body_pruned"):
+        replay_receipt(receipt)
+    assert not ReceiptReplay.objects.exists()
+
+
 # --- the plan -------------------------------------------------------------------------------------
 
 
@@ -289,6 +316,22 @@ def test_what_a_job_s_status_allows(
             act(replay)
         replay.refresh_from_db()
         assert replay.status == (after if may else status)
+
+
+def test_only_so_many_jobs_of_an_account_run_at_a_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MAX_RUNNING", 2)
+    first, _ = running(source=source), running(source=source)
+    third = plan_replay(asked(source=source))
+    with pytest.raises(StateNotAllowed, match="2 replays are running"):
+        start_replay(third)
+    third.refresh_from_db()
+    assert (third.status, third.started_at) == ("planned", None)
+    running(source=make_source())  # another account's is not counted
+    running()  # nor one over all accounts
+    cancel_replay(first)
+    assert start_replay(third).status == "running"
 
 
 def test_start_and_cancel_are_audited_and_timed(source: Source) -> None:
@@ -524,6 +567,41 @@ def test_live_receipts_go_first(source: Source, monkeypatch: pytest.MonkeyPatch)
     assert process_due_receipts() == 3
     assert {Receipt.objects.get(pk=receipt.pk).status for receipt in live} == {"processed"}
     assert advance_replays(NOW) == 3
+
+
+def test_jobs_share_the_room_so_that_a_long_one_does_not_stop_a_short_one(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MAX_WAITING", 4)
+    for _ in range(10):
+        past(source)
+    other = make_source()
+    past(other)
+    long, short, empty = running(source=source), running(source=other), running(cause="none")
+
+    assert advance_replays(NOW) == 3
+
+    taken = [ReceiptReplay.objects.get(pk=job.pk).replayed_count for job in (long, short, empty)]
+    assert taken == [2, 1, 0]
+    assert process_due_receipts() == 3
+    assert advance_replays(NOW) == 4  # alone it has all of it
+    assert ReceiptReplay.objects.get(pk=short.pk).status == "finished"
+
+
+def test_the_only_place_goes_round_among_the_jobs(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MAX_WAITING", 1)
+    jobs = []
+    for each in (source, make_source(), make_source()):
+        past(each)
+        past(each)
+        jobs.append(running(source=each))
+    taken = []
+    for _ in range(3):
+        assert advance_replays(NOW) == process_due_receipts() == 1
+        taken.append([ReceiptReplay.objects.get(pk=job.pk).replayed_count for job in jobs])
+    assert taken == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
 
 
 def test_runs_of_handlers_that_wait_hold_it_back_too(

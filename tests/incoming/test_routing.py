@@ -260,6 +260,9 @@ def test_all_of_a_batch_are_evaluated_together_and_what_needs_none_is_not(
     assert asked == [3]
 
 
+TOO_LONG = "The conditions and expressions of the receipt's source take too long together."
+
+
 def slow_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the time for a batch be over after its first evaluations."""
     monkeypatch.setattr(routing, "EVALUATION_SECONDS", -1.0)
@@ -278,9 +281,25 @@ def test_what_the_time_does_not_reach_is_left(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_receipt_that_alone_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     slow_evaluations(monkeypatch)
-    assert follow(*[{"expression": '"a"'}] * 3) == Failed(
-        "evaluation_too_long", "The expressions of the receipt's source take too long together."
-    )
+    assert follow(*[{"expression": '"a"'}] * 3) == Failed("evaluation_too_long", TOO_LONG)
+
+
+def test_what_the_time_for_conditions_does_not_reach_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routing, "ASKING_SECONDS", -1.0)
+    source = make_source(provider="shopify", routes=({"condition": {"type": "orders/create"}},))
+    routes = list(source.routes.all())
+    answers = what_follows_each([(source, routes, receipt_of(source)) for _ in range(3)])
+    assert [type(answer).__name__ for answer in answers] == ["Following", "NoneType", "NoneType"]
+
+
+def test_a_receipt_whose_conditions_alone_take_too_long_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routing, "ASKING_SECONDS", -1.0)
+    route = {"condition": {"type": "orders/create"}}
+    assert follow(route, route) == Failed("evaluation_too_long", TOO_LONG)
 
 
 # --- handlers, updates, people --------------------------------------------------------------------

@@ -26,6 +26,7 @@ NOW = clock.now().timestamp()
 # Each signs with a key that only the third party has.
 UNSIGNABLE = frozenset(
     [
+        "alipay",
         "aws-sns",
         "circle",
         "discord",

@@ -233,7 +233,7 @@ def test_a_new_secret_counts_at_once_and_the_old_one_for_the_grace(
     assert audited() == [("source.secret_rotated", {}, {"grace_seconds": 86400.0})]
 
 
-def test_a_grace_once_given_is_not_made_longer() -> None:
+def test_a_grace_once_given_is_made_shorter_but_not_longer() -> None:
     source = make_source()
     with time_machine.travel(NOW, tick=False) as traveller:
         services.rotate_source_secret(source=source, secret="the-next-one")
@@ -243,7 +243,7 @@ def test_a_grace_once_given_is_not_made_longer() -> None:
         )
     ends = {row.secret: row.expires_at for row in source.secrets.all()}
     assert ends == {
-        "a-source-secret": NOW + timedelta(hours=24),
+        "a-source-secret": NOW + timedelta(hours=1, minutes=1),
         "the-next-one": NOW + timedelta(hours=1, minutes=1),
         "the-last-one": None,
     }
@@ -259,6 +259,28 @@ def test_without_a_grace_the_old_secret_ends_at_once(
         services.rotate_source_secret(source=source, secret="new", grace=timedelta())
     assert answer_of(post(source)) == {"cause": "signature_mismatch"}
     assert post(source, headers=github_headers(BODY, secret="new")).status_code == 200
+
+
+def test_no_old_secret_outlives_the_grace_of_the_last_rotation() -> None:
+    """Nor does one whose own grace ended before live longer by it."""
+    source = make_source(secret="first")
+    with time_machine.travel(NOW, tick=False):
+        ended = SourceSecret.objects.create(source=source, secret="ended", expires_at=NOW)
+        services.rotate_source_secret(source=source, secret="second")
+        services.rotate_source_secret(source=source, secret="third", grace=timedelta(hours=1))
+        services.rotate_source_secret(source=source, secret="fourth", grace=timedelta())
+        services.rotate_source_secret(source=source, secret="fifth", grace=timedelta(days=2))
+    ended.refresh_from_db()
+    assert ended.expires_at == NOW
+    ends = {row.secret: row.expires_at for row in source.secrets.all()}
+    assert ends == {
+        "ended": NOW,
+        "first": NOW,
+        "second": NOW,
+        "third": NOW,
+        "fourth": NOW + timedelta(days=2),
+        "fifth": None,
+    }
 
 
 def test_the_old_url_is_unknown_at_once(django_capture_on_commit_callbacks: Any) -> None:

@@ -12,10 +12,12 @@ from webhooks_project.lib.filters import (
     CLAUSES,
     FILTER_BYTES,
     LEVELS,
+    LIST_ITEMS,
     REGEX_TEXT_LENGTH,
     Clause,
     FilterNotAcceptable,
     compile_filter,
+    values_at,
 )
 
 DOCUMENT: dict[str, Any] = {
@@ -401,6 +403,13 @@ def test_explain_agrees_with_matches(subject: Any, operand: Any, path: str, nega
     assert matches({"$not": {path: question}}, subject) is not compiled.matches(subject)
 
 
+@given(JSON, st.lists(JSON, max_size=4))
+def test_a_value_is_in_a_list_where_it_equals_one_of_it(value: Any, operands: list[Any]) -> None:
+    subject = {"a": value}
+    equals = any(matches({"a": {"$eq": operand}}, subject) for operand in operands)
+    assert matches({"a": {"$in": operands}}, subject) is equals
+
+
 @given(JSON)
 def test_each_value_equals_itself_and_is_in_a_list_with_itself(value: Any) -> None:
     assert matches({"a": {"$eq": value}}, {"a": value}) is True
@@ -419,6 +428,13 @@ def test_regular_expressions_do_not_hang(pattern: str) -> None:
     assert time.process_time() - started < 2
 
 
+def test_a_long_list_of_a_filter_and_many_elements() -> None:
+    compiled = compile_filter({"a": {"$in": [[n] for n in range(LIST_ITEMS)]}})
+
+    assert compiled.matches({"a": [[-1]] * 9_000}) is False
+    assert compiled.matches({"a": [[-1]] * 9_000 + [[LIST_ITEMS - 1.0]]}) is True
+
+
 def test_a_string_longer_than_the_limit_fits_no_pattern() -> None:
     compiled = compile_filter({"a": {"$regex": "x"}})
 
@@ -428,3 +444,16 @@ def test_a_string_longer_than_the_limit_fits_no_pattern() -> None:
 
 def test_keeps_the_document_it_was_made_of() -> None:
     assert compile_filter({"type": "x"}).document == {"type": "x"}
+
+
+@pytest.mark.parametrize(
+    ("number", "passes"), [(0, True), (9_999, True), (10_000, False), (59_999, False)]
+)
+def test_looks_at_so_many_elements_and_no_further(number: int, passes: bool) -> None:
+    flat = [{"n": n} for n in range(60_000)]
+    assert matches({"items.n": number}, {"items": flat}) is passes
+    assert matches({"ns": number}, {"ns": list(range(60_000))}) is passes
+    nested = [{"inner": [{"n": 100 * m + n} for n in range(99)]} for m in range(600)]
+    assert matches({"groups.inner.n": 0}, {"groups": nested}) is True
+    assert matches({"groups.inner.n": 59_900}, {"groups": nested}) is False
+    assert len(values_at({"groups": nested}, "groups.inner.n")) <= 10_000

@@ -198,6 +198,17 @@ def test_what_a_node_left_is_taken_up_when_its_lease_ran_out(
     assert outcome(notification) == ("sent", 2, None, lease, "")
 
 
+def test_one_whose_last_try_never_ended_has_failed_and_is_not_tried_for_ever(clock: Any) -> None:
+    tries = len(RETRY_SECONDS) + 1
+    notification = make_notification(status="sending", attempt_count=tries)
+    assert send_due_notifications() == 1
+    assert mail.outbox == []
+    status, _, due_at, sent_at, error = outcome(notification)
+    assert (status, due_at, sent_at) == ("failed", None, None)
+    assert error == "TryNeverEnded: The process ended before the last try did."
+    assert Activity.objects.get().kind == "notification.failed"
+
+
 def test_who_comes_late_changes_nothing(clock: Any) -> None:
     notification = make_notification()
     late = notifications._claim(NOW)

@@ -201,7 +201,7 @@ def strict_account() -> UUID:
     subscription = make_subscription()
     event_type = create_event_type(account=subscription.account, name="strict")
     add_schema(event_type=event_type, schema={"required": ["old"]})
-    add_schema(event_type=event_type, schema={"required": ["amount"]})
+    add_schema(event_type=event_type, schema={"required": ["amount"]}, major=True)
     return subscription.account_id
 
 
@@ -209,7 +209,7 @@ def test_refuses_what_does_not_fit_the_latest_schema(woken: list[str]) -> None:
     account = strict_account()
     with pytest.raises(SchemaMismatch) as caught:
         publish(account=account, type="strict", data={"old": 1})
-    assert str(caught.value) == "the data does not fit strict v2"
+    assert str(caught.value) == "the data does not fit strict v2.0"
     assert caught.value.extra == {
         "errors": [{"path": "", "message": '"amount" is a required property'}]
     }

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from subscriptions.event_types import add_schema, create_event_type
-from subscriptions.models import EventType
-from subscriptions.schemas import MAX_ERRORS, SchemaError, check_payload, schemas_in_force
-from tests.factories import make_account
+from subscriptions.schemas import MAX_ERRORS, SchemaError, check_payload
 
 SCHEMA = {
     "type": "object",
@@ -114,19 +111,3 @@ def test_a_reference_into_the_schema_itself_is_followed() -> None:
 def test_a_pattern_takes_linear_time() -> None:
     errors = check_payload({"pattern": "^(a+)+$"}, "a" * 50_000 + "!")
     assert len(errors) == 1
-
-
-@pytest.mark.django_db
-def test_the_latest_version_is_in_force_and_only_where_the_mode_rejects() -> None:
-    account, other = make_account(), make_account()
-    strict = create_event_type(account=account, name="strict")
-    add_schema(event_type=strict, schema={"type": "object"})
-    latest = add_schema(event_type=strict, schema={"type": "array"})
-    assert latest.version == 2
-    off = create_event_type(account=account, name="off", schema_mode=EventType.SchemaMode.OFF)
-    add_schema(event_type=off, schema=False)
-    create_event_type(account=account, name="bare")
-    elsewhere = create_event_type(account=other, name="strict")
-    add_schema(event_type=elsewhere, schema=False)
-    found = schemas_in_force({account.pk: ["strict", "off", "bare", "unknown"]})
-    assert found == {(account.pk, "strict"): latest}

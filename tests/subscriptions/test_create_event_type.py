@@ -5,12 +5,11 @@ import pytest
 from monitoring.models import AuditEntry
 from subscriptions.errors import EventTypeExists, EventTypeMalformed, StateNotAllowed
 from subscriptions.event_types import (
-    add_schema,
     change_event_type,
     create_event_type,
     delete_event_type,
 )
-from subscriptions.models import EventSchema, EventType
+from subscriptions.models import EventType
 from tests.factories import make_account
 
 pytestmark = pytest.mark.django_db
@@ -53,18 +52,6 @@ def test_a_name_stays() -> None:
     change_event_type(event_type=event_type, name="a", description="new")
     assert EventType.objects.values_list("name", "description").get() == ("a", "new")
     assert actions() == ["event_type.created", "event_type.changed"]
-
-
-def test_schemas_have_versions() -> None:
-    event_type = create_event_type(account=make_account(), name="a")
-    for schema in ({"type": "object"}, {"type": "array"}):
-        add_schema(event_type=event_type, schema=schema, examples=[schema])
-    rows = EventSchema.objects.order_by("version").values_list("version", "schema", "examples")
-    assert list(rows) == [
-        (1, {"type": "object"}, [{"type": "object"}]),
-        (2, {"type": "array"}, [{"type": "array"}]),
-    ]
-    assert actions()[1:] == ["event_type.schema_added"] * 2
 
 
 def test_deleting_is_audited() -> None:

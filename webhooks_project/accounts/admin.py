@@ -12,6 +12,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.validators import MaxValueValidator
 from django.http import HttpRequest
+from django.urls import reverse
 
 from webhooks_project.accounts import services
 from webhooks_project.accounts.models import (
@@ -50,6 +51,7 @@ LISTS_OF_ACCOUNT = {
     "Sources": "incoming.source",
     "Receipts": "incoming.receipt",
     "Subscriptions": "subscriptions.subscription",
+    "Event types": "subscriptions.eventtype",
     "Events": "outgoing.event",
     "Deliveries": "outgoing.delivery",
     "API keys": "accounts.apikey",
@@ -63,6 +65,8 @@ def lists_of_account(account: Account) -> Panel:
         [link(list_of(model, account__id__exact=account.pk), title)]
         for title, model in LISTS_OF_ACCOUNT.items()
     ]
+    if account.has_public_catalogue:
+        rows.append([link(reverse("catalogue", args=[account.slug]), "Public catalogue")])
     return Table("What the account has", ["List"], rows)
 
 
@@ -73,7 +77,10 @@ class MembershipInline(_MembershipInline):
     extra = 0
 
 
-ACCOUNT_FIELDS = ("name", "slug", "receipt_body_days", "receipt_days")
+ACCOUNT_FIELDS = (
+    "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
+    "has_public_catalogue",
+)  # fmt: skip
 
 
 class AccountForm(ServiceForm):

@@ -98,7 +98,7 @@ def authenticate_api_key(text: str) -> ApiKey | None:
 def create_account(*, name: str, slug: str, admin: User | None = None, **settings: Any) -> Account:
     """Make an account, with its first administrator where one is given.
 
-    `settings` are receipt_body_days and receipt_days.
+    `settings` are its other fields, by name.
     """
     account = Account.objects.create(name=name, slug=slug, **settings)
     if admin is not None:
@@ -114,7 +114,7 @@ def create_account(*, name: str, slug: str, admin: User | None = None, **setting
 
 @transaction.atomic
 def change_account(*, account: Account, **changes: Any) -> Account:
-    """Change the named fields: name, slug, receipt_body_days, receipt_days."""
+    """Change the named fields: name, slug, and its settings."""
     before = {name: getattr(account, name) for name in changes}
     for name, value in changes.items():
         setattr(account, name, value)

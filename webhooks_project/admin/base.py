@@ -57,7 +57,8 @@ class HubAdmin(_ModelAdmin):
     `deferred` are the columns that the list does not read; `prefetched` what it reads of other
     tables in queries of their own, where a join would lead a planner away from the order by time.
     `panels` are made from the row and stand below its fields, None for one that has nothing to
-    say; an app that knows more of a row than the row's own app adds one. With `has_history` a row's
+    say; an app that knows more of a row than the row's own app adds one. `empty_text` stands where
+    the list has no rows at all: what makes one. With `has_history` a row's
     history is what the audit chain says of it. What changes a row runs with the user as the actor;
     a service's DomainError is shown in the form.
     """
@@ -66,6 +67,7 @@ class HubAdmin(_ModelAdmin):
     prefetched: ClassVar[tuple[str, ...]] = ()
     panels: ClassVar[list[Callable[[Any], Panel | None]]] = []
     has_history: ClassVar[bool] = True
+    empty_text: ClassVar[str] = ""
 
     show_facets = ShowFacets.NEVER
     list_per_page = 50

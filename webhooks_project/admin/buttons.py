@@ -106,6 +106,30 @@ def opens_page(
     return make
 
 
+def opens_list_page(
+    title: str, *, icon: str
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Make a method `method(self, request)` a button above a list that opens a page of its own.
+
+    It is named in `actions_list`, and is for users who may change such rows.
+    """
+    described = Button(title, "", icon, "default", lambda row: True, forms.Form)
+
+    def make(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(method)
+        def view(model_admin: HubAdmin, request: HttpRequest) -> HttpResponse:
+            if request.method not in ("GET", "HEAD", "POST"):
+                return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+            if not may_press(request, model_admin):
+                raise PermissionDenied
+            return method(model_admin, request)
+
+        view.allowed_permissions = ["press"]  # type: ignore[attr-defined]
+        return _drawn(view, described)
+
+    return make
+
+
 def _drawn(view: Callable[..., HttpResponse], described: Button) -> Callable[..., HttpResponse]:
     """The view with what unfold reads to draw a link to it."""
     for name, value in {

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import operator as operators
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
@@ -25,6 +26,7 @@ PATH_LENGTH: Final = 256  # characters
 PATH_SEGMENTS: Final = 32
 LIST_ITEMS: Final = 500  # of $in and $nin
 OPERAND_LEVELS: Final = 16
+ELEMENTS: Final = 10_000  # of arrays that a clause looks at, on the way and at the end of its path
 REGEX_LENGTH: Final = 500  # characters
 REGEX_MEMORY_BYTES: Final = 2**20
 REGEX_STEPS: Final = 2_500  # of the compiled pattern; its time is at worst steps × text
@@ -130,7 +132,9 @@ class _Test(NamedTuple):
     def passes(self, values: Sequence[Any]) -> bool:
         holds = self.holds
         for value in values:
-            if holds(value) or (isinstance(value, list) and any(map(holds, value))):
+            if holds(value) or (
+                isinstance(value, list) and any(map(holds, islice(value, ELEMENTS)))
+            ):
                 return not self.negated
         return self.negated
 
@@ -355,22 +359,38 @@ def _values_at(value: Any, path: Sequence[_Segment], n: int = 0) -> list[Any]:
     """The values that the segments from `n` on select: none, one or, through arrays, several.
 
     In an array a number selects the element; any other name is looked up in each element that is
-    an object.
+    an object. Of all arrays together, ELEMENTS are looked at.
     """
-    if n == len(path):
-        return [value]
-    name, element_number = path[n]
-    if isinstance(value, dict):
-        return _values_at(value[name], path, n + 1) if name in value else []
-    if not isinstance(value, list):
-        return []
-    if element_number is not None:
-        selects = element_number < len(value)
-        return _values_at(value[element_number], path, n + 1) if selects else []
-    within = [element[name] for element in value if isinstance(element, dict) and name in element]
-    if n + 1 == len(path):
-        return within
-    return [found for inner in within for found in _values_at(inner, path, n + 1)]
+    found: list[Any] = []
+    _collect(value, path, n, found, ELEMENTS)
+    return found
+
+
+def _collect(value: Any, path: Sequence[_Segment], n: int, found: list[Any], left: int) -> int:
+    """Add the values to `found`. Returns how many elements may still be looked at."""
+    while n < len(path):
+        name, element_number = path[n]
+        if isinstance(value, dict):
+            if name not in value:
+                return left
+            value = value[name]
+        elif not isinstance(value, list):
+            return left
+        elif element_number is not None:
+            if element_number >= len(value):
+                return left
+            value = value[element_number]
+        else:
+            for element in islice(value, left):
+                left -= 1
+                if isinstance(element, dict) and name in element:
+                    left = _collect(element[name], path, n + 1, found, left)
+                if left <= 0:
+                    break
+            return left
+        n += 1
+    found.append(value)
+    return left
 
 
 def values_at(document: object, path: str) -> list[Any]:
@@ -409,6 +429,24 @@ def _equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+def _key(value: Any, level: int = 0) -> Hashable:
+    """The same for values that are equal as `_equal` has it, so that many are compared at once.
+
+    What is deeper than an operand may be is equal to nothing.
+    """
+    if isinstance(value, str) or _is_number(value):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, bool) or value is None:
+        return (bool, value)  # so that true is not 1
+    if level > OPERAND_LEVELS:
+        return object()
+    if isinstance(value, list):
+        return (list, *(_key(inner, level + 1) for inner in value))
+    if isinstance(value, dict):
+        return (dict, frozenset((name, _key(inner, level + 1)) for name, inner in value.items()))
+    return object()  # nothing of JSON
+
+
 def _holds_equal(operand: Any) -> Callable[[Any], bool]:
     if isinstance(operand, str):
         return lambda value: isinstance(value, str) and value == operand
@@ -427,14 +465,16 @@ def _is_in(operand: Any, pointer: str) -> _Test:
     _refuse_deep_operand(operand, pointer)
     texts = frozenset(value for value in operand if isinstance(value, str))
     numbers = frozenset(value for value in operand if _is_number(value))
-    others = [value for value in operand if not isinstance(value, str) and not _is_number(value)]
+    others = frozenset(
+        _key(value) for value in operand if not isinstance(value, str) and not _is_number(value)
+    )
 
     def holds(value: Any) -> bool:
         if isinstance(value, str):
             return value in texts
         if _is_number(value):
             return value in numbers
-        return any(_equal(value, other) for other in others)
+        return bool(others) and _key(value) in others
 
     return _Test(holds)
 

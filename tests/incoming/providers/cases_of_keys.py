@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -41,6 +42,12 @@ def public(keys: tuple[Any, ...], form: tuple[Any, Any]) -> tuple[str, str, str]
 def base64_raw(keys: tuple[Any, ...]) -> tuple[str, str, str]:
     first, second, third = (based(bytes.fromhex(text)) for text in public(keys, _RAW))
     return first, second, third
+
+
+def private_pem(key: Any) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    plain = serialization.NoEncryption()
+    return str(key.private_bytes(serialization.Encoding.PEM, form, plain).decode())
 
 
 def ecdsa(key: Any, message: bytes, digest: Any = hashes.SHA256) -> bytes:
@@ -129,6 +136,17 @@ def _fireblocks(key: Any, body: bytes, at: float) -> Call:
     return call({"fireblocks-webhook-signature": f"{header}..{signature}"}, body, at=at)
 
 
+def _alipay(key: Any, body: bytes, at: float) -> Call:
+    text = f"POST /in/src_1\nCLIENT-1.{iso(at)}.".encode() + body
+    signature = quote(based(rsa_signature(key, text)), safe="")
+    headers = {
+        "client-id": "CLIENT-1",
+        "request-time": iso(at),
+        "signature": f"algorithm=RSA256, keyVersion=1, signature={signature}",
+    }
+    return call(headers, body, at=at)
+
+
 def _neon(key: Any, body: bytes, at: float) -> Call:
     payload = f"{milliseconds(at)}.{url_based(body)}".encode()
     header, _, signature = token({"alg": "EdDSA", "kid": "k1"}, payload, key.sign).split(".")
@@ -212,6 +230,7 @@ def _sns_forged(signed: Call, text: str) -> Call:
 
 
 CASES: dict[str, Case] = {
+    "alipay": _case("signature", RSA, public(RSA, _PEM), _alipay, stamped=True),
     "aws-sns": _case(
         "",
         RSA,

@@ -330,6 +330,55 @@ def _exact_online() -> Case:
     )
 
 
+def praxis_body(at: float, **changes: Any) -> bytes:
+    """A payment's notification; `transaction` and the like may be given anew."""
+    payload = {
+        "merchant_id": "API-Tester",
+        "application_key": "app-1",
+        "timestamp": int(at),
+        "customer": {"customer_token": "abc"},
+        "session": {"order_id": "order-1", "variable1": "not signed"},
+        "transaction": {
+            "transaction_status": "approved",
+            "tid": 7,
+            "currency": "USD",
+            "amount": "100.00",
+            "conversion_rate": "1.2",
+            "processed_currency": "EUR",
+            "processed_amount": "120.00",
+        },
+    }
+    return json.dumps(payload | changes).encode()
+
+
+def praxis_call(secret: str, body: bytes, text: str, at: float) -> Call:
+    signature = hashlib.sha384(f"{text}{secret}".encode()).hexdigest()
+    return call({"gt-authentication": signature}, body, at=at)
+
+
+def _praxis() -> Case:
+    def sign(secret: str, body: bytes, at: float) -> Call:
+        text = f"API-Testerapp-1{int(at)}abcorder-17USD100.001.2EUR120.00"
+        return praxis_call(secret, praxis_body(at) if body else b"", text, at)
+
+    # Without a body there is no time that could have been signed.
+    return Case(
+        sign=sign,
+        header="gt-authentication",
+        stamped=True,
+        covers_body=False,
+        empty=Cause.TIMESTAMP_MISSING,
+    )
+
+
+def _tiktok_shop() -> Case:
+    def sign(secret: str, body: bytes, at: float) -> Call:
+        signature = mac(secret.encode(), b"app-key" + body).hex()
+        return call({"authorization": signature}, body, at=at)
+
+    return Case(sign=sign, header="authorization", options={"app": "app-key"})
+
+
 CASES: dict[str, Case] = {
     "adyen": _adyen(),
     "box": _box(),
@@ -344,6 +393,8 @@ CASES: dict[str, Case] = {
     "messagebird": _messagebird(),
     "monday": _monday(),
     "paymob": _paymob(),
+    "praxis": _praxis(),
+    "tiktok-shop": _tiktok_shop(),
     "treezor": _treezor(),
     "twilio": _twilio(),
 }

@@ -364,5 +364,6 @@ CASES: dict[str, Case] = {
         past=None,
         future=None,
     ),
+    "zift": in_query("token"),
     "zoom": of_stamp_and_body("x-zm-signature", "x-zm-request-timestamp", _slack, prefix="v0="),
 }

@@ -243,7 +243,7 @@ def _ask_everything(provider: Provider, odd: Call, secrets: list[Secret], case: 
     for known in (secrets, []):
         provider.verify(odd, known, options=case.options)
         provider.handshake(odd, known, case.options)
+        provider.acknowledge(odd, known, case.options)
     identity = provider.identify(odd, case.options)
     assert len(identity.external_id) <= 255
     assert len(identity.type) <= 255
-    provider.acknowledge(odd)

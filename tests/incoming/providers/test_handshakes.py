@@ -369,20 +369,20 @@ def test_a_subscription_that_cannot_be_confirmed_is_refused(
     ],
 )
 def test_the_acknowledgement_that_is_asked_for(name: str, body: bytes) -> None:
-    answer = PROVIDERS[name].acknowledge(call())
+    answer = PROVIDERS[name].acknowledge(call(), SECRET)
     assert answer is not None
     assert (answer.status, answer.body) == (200, body)
 
 
 def test_salesforce_is_acknowledged_in_soap() -> None:
-    answer = PROVIDERS["salesforce"].acknowledge(call())
+    answer = PROVIDERS["salesforce"].acknowledge(call(), SECRET)
     assert answer is not None
     assert answer.content_type.startswith("text/xml")
     assert b"<Ack>true</Ack>" in answer.body
 
 
 def test_any_2xx_will_do_for_the_others() -> None:
-    assert PROVIDERS["github"].acknowledge(call()) is None
+    assert PROVIDERS["github"].acknowledge(call(), SECRET) is None
 
 
 def test_a_zoom_validation_is_verified_like_any_call() -> None:

@@ -50,6 +50,9 @@ def test_a_key_is_read_in_every_form() -> None:
         okp,
         pem,
         pem.replace("\n", "\\n"),
+        pem.replace("\n", ""),
+        pem.replace("\n", " "),
+        pem.replace("\n", "\r\n"),
         public(ED25519, _DER)[0],
     ]
     keys = [load_public_key(form) for form in forms]

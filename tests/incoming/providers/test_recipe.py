@@ -285,7 +285,7 @@ def test_every_provider_declares_itself_and_has_a_page(name: str) -> None:
     assert provider.docs.startswith("https://")
     assert provider.setup.endswith(".")
     assert "POST" in provider.methods
-    assert provider.methods <= {"GET", "HEAD", "POST", "PUT", "PATCH"}
+    assert provider.methods <= {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
     page = describe(provider)
     assert page.startswith(f"# {provider.label}\n\nProvider `{name}`.\n\n{provider.setup}\n\n- ")
     assert "\n- Signature: " in page

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 
 from incoming.management.commands.check_vectors import Command
 from incoming.providers import PROVIDERS
-from incoming.vectors import Outcome, check_vectors
+from incoming.vectors import ALIASES, Outcome, check_vectors
 
 from .cases import NOW, based, hexed, mac
 from .cases_of_keys import _PEM, CASES, RSA, public, sns_body
@@ -48,6 +48,45 @@ def test_a_verdict_is_compared_with_the_vectors() -> None:
 
 def test_an_unknown_provider_is_counted_apart() -> None:
     assert outcome({**github(), "provider": "nobody"}) == (Outcome.UNSUPPORTED, "")
+
+
+@pytest.mark.parametrize("name", sorted(ALIASES))
+def test_a_provider_is_known_by_what_others_call_it(name: str) -> None:
+    assert ALIASES[name] in PROVIDERS
+    assert name not in PROVIDERS
+
+
+def test_a_providers_name_is_taken_as_we_spell_it() -> None:
+    for name in ("GitHub", "Facebook"):
+        assert outcome(github() | {"provider": name}) == (Outcome.PASSED, "")
+    assert outcome(github() | {"provider": "git_hub"}) == (Outcome.UNSUPPORTED, "")
+
+
+@pytest.mark.parametrize(
+    ("provider", "headers", "more"),
+    [
+        (
+            "cloudinary",
+            {
+                "X-Cld-Timestamp": "1700000000",
+                "X-Cld-Signature": hashlib.sha256(b"{}1700000000k").hexdigest(),
+            },
+            {"hash": "SHA256"},
+        ),
+        (
+            "tiktok_shop",
+            {"Authorization": hexed(mac(b"k", b"app{}"))},
+            {"app_key": "app"},
+        ),
+    ],
+)
+def test_a_vectors_own_fields_become_options(
+    provider: str, headers: dict[str, str], more: dict[str, str]
+) -> None:
+    vector = {"provider": provider, "valid": True, "secret": "k", "body": "{}", "headers": headers}
+    assert outcome(vector | {"timestamp": 1_700_000_000} | more) == (Outcome.PASSED, "")
+    if provider == "cloudinary":
+        assert outcome(vector | {"timestamp": 1_700_000_000, "hash": "sha1"})[0] == Outcome.FAILED
 
 
 def test_a_provider_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:

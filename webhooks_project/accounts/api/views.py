@@ -13,12 +13,15 @@ from webhooks_project.api.scoping import AccountScopedViewSet
 
 
 class AccountSerializer(serializers.ModelSerializer[Account]):
-    """A tenant, and how many days it keeps the bodies of its receipts and the receipts: null is
-    for ever."""
+    """A tenant. How many days it keeps the bodies of its receipts and the receipts: null is for
+    ever. What happens to an event whose type is not in its catalogue, and who may read that."""
 
     class Meta:
         model = Account
-        fields = ("id", "name", "slug", "receipt_body_days", "receipt_days", "created_at")
+        fields = (
+            "id", "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
+            "has_public_catalogue", "created_at",
+        )  # fmt: skip
         read_only_fields = ("slug",)
         extra_kwargs: ClassVar = {
             name: {"max_value": MAX_KEPT_DAYS} for name in ("receipt_body_days", "receipt_days")
