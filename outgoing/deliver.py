@@ -19,19 +19,12 @@ from outgoing.flows import Flows
 from outgoing.judge import next_step
 from outgoing.lines import Lines, Work
 from outgoing.models import Delivery, Event
-from outgoing.payload import (
-    Message,
-    Shape,
-    batch_body,
-    batch_id_of,
-    content_headers,
-    shown_headers,
-    signed_headers,
-    webhook_id_of,
-)
+from outgoing.payload import Message, Shape, batch_id_of, shown_headers, webhook_id_of
+from outgoing.posts import post_of
 from outgoing.querysets import LEASE_SECONDS, Claim
 from outgoing.record import Result, record_results
 from outgoing.shaping import Shaper
+from outgoing.tokens import Fetch, Tokens
 from subscriptions.conf import address_policy
 from subscriptions.models import Subscription
 from subscriptions.versions import Downgrades, downgrades_of, steps_down
@@ -65,6 +58,7 @@ class DeliveryPump:
             user_agent=f"webhooks-hub/{__version__}",
         )
         self._endpoints = Endpoints()
+        self._tokens = Tokens(self._outbound)
         self._lines = Lines(
             capacity=conf.in_flight(),
             cap=lambda key: self._endpoints.get(key).max_in_flight,
@@ -111,8 +105,8 @@ class DeliveryPump:
             self._take_shaped()
         started = self._start()
         if self._outbound.in_flight:
-            for work, response in self._outbound.wait(POLL_SECONDS):
-                self._end(work, response)
+            for subject, response in self._outbound.wait(POLL_SECONDS):
+                self._take_in(subject, response)
         elif not self._results and not started:
             time.sleep(POLL_SECONDS)
         late = time.monotonic() - self._result_since >= RECORD_SECONDS
@@ -140,8 +134,8 @@ class DeliveryPump:
     def _wait_for_database(self, error: Exception) -> None:
         log.warning("the database is away", error=str(error)[:200])
         db.close_old_connections()
-        for work, response in self._outbound.wait(DATABASE_PAUSE_SECONDS):
-            self._end(work, response)
+        for subject, response in self._outbound.wait(DATABASE_PAUSE_SECONDS):
+            self._take_in(subject, response)
         if not self._outbound.in_flight:
             time.sleep(DATABASE_PAUSE_SECONDS)
 
@@ -324,7 +318,10 @@ class DeliveryPump:
             self._close_claim(token, len(ids))
 
     def _give_back_all(self) -> None:
-        self._give_back([*self._lines.drain(), *self._shaper.drain()])
+        without_token = self._tokens.drain()
+        for work in without_token:
+            self._lines.ended(work)
+        self._give_back([*self._lines.drain(), *self._shaper.drain(), *without_token])
 
     def _give_back(self, works: Sequence[Work]) -> None:
         by_claim: dict[tuple[UUID, int], list[UUID]] = {}
@@ -349,18 +346,43 @@ class DeliveryPump:
             count += 1
             endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
-            work.timestamp = int(time.time())
-            if not self._has_data(work):
-                continue
-            if not endpoint.keys:
-                detail = "no signing secret can be read"
-                self._end(work, Response(failure=Failure.UNSIGNABLE, detail=detail))
-                continue
-            work.request = _request(work, endpoint)
-            failed = self._outbound.start(work.request, work)
-            if failed is not None:
-                self._end(work, failed)
+            if self._has_data(work):
+                self._send(work, endpoint)
         return count
+
+    def _send(self, work: Work, endpoint: Endpoint) -> None:
+        """Begin the request, unless it has to wait for a token first."""
+        work.timestamp = int(time.time())
+        work.security = endpoint.security
+        failed: Response | None
+        if not endpoint.keys:
+            failed = Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
+        elif not endpoint.security.is_readable:
+            detail = "its credentials cannot be read"
+            failed = Response(failure=Failure.CREDENTIALS_UNREADABLE, detail=detail)
+        else:
+            token = self._tokens.token_for(work, endpoint)
+            if token is None:
+                return
+            if isinstance(token, Response):
+                failed = token
+            else:
+                work.request = _request(work, endpoint, token)
+                failed = self._outbound.start(work.request, work)
+        if failed is not None:
+            self._end(work, failed)
+
+    def _take_in(self, subject: Work | Fetch, response: Response) -> None:
+        """What has ended: a delivery, or the fetch of a token that deliveries wait for."""
+        if isinstance(subject, Fetch):
+            again = self._tokens.take_in(subject, response)
+        elif self._tokens.is_refused(subject, response):
+            again = [subject]
+        else:
+            again = []
+            self._end(subject, response)
+        for work in again:
+            self._send(work, self._endpoints.get(work.claim.subscription_id))
 
     def _has_data(self, work: Work) -> bool:
         """Whether all data of a POST is there; else its turn comes again without what is gone."""
@@ -403,7 +425,7 @@ class DeliveryPump:
         endpoint = self._endpoints.get(work.claim.subscription_id)
         now = clock.now()
         request = work.request
-        shown = shown_headers(request.headers) if request else {}
+        shown = shown_headers(request.headers, secret=work.security.names) if request else {}
         for one in _each([work]):
             claim = one.claim
             self._results.append(
@@ -504,24 +526,15 @@ def _each(works: Iterable[Work]) -> Iterator[Work]:
     return (one for work in works for one in work.all)
 
 
-def _request(work: Work, endpoint: Endpoint) -> Request:
-    message = work.message
-    if work.is_batch:
-        message_id = batch_id_of([one.claim.event_id for one in work.all])
-        body = batch_body([one.message for one in work.all], work.shape)
-    else:
-        message_id = webhook_id_of(work.claim.event_id)
-        body = message.body_for(work.shape)
-    return Request(
-        url=endpoint.url,
-        headers=signed_headers(
-            message_id=message_id,
-            timestamp=work.timestamp,
-            body=body,
-            keys=endpoint.keys,
-            replay_id=work.claim.replay_id,
-            content=content_headers(message, work.shape.form, is_batch=work.is_batch),
-        ),
-        body=body,
-        timeout_seconds=endpoint.timeout_seconds,
+def _request(work: Work, endpoint: Endpoint, token: str) -> Request:
+    events = [one.claim.event_id for one in work.all]
+    return post_of(
+        endpoint,
+        [one.message for one in work.all],
+        shape=work.shape,
+        is_batch=work.is_batch,
+        message_id=batch_id_of(events) if work.is_batch else webhook_id_of(events[0]),
+        timestamp=work.timestamp,
+        replay_id=work.claim.replay_id,
+        token=token,
     )

@@ -22,6 +22,8 @@ from outgoing.probes import (
     new_message_id,
     request_of,
     send_all,
+    tokens_for,
+    why_not_sendable,
 )
 from subscriptions.errors import StateNotAllowed
 from subscriptions.models import Subscription
@@ -99,14 +101,17 @@ def _send(subscription: Subscription) -> dict[Name, Response]:
     endpoints = Endpoints()
     endpoints.load([subscription.pk])
     endpoint = endpoints.get(subscription.pk)
-    if not endpoint.keys:
-        raise StateNotAllowed("no signing secret of it can be read")
+    if problem := why_not_sendable(endpoint):
+        raise StateNotAllowed(problem)
+    token = tokens_for([endpoint], seconds=PROBE_SECONDS).get(endpoint.subscription_id, "")
+    if isinstance(token, Response):
+        return {Name.RIGHT: token}
     right = TestDelivery(
         type=TEST_TYPE, data={"subscription": str(subscription.pk)}, message_id=new_message_id()
     )
 
     def signed(delivery: TestDelivery) -> Request:
-        request = request_of(endpoint, delivery)
+        request = request_of(endpoint, delivery, token)
         return replace(request, timeout_seconds=min(request.timeout_seconds, PROBE_SECONDS))
 
     responses = send_all({Name.RIGHT: signed(right)}, seconds=PROBE_SECONDS)

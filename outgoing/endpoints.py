@@ -11,9 +11,11 @@ from uuid import UUID
 import structlog
 
 from outgoing.policies import RetryPolicy, policy_of
+from outgoing.security import ORDINARY, Security, security_of
 from subscriptions.models import SigningSecret, Subscription
-from webhooks_project.lib import clock, signing
+from webhooks_project.lib import clock
 from webhooks_project.lib.keyring import CannotDecrypt
+from webhooks_project.lib.signing import Key
 from webhooks_project.lib.windows import Window, parse_window
 
 log = structlog.get_logger(__name__)
@@ -48,8 +50,9 @@ class Endpoint:
     payload_form: str
     transformation: str
     schema_versions: Mapping[str, int]
-    keys: tuple[bytes, ...]
+    keys: tuple[Key, ...]
     loaded_at: float
+    security: Security = ORDINARY
 
 
 def _window_of(subscription: Subscription) -> Window | None:
@@ -78,13 +81,12 @@ class Endpoints:
     def reload(self, stale: Collection[UUID]) -> None:
         """Read the facts for these anew, in two queries."""
         now = time.monotonic()
-        keys: dict[UUID, list[bytes]] = {}
+        secrets: dict[UUID, list[SigningSecret]] = {}
         for row in SigningSecret.objects.filter(subscription__in=stale).valid(clock.now()):
-            try:
-                keys.setdefault(row.subscription_id, []).append(signing.key_of(row.secret))
-            except (CannotDecrypt, ValueError) as error:
-                log.error("signing secret unreadable", secret=str(row.pk), error=str(error))
+            secrets.setdefault(row.subscription_id, []).append(row)
         for subscription in Subscription.objects.filter(pk__in=stale):
+            known = self._known.get(subscription.pk)
+            security = security_of(subscription, known.security if known else ORDINARY)
             facts: dict[str, Any] = {
                 "url": subscription.url,
                 "status": subscription.status,
@@ -102,10 +104,10 @@ class Endpoints:
                 "payload_form": subscription.payload_form,
                 "transformation": subscription.transformation,
                 "schema_versions": subscription.schema_versions,
-                "keys": tuple(keys.get(subscription.pk, ())),
+                "keys": _keys(secrets.get(subscription.pk, ()), security),
                 "loaded_at": now,
+                "security": security,
             }
-            known = self._known.get(subscription.pk)
             if known is None:
                 self._known[subscription.pk] = Endpoint(
                     subscription_id=subscription.pk, account_id=subscription.account_id, **facts
@@ -121,3 +123,13 @@ class Endpoints:
     def get(self, subscription_id: UUID) -> Endpoint:
         """The facts loaded last."""
         return self._known[subscription_id]
+
+
+def _keys(secrets: Iterable[SigningSecret], security: Security) -> tuple[Key, ...]:
+    keys: list[Key] = []
+    for row in secrets:
+        try:
+            keys.extend(security.keys(row.secret))
+        except (CannotDecrypt, ValueError) as error:
+            log.error("signing secret unreadable", secret=str(row.pk), error=str(error))
+    return tuple(keys)

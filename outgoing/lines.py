@@ -19,6 +19,7 @@ from uuid import UUID
 from outgoing.models import Delivery
 from outgoing.payload import PLAIN, Message, Shape
 from outgoing.querysets import Claim
+from outgoing.security import ORDINARY, Security
 from webhooks_project.lib.outbound import Request
 
 FIRSTS_BEFORE_AGAIN: Final = 3
@@ -55,6 +56,7 @@ class Work:
     started_at: datetime | None = None
     timestamp: int = 0
     request: Request | None = None
+    security: Security = ORDINARY
     line: Line | None = None
 
     @property

@@ -231,6 +231,8 @@ class Attempt(models.Model):
         CANCELLED = "cancelled"
         UNSIGNABLE = "unsignable"
         TRANSFORMATION = "transformation"
+        CREDENTIALS_UNREADABLE = "credentials_unreadable"
+        TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105 - a cause, not a secret
         STATUS_1XX = "status_1xx"
         STATUS_3XX = "status_3xx"
         STATUS_4XX = "status_4xx"

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import orjson
 
+from outgoing.security import ORDINARY, Security
 from subscriptions.models import Subscription
 from webhooks_project.lib.redaction import MASK, redact_headers
-from webhooks_project.lib.signing import signature_header
+from webhooks_project.lib.signing import Key
 
 CONTENT_TYPE: Final = "application/json"
 STANDARD: Final = Subscription.PayloadForm.STANDARD.value
@@ -173,17 +174,20 @@ def signed_headers(
     message_id: str,
     timestamp: int,
     body: bytes,
-    keys: Sequence[bytes],
+    keys: Sequence[Key],
     replay_id: UUID | None = None,
     content: Sequence[str] = (f"Content-Type: {CONTENT_TYPE}",),
+    security: Security = ORDINARY,
+    token: str = "",
 ) -> list[str]:
     """The header lines of one attempt; `timestamp` is the attempt's own, in Unix seconds."""
     lines = [
         *content,
         f"webhook-id: {message_id}",
         f"webhook-timestamp: {timestamp}",
-        "webhook-signature: "
-        + signature_header(keys, message_id=message_id, timestamp=timestamp, body=body),
+        *security.header_lines(
+            keys, message_id=message_id, timestamp=timestamp, body=body, token=token
+        ),
         # libcurl would ask first, and wait, before it sends a body above 1 MiB.
         "Expect:",
     ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import orjson
 
 from outgoing.endpoints import Endpoint
-from outgoing.payload import envelope, signed_headers
+from outgoing.payload import Message, Shape
+from outgoing.posts import post_of
 from subscriptions.conf import address_policy
 from webhooks_project import __version__
 from webhooks_project.lib import clock
+from webhooks_project.lib.authentication import NoToken, read_token
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
 
@@ -36,6 +39,8 @@ _WORDS: Final = {
     Failure.INVALID_URL: "its URL is not valid",
     Failure.CANCELLED: "it did not answer in time",
     Failure.UNSIGNABLE: "no signing secret can be read",
+    Failure.CREDENTIALS_UNREADABLE: "its credentials cannot be read",
+    Failure.TOKEN_UNAVAILABLE: "there is no access token for it",
 }
 
 
@@ -57,22 +62,55 @@ def new_message_id() -> str:
     return f"test_{new_id().hex}"
 
 
-def request_of(endpoint: Endpoint, delivery: TestDelivery) -> Request:
-    """The request, signed now with the endpoint's own keys."""
+def why_not_sendable(endpoint: Endpoint) -> str:
+    """Why nothing can be sent to it as it is set up; empty where something can."""
+    if not endpoint.keys:
+        return "no signing secret can be read"
+    if not endpoint.security.is_readable:
+        return "its credentials cannot be read"
+    return ""
+
+
+def tokens_for(endpoints: Iterable[Endpoint], *, seconds: float) -> dict[UUID, str | Response]:
+    """The access token of each that asks for one, or what came in its place."""
+    asked = {
+        endpoint.subscription_id: endpoint.security.credentials.token_request()
+        for endpoint in endpoints
+        if endpoint.security.credentials is not None
+    }
+    tokens: dict[UUID, str | Response] = {}
+    for key, response in send_all(asked, seconds=seconds).items():
+        try:
+            tokens[key] = read_token(response).text
+        except NoToken as error:
+            tokens[key] = Response(failure=Failure.TOKEN_UNAVAILABLE, detail=str(error))
+    return tokens
+
+
+def request_of(endpoint: Endpoint, delivery: TestDelivery, token: str = "") -> Request:
+    """The request, signed now as a delivery is, but for its transformation."""
     now = clock.now()
-    body = envelope(type=delivery.type, occurred_at=now, data=orjson.dumps(delivery.data))
-    headers = signed_headers(
+    message = Message(
+        event_id=new_id(),
+        account_id=endpoint.account_id,
+        type=delivery.type,
+        occurred_at=now,
+        correlation_id="",
+        data=orjson.dumps(delivery.data),
+    )
+    request = post_of(
+        endpoint,
+        [message],
+        shape=Shape(endpoint.payload_form),
+        is_batch=endpoint.batch_size > 1,
         message_id=delivery.message_id,
         timestamp=int(now.timestamp()) - delivery.age_seconds,
-        body=body,
-        keys=endpoint.keys,
+        token=token,
     )
-    if delivery.is_tampered:
-        # Still JSON, and another text.
-        body = body[:-1] + b',"tampered":true}'
-    return Request(
-        url=endpoint.url, headers=headers, body=body, timeout_seconds=endpoint.timeout_seconds
-    )
+    if not delivery.is_tampered:
+        return request
+    # The same but for one byte that no JSON parser minds, before the body's end.
+    return replace(request, body=request.body[:-1] + b" " + request.body[-1:])
 
 
 def send_all(requests: Mapping[Key, Request], *, seconds: float) -> dict[Key, Response]:

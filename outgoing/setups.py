@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
@@ -20,6 +20,8 @@ from outgoing.probes import (
     new_message_id,
     request_of,
     send_all,
+    tokens_for,
+    why_not_sendable,
 )
 from subscriptions.conf import address_policy
 from subscriptions.models import EventType, Subscription
@@ -80,13 +82,12 @@ def _run(claims: list[SetupClaim]) -> None:
             _permission(subscription),
             _configuration(subscription, endpoints.get(subscription.pk)),
         ]
-    responses = send_all(
+    responses = _send(
         {
-            claim: request_of(endpoints.get(claim.subscription.pk), _test_delivery(claim))
+            claim: endpoints.get(claim.subscription.pk)
             for claim, steps in found.items()
             if all(step.outcome == Outcome.OK for step in steps)
-        },
-        seconds=SEND_SECONDS,
+        }
     )
     for claim, steps in found.items():
         response = responses.get(claim)
@@ -101,6 +102,20 @@ def _run(claims: list[SetupClaim]) -> None:
             subscription_id=str(claim.subscription.pk),
             status=done.status if done else "",
         )
+
+
+def _send(endpoints: Mapping[SetupClaim, Endpoint]) -> dict[SetupClaim, Response]:
+    """What each endpoint answers to its test delivery, or why it got none."""
+    tokens = tokens_for(endpoints.values(), seconds=SEND_SECONDS)
+    requests: dict[SetupClaim, Request] = {}
+    responses: dict[SetupClaim, Response] = {}
+    for claim, endpoint in endpoints.items():
+        token = tokens.get(endpoint.subscription_id, "")
+        if isinstance(token, Response):
+            responses[claim] = token
+        else:
+            requests[claim] = request_of(endpoint, _test_delivery(claim), token)
+    return responses | send_all(requests, seconds=SEND_SECONDS)
 
 
 def _look_up(urls: Iterable[str]) -> dict[str, Problem | None]:
@@ -147,8 +162,8 @@ def _configuration(subscription: Subscription, endpoint: Endpoint) -> Step:
 def _problem_of_configuration(subscription: Subscription, endpoint: Endpoint) -> str:
     if not subscription.event_types:
         return "it hears no event type"
-    if not endpoint.keys:
-        return "no signing secret can be read"
+    if problem := why_not_sendable(endpoint):
+        return problem
     if subscription.expires_at is not None and subscription.expires_at <= clock.now():
         return "its time is over"
     try:

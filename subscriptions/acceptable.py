@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from subscriptions.matching import is_event_type
 from subscriptions.models import Subscription
+from subscriptions.security import FIELDS as SECURITY
 from webhooks_project import acceptable
 from webhooks_project.acceptable import Checks, Problem, condition, expression, listed, problems_of
 from webhooks_project.lib.filters import FilterNotAcceptable, values_at
@@ -52,7 +53,7 @@ def subscription_problems(row: Subscription) -> list[Problem]:
         "retry_statuses": lambda: _retry_statuses(row.retry_statuses),
         "delivery_window": lambda: _delivery_window(row.delivery_window),
     }
-    return problems_of(row, checks, unjudged={"account", "url"})
+    return problems_of(row, checks, unjudged={"account", "url", *SECURITY})
 
 
 def _facts(value: object, text_length: int) -> Iterator[Problem]:

@@ -92,3 +92,9 @@ class ExpiryNotAcceptable(SubscriptionError):
     """A subscription ends in the future, or never."""
 
     code = "expiry_not_acceptable"
+
+
+class GraceNotAcceptable(SubscriptionError):
+    """An old secret may sign for 0 to 7 days more."""
+
+    code = "grace_not_acceptable"

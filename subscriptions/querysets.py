@@ -27,4 +27,6 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
 class SigningSecretQuerySet(models.QuerySet["SigningSecret"]):
     def valid(self, now: datetime) -> SigningSecretQuerySet:
         """Those that still sign, the newest first."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now)).order_by("-created_at")
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now)).order_by(
+            "-created_at", "-id"
+        )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from monitoring import journal
 from subscriptions.acceptable import subscription_problems
@@ -15,19 +16,24 @@ from subscriptions.conf import address_policy
 from subscriptions.errors import (
     EndpointNotAcceptable,
     EventTypeMalformed,
+    GraceNotAcceptable,
     StateNotAllowed,
     SubscriptionNotAcceptable,
 )
 from subscriptions.lifecycle import allows, passed_notice
 from subscriptions.matching import is_pattern
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
+from subscriptions.security import FIELDS as SECURITY
+from subscriptions.security import accept_security, audited_security
 from subscriptions.signals import status_changed
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
+from webhooks_project.fields import EncryptedTextField
 from webhooks_project.lib import clock, signing
 from webhooks_project.lib.ssrf import check_endpoint
 
 ROTATION_GRACE: Final = timedelta(hours=24)  # how long the old secret signs beside the new one
+MAX_ROTATION_GRACE: Final = timedelta(days=7)
 
 CHANGEABLE: Final = (
     "name", "url", "description", "metadata", "labels", "channels", "filter", "payload_form",
@@ -36,6 +42,13 @@ CHANGEABLE: Final = (
     "retry_schedule", "retry_statuses", "delivery_window", "checks_health",
 )  # fmt: skip
 
+# Reading a row anew opens what is sealed, and fails where its encryption key is missing.
+READABLE: Final = [
+    column.attname
+    for column in Subscription._meta.concrete_fields
+    if not isinstance(column, EncryptedTextField)
+]
+
 
 @dataclass(frozen=True)
 class NewSubscription:
@@ -43,6 +56,11 @@ class NewSubscription:
 
     subscription: Subscription
     secret: str = field(repr=False)
+
+    @property
+    def public_key(self) -> str:
+        """The public half of an Ed25519 key; empty for a shared secret."""
+        return signing.public_key_of(self.secret)
 
 
 def create_subscription(
@@ -58,11 +76,12 @@ def create_subscription(
 ) -> NewSubscription:
     """Make a subscription with a signing secret, its own or the one given: active, unless said.
 
-    `fields` are others of CHANGEABLE. Raises EndpointNotAcceptable (looks the URL's name up),
-    EventTypeMalformed and SubscriptionNotAcceptable.
+    `fields` are others of CHANGEABLE and those of SECURITY. Raises EndpointNotAcceptable (looks
+    the URL's name up), EventTypeMalformed and SubscriptionNotAcceptable.
     """
     _check_names(fields)
     _check(url=url, event_types=event_types)
+    fields |= accept_security(fields)
     text = secret or signing.new_secret()
     signing.key_of(text)
     subscription = Subscription(
@@ -80,7 +99,7 @@ def create_subscription(
     with transaction.atomic():
         subscription.save(force_insert=True)
         _set_event_types(subscription, event_types)
-        SigningSecret.objects.create(subscription=subscription, secret=text)
+        _add_secret(subscription, text)
         journal.record_change(
             account_id=account.pk,
             action="subscription.created",
@@ -91,16 +110,23 @@ def create_subscription(
 
 
 def change_subscription(
-    *, subscription: Subscription, event_types: Collection[str] | None = None, **changes: Any
+    *,
+    subscription: Subscription,
+    event_types: Collection[str] | None = None,
+    **changes: Any,
 ) -> Subscription:
-    """Change the named fields (those of CHANGEABLE) and, where given, what it hears.
+    """Change the named fields (those of CHANGEABLE and SECURITY) and, where given, what it hears.
 
     Raises EndpointNotAcceptable, EventTypeMalformed and SubscriptionNotAcceptable.
     """
     _check_names(changes)
     _check(url=changes.get("url"), event_types=event_types)
+    accepted = accept_security(changes, subscription)
+    changes |= accepted
     with transaction.atomic():
-        subscription.refresh_from_db(from_queryset=Subscription.objects.select_for_update())
+        subscription.refresh_from_db(
+            fields=READABLE, from_queryset=Subscription.objects.select_for_update()
+        )
         before = _shown(subscription)
         for name, value in changes.items():
             setattr(subscription, name, value)
@@ -114,7 +140,8 @@ def change_subscription(
             action="subscription.changed",
             subject=subscription,
             before={name: value for name, value in before.items() if value != after[name]},
-            after={name: value for name, value in after.items() if value != before[name]},
+            after={name: value for name, value in after.items() if value != before[name]}
+            | ({"security_set": sorted(accepted)} if accepted else {}),
         )
         if subscription.url != before["url"]:
             from subscriptions.setup import ask_again_for_ownership  # which imports this module
@@ -125,20 +152,36 @@ def change_subscription(
 
 @transaction.atomic
 def rotate_secret(
-    *, subscription: Subscription, grace: timedelta = ROTATION_GRACE
+    *,
+    subscription: Subscription,
+    kind: SigningSecret.Kind = SigningSecret.Kind.HMAC,
+    grace: timedelta = ROTATION_GRACE,
+    replaces_all: bool = False,
 ) -> NewSubscription:
-    """Sign with a new secret from now on, and with the old ones too for the grace."""
-    now = clock.now()
-    SigningSecret.objects.filter(subscription=subscription).valid(now).filter(
-        expires_at=None
-    ).update(expires_at=now + grace)
-    text = signing.new_secret()
-    SigningSecret.objects.create(subscription=subscription, secret=text)
+    """Sign with a new secret of this kind from now on, and with the old ones too for the grace.
+
+    Secrets of the other kind go on beside it, unless it `replaces_all`. An end that was set
+    before is brought forward, never put off. Raises GraceNotAcceptable.
+    """
+    if not timedelta() <= grace <= MAX_ROTATION_GRACE:
+        raise GraceNotAcceptable
+    end = clock.now() + grace
+    old = SigningSecret.objects.filter(subscription=subscription)
+    if not replaces_all:
+        old = old.filter(kind=kind)
+    old.filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(expires_at=end)
+    is_shared = kind == SigningSecret.Kind.HMAC
+    text = signing.new_secret() if is_shared else signing.new_private_key()
+    _add_secret(subscription, text)
     journal.record_change(
         account_id=subscription.account_id,
         action="subscription.secret_rotated",
         subject=subscription,
-        after={"grace_seconds": grace.total_seconds()},
+        after={
+            "kind": kind,
+            "grace_seconds": grace.total_seconds(),
+            "replaces_all": replaces_all,
+        },
     )
     return NewSubscription(subscription, text)
 
@@ -190,7 +233,7 @@ def set_status(
 
 
 def _check_names(fields: Iterable[str]) -> None:
-    if unknown := set(fields) - set(CHANGEABLE):
+    if unknown := set(fields) - {*CHANGEABLE, *SECURITY}:
         raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
 
 
@@ -224,6 +267,16 @@ def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:
             raise EndpointNotAcceptable(f"the URL is refused: {problem}", problem=str(problem))
 
 
+def _add_secret(subscription: Subscription, text: str) -> None:
+    public_key = signing.public_key_of(text)
+    SigningSecret.objects.create(
+        subscription=subscription,
+        kind=SigningSecret.Kind.ED25519 if public_key else SigningSecret.Kind.HMAC,
+        secret=text,
+        public_key=public_key,
+    )
+
+
 def _set_event_types(subscription: Subscription, event_types: Iterable[str]) -> None:
     wanted = set(event_types)
     present = set(subscription.patterns.values_list("pattern", flat=True))
@@ -240,4 +293,5 @@ def _shown(subscription: Subscription) -> dict[str, Any]:
         "status": subscription.status,
         "status_reason": subscription.status_reason,
         "event_types": subscription.event_types,
+        **audited_security(subscription),
     }

@@ -5,10 +5,8 @@ A service asks them of the row as it would be stored. Every problem names its fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import orjson
 from django.core.exceptions import ValidationError
@@ -16,17 +14,8 @@ from django.db import models
 
 from webhooks_project.lib.errors import DomainError
 from webhooks_project.lib.filters import FilterNotAcceptable, compile_filter
+from webhooks_project.lib.headers import FIELD_VALUE, TOKEN, is_ours
 from webhooks_project.lib.jsonata import ExpressionNotAcceptable, check_expression
-
-TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)  # RFC 9110, 5.6.2
-FIELD_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20\t\x21-\x7e]*[\x21-\x7e])?", re.ASCII)
-OUR_HEADERS: Final = frozenset(
-    {
-        "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
-        "cookie", "date", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding",
-        "upgrade", "via",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +190,6 @@ def headers(value: object, *, limit: int, length: int) -> Iterator[Problem]:
         elif not isinstance(text, str) or len(text) > length or not FIELD_VALUE.fullmatch(text):
             message = f"the value of {name} must be visible ASCII of at most {length:,} characters"
             yield Problem("invalid_header_value", message, pointer=pointer)
-
-
-def is_ours(header: str) -> bool:
-    """Whether a request's header is the hub's own to set: framing, content, what signs it."""
-    return header.lower() in OUR_HEADERS or header.lower().startswith(("webhook-", "ce-"))
 
 
 def escaped(step: str) -> str:

@@ -9,5 +9,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("catalogue/", include("outgoing.urls")),
     path("", include("monitoring.urls")),
+    path("", include("subscriptions.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

@@ -8,6 +8,7 @@ from django import forms
 
 from subscriptions import services
 from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
+from subscriptions.admin.security import SecurityForm
 from subscriptions.models import Subscription
 from webhooks_project.admin.forms import (
     Checkbox,
@@ -16,7 +17,6 @@ from webhooks_project.admin.forms import (
     LinesField,
     NumberInput,
     Select,
-    ServiceForm,
     Textarea,
 )
 
@@ -57,7 +57,7 @@ def _number(lowest: int, highest: int, help_text: str, **more: Any) -> forms.Int
     )
 
 
-class SubscriptionForm(ServiceForm):
+class SubscriptionForm(SecurityForm):
     event_types = LinesField(
         widget=Textarea(attrs={"rows": 4}),
         help_text="One a line: invoice.paid, invoice.* or *.",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from subscriptions import services
+from subscriptions.admin.security import HOUR_SECONDS, RotationForm, security_panel
 from subscriptions.admin.subscription_form import GROUPS, SubscriptionForm
+from subscriptions.keys import keys_url
 from subscriptions.lifecycle import allows
-from subscriptions.models import Subscription
+from subscriptions.models import SigningSecret, Subscription
 from subscriptions.renewal import renew_subscription
+from subscriptions.security import FIELDS as SECURITY
 from subscriptions.setup import (
     Outcome,
     activate_subscription,
@@ -87,7 +91,7 @@ def signing_secrets(subscription: Subscription) -> Panel:
 class SubscriptionAdmin(HubAdmin):
     form = SubscriptionForm
     autocomplete_fields = ("account",)
-    panels: ClassVar = [steps_of_setup, signing_secrets]
+    panels: ClassVar = [steps_of_setup, signing_secrets, security_panel]
     created = moment_column("Created", "created_at")
     ends = moment_column("Ends", "expires_at")
     failing = moment_column("Failing since", "failing_since")
@@ -126,27 +130,36 @@ class SubscriptionAdmin(HubAdmin):
             who = [(None, {"fields": state}), ("Endpoint", {"fields": ("name", "url")})]
         # When it ends is changed by renewing it.
         unasked = {"expires_at"} if obj is not None else set()
-        return [
-            *who,
-            *(
-                (title, {"fields": [name for name in names if name not in unasked]})
-                for title, names in GROUPS
-            ),
+        groups: list[Any] = [
+            (title, [name for name in names if name not in unasked]) for title, names in GROUPS
         ]
+        if self.has_change_permission(request, obj):
+            # A form only: as a value to read, a column would be shown with its secrets.
+            groups.append(("Security", SECURITY))
+        return [*who, *((title, {"fields": fields}) for title, fields in groups)]
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Any]]:
+        shown = kwargs.get("fields") or flatten_fieldsets(self.get_fieldsets(request, obj))
+        # The form declares those itself; the columns are none that a form may write.
+        kwargs["fields"] = [name for name in shown if name not in SECURITY]
+        return super().get_form(request, obj, change, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         shown = (*STATE, "hears")
         return (*shown, "account") if obj is not None else shown
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        changes = form.changes((*services.CHANGEABLE, "event_types"))
+        changes = form.changes((*services.CHANGEABLE, "event_types")) | form.security()
         if change and changes:
             services.change_subscription(
                 subscription=Subscription.objects.get(pk=obj.pk), **changes
             )
         if change:
             return
-        made = create_with_setup(**form.cleaned_data)
+        given = {name: value for name, value in form.cleaned_data.items() if name not in SECURITY}
+        made = create_with_setup(**given, **form.security())
         obj.__dict__.update(made.subscription.__dict__)
         self.show_after_add(request, ShownOnce("Signing secret", made.secret, HINT))
 
@@ -211,12 +224,27 @@ class SubscriptionAdmin(HubAdmin):
     @button(
         "Rotate secret",
         icon="key",
-        question="Deliveries are signed with a new secret from now on, and with the old ones too "
-        "for 24 hours. The new one is shown once.",
+        question="Deliveries are signed with a new secret from now on, and with the old ones of "
+        "its kind too for a while. The new one is shown once.",
         is_possible=lambda subscription: subscription.status != Status.ARCHIVED,
+        form=RotationForm,
     )
-    def rotate_secret(self, subscription: Subscription) -> ShownOnce:
-        made = services.rotate_secret(subscription=subscription)
+    def rotate_secret(
+        self,
+        subscription: Subscription,
+        kind: SigningSecret.Kind,
+        grace_hours: int,
+        replaces_all: bool,
+    ) -> ShownOnce:
+        made = services.rotate_secret(
+            subscription=subscription,
+            kind=kind,
+            grace=timedelta(seconds=grace_hours * HOUR_SECONDS),
+            replaces_all=replaces_all,
+        )
+        if made.public_key:
+            hint = f"The receiver verifies with the public key {made.public_key}, which is also at "
+            return ShownOnce("New signing key", made.secret, hint + keys_url(subscription.pk))
         return ShownOnce("New signing secret", made.secret, HINT)
 
     @button(

@@ -12,6 +12,11 @@ from rest_framework.response import Response
 
 from subscriptions import services, setup
 from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
+from subscriptions.api.security import (
+    RotatedSecretSerializer,
+    RotationSerializer,
+    SecuritySerializer,
+)
 from subscriptions.matching import MAX_TYPE_LENGTH, Facts, is_event_type, who_would_get
 from subscriptions.models import SigningSecret, Subscription
 from subscriptions.renewal import renew_subscription
@@ -31,7 +36,9 @@ class SigningSecretSerializer(serializers.ModelSerializer[SigningSecret]):
 
     class Meta:
         model = SigningSecret
-        fields: ClassVar[tuple[str, ...]] = ("id", "last_four", "created_at", "expires_at")
+        fields: ClassVar[tuple[str, ...]] = (
+            "id", "kind", "last_four", "public_key", "created_at", "expires_at",
+        )  # fmt: skip
 
     def get_last_four(self, secret: SigningSecret) -> str:
         try:
@@ -49,7 +56,7 @@ class SetupStepSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
 
 
-class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+class SubscriptionSerializer(SecuritySerializer):
     """Where an account wants which events."""
 
     account = AccountField()
@@ -69,6 +76,7 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
             "retry_statuses", "delivery_window", "status", "status_reason", "paused_at",
             "disabled_at", "expires_at", "failing_since", "certificate_expires_at",
             "checks_health", "setup", "created_at", "secrets",
+            *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields: ClassVar[tuple[str, ...]] = (
             "status", "status_reason", "expires_at",
@@ -127,10 +135,6 @@ class NewSubscriptionSerializer(SubscriptionSerializer):
 
     class Meta(SubscriptionSerializer.Meta):
         fields: ClassVar[tuple[str, ...]] = (*SubscriptionSerializer.Meta.fields, "secret")
-
-
-class RotatedSecretSerializer(serializers.Serializer[Any]):
-    secret = serializers.CharField(read_only=True)
 
 
 class MatchRequestSerializer(serializers.Serializer[Any]):
@@ -262,12 +266,15 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         renew_subscription(subscription=self.get_object(), **serializer.validated_data)
         return self._current()
 
-    @extend_schema(request=None, responses=RotatedSecretSerializer)
+    @extend_schema(request=RotationSerializer, responses=RotatedSecretSerializer)
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
-        """Sign with a new secret, shown here once; the old one signs too for 24 hours."""
-        made = services.rotate_secret(subscription=self.get_object())
-        return Response({"secret": made.secret})
+        """Sign with a new secret, shown here once; the old ones sign too for the grace."""
+        subscription = self.get_object()
+        rotation = RotationSerializer(data=request.data)
+        rotation.is_valid(raise_exception=True)
+        made = services.rotate_secret(subscription=subscription, **rotation.arguments())
+        return Response(RotatedSecretSerializer(made).data)
 
     @extend_schema(request=MatchRequestSerializer, responses=MatchSerializer(many=True))
     @action(detail=False, methods=["post"])

@@ -83,7 +83,8 @@ def test_a_secret_is_named_by_its_end(api: Api) -> None:
     (subscription,) = api.get("subscriptions").rows
     ends = ["…" + row.secret[-4:] for row in SigningSecret.objects.all()]
     assert [secret["last_four"] for secret in subscription["secrets"]] == ends
-    assert set(subscription["secrets"][0]) == {"id", "last_four", "created_at", "expires_at"}
+    shown = {"id", "kind", "last_four", "public_key", "created_at", "expires_at"}
+    assert set(subscription["secrets"][0]) == shown
 
 
 def test_neither_the_audit_nor_the_activity_holds_a_secret(api: Api) -> None:

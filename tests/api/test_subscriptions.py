@@ -137,7 +137,8 @@ def test_pauses_disables_and_resumes(account: Account) -> None:
 def test_rotates_its_secret(api: Api, account: Account) -> None:
     row = make_subscription(account)
     answer = api.post(f"subscriptions/{row.pk}/rotate-secret")
-    assert set(answer.json) == {"secret"}
+    assert answer.json["public_key"] == ""
+    assert set(answer.json) == {"secret", "public_key"}
     shown = api.get(f"subscriptions/{row.pk}").json["secrets"]
     assert [secret["expires_at"] is None for secret in shown] == [True, False]
 

@@ -97,3 +97,23 @@ def test_leaves_a_secret_that_was_changed_meanwhile(monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     assert out == "2 secrets sealed anew, 0 left under old keys\n"
     assert SigningSecret.objects.get(pk=row.pk).secret == "whsec_another"
+
+
+def test_what_secures_endpoints_is_sealed_anew_too(settings: Any) -> None:
+    subscription = make_subscription(
+        custom_headers='{"X-Key":"s3cr3t"}',
+        authentication='{"kind":"bearer","token":"s3cr3t"}',
+        client_key="a key",
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT custom_headers, authentication, client_key FROM "webhooks.subscriptions" '
+            "WHERE custom_headers <> ''"
+        )
+        (before,) = cursor.fetchall()
+    assert [text.split(".")[1] for text in before] == ["t2"] * 3
+    settings.ENCRYPTION_KEYRING = Keyring.parse(f"{new_key('t3')} {NEW} {OLD}")
+    assert run() == "7 secrets sealed anew, 0 left under old keys\n"
+    subscription.refresh_from_db()
+    assert subscription.custom_headers == '{"X-Key":"s3cr3t"}'
+    assert subscription.client_key == "a key"

@@ -7,7 +7,12 @@ import pytest
 import time_machine
 
 from monitoring.models import AuditEntry
-from subscriptions.errors import EndpointNotAcceptable, EventTypeMalformed, StateNotAllowed
+from subscriptions.errors import (
+    EndpointNotAcceptable,
+    EventTypeMalformed,
+    GraceNotAcceptable,
+    StateNotAllowed,
+)
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from subscriptions.services import change_subscription, rotate_secret, set_status
 from tests.factories import SIGNING_SECRET, make_subscription
@@ -111,12 +116,62 @@ def test_a_rotation_without_grace_ends_the_old_secret_at_once() -> None:
         assert valid_secrets(NOW) == [new]
 
 
+def kinds(moment: datetime) -> list[str]:
+    return [row.kind for row in SigningSecret.objects.valid(moment)]
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_key_of_another_kind_signs_beside_the_old_secrets() -> None:
+    subscription = make_subscription()
+    made = rotate_secret(subscription=subscription, kind=SigningSecret.Kind.ED25519)
+    row = SigningSecret.objects.get(kind="ed25519")
+    assert (row.secret, row.public_key) == (made.secret, made.public_key)
+    assert made.secret.startswith("whsk_")
+    assert made.public_key.startswith("whpk_")
+    assert kinds(NOW + timedelta(days=8)) == ["ed25519", "hmac"]
+    shared = rotate_secret(subscription=subscription)
+    assert shared.public_key == ""
+    assert kinds(NOW + timedelta(days=8)) == ["hmac", "ed25519"]
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_key_that_replaces_all_ends_both_kinds() -> None:
+    subscription = make_subscription()
+    rotate_secret(subscription=subscription, kind=SigningSecret.Kind.ED25519)
+    new = rotate_secret(
+        subscription=subscription,
+        kind=SigningSecret.Kind.ED25519,
+        grace=timedelta(days=7),
+        replaces_all=True,
+    )
+    end = NOW + timedelta(days=7)
+    assert kinds(end - timedelta(microseconds=1)) == ["ed25519", "ed25519", "hmac"]
+    assert valid_secrets(end) == [new.secret]
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_rotation_without_grace_also_ends_what_was_in_its_grace() -> None:
+    subscription = make_subscription()
+    rotate_secret(subscription=subscription)
+    new = rotate_secret(subscription=subscription, grace=timedelta())
+    assert valid_secrets(NOW) == [new.secret]
+
+
+@pytest.mark.parametrize("grace", [timedelta(seconds=-1), timedelta(days=7, seconds=1)])
+def test_a_grace_is_at_most_seven_days(grace: timedelta) -> None:
+    subscription = make_subscription()
+    with pytest.raises(GraceNotAcceptable):
+        rotate_secret(subscription=subscription, grace=grace)
+    assert SigningSecret.objects.get().expires_at is None
+    assert AuditEntry.objects.count() == 0
+
+
 def test_a_rotation_is_audited_without_its_secret() -> None:
     made = rotate_secret(subscription=make_subscription())
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.after) == (
         "subscription.secret_rotated",
-        '{"grace_seconds":86400.0}',
+        '{"grace_seconds":86400.0,"kind":"hmac","replaces_all":false}',
     )
     assert made.secret not in repr(made)
 

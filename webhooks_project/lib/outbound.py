@@ -48,6 +48,21 @@ class Failure(StrEnum):
     CANCELLED = "cancelled"
     UNSIGNABLE = "unsignable"
     TRANSFORMATION = "transformation"
+    CREDENTIALS_UNREADABLE = "credentials_unreadable"
+    TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105 - a cause, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What TLS shows to the other side, and whom it trusts there: PEM texts, empty for none.
+
+    Connections are shared by requests of one identity only. Its own `authorities` stand in place
+    of those that everybody trusts.
+    """
+
+    certificate: bytes = b""
+    key: bytes = field(default=b"", repr=False)
+    authorities: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +70,10 @@ class Request:
     """One POST. `headers` are whole lines, `name: value`."""
 
     url: str
-    headers: list[str]
-    body: bytes
+    headers: list[str] = field(repr=False)
+    body: bytes = field(repr=False)
     timeout_seconds: float
+    identity: Identity | None = None
 
 
 @dataclass(slots=True)
@@ -128,7 +144,13 @@ class _Handed:
 class _Transfer:
     """One reusable libcurl handle and what it has received so far."""
 
-    def __init__(self, policy: Policy, user_agent: str, reads_certificates: bool) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        user_agent: str,
+        reads_certificates: bool,
+        identity: Identity | None = None,
+    ) -> None:
         self._policy = policy
         self._reads_certificates = reads_certificates
         self.token: Any = None
@@ -150,6 +172,20 @@ class _Transfer:
         self._lines: list[bytes] = []
         handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         self._set_for = ("", 0)  # the URL and the deadline that the handle has now
+        if identity is not None:
+            self._take_on(identity)
+
+    def _take_on(self, identity: Identity) -> None:
+        """Use this identity. libcurl lends a connection only to a handle that is set up alike."""
+        handle = self.handle
+        if identity.certificate:
+            handle.setopt(pycurl.SSLCERT_BLOB, identity.certificate)
+            handle.setopt(pycurl.SSLKEY_BLOB, identity.key)
+        if identity.authorities:
+            handle.setopt(pycurl.CAINFO_BLOB, identity.authorities)
+            handle.unsetopt(pycurl.CAPATH)
+        # A resumed session skips the proof of who is who, so none is kept for others to resume.
+        handle.setopt(pycurl.SSL_SESSIONID_CACHE, 0)
 
     def begin(self, request: Request, token: Any) -> pycurl.Curl:
         self.token = token
@@ -273,10 +309,15 @@ class Outbound:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight * 2)
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, max_in_flight * 2)
+        self._policy = policy
+        self._user_agent = user_agent
+        self._reads_certificates = reads_certificates
         self._idle = [
             _Transfer(policy, user_agent, reads_certificates) for _ in range(max_in_flight)
         ]
         self._busy: dict[pycurl.Curl, _Transfer] = {}
+        # Whose handle was made for one identity, with the plain one whose room it takes meanwhile.
+        self._stand_ins: dict[_Transfer, _Transfer] = {}
 
     @property
     def free(self) -> int:
@@ -290,10 +331,12 @@ class Outbound:
     def start(self, request: Request, token: Any) -> Response | None:
         """Begin a request. Returns a Response at once only where it cannot even be begun."""
         transfer = self._idle.pop()
+        if request.identity is not None:
+            transfer = self._stand_in(transfer, request.identity)
         try:
             self._multi.add_handle(transfer.begin(request, token))
         except (pycurl.error, UnicodeError) as error:
-            self._idle.append(transfer)
+            self._make_idle(transfer)
             return Response(failure=Failure.INVALID_URL, detail=str(error)[:200])
         self._busy[transfer.handle] = transfer
         return None
@@ -345,7 +388,19 @@ class Outbound:
     def _release(self, transfer: _Transfer) -> None:
         del self._busy[transfer.handle]
         transfer.token = transfer.request = None
-        self._idle.append(transfer)
+        self._make_idle(transfer)
+
+    def _stand_in(self, plain: _Transfer, identity: Identity) -> _Transfer:
+        """A handle for this one request: no handle with an identity is ever used for another."""
+        transfer = _Transfer(self._policy, self._user_agent, self._reads_certificates, identity)
+        self._stand_ins[transfer] = plain
+        return transfer
+
+    def _make_idle(self, transfer: _Transfer) -> None:
+        plain = self._stand_ins.pop(transfer, None)
+        if plain is not None:
+            transfer.handle.close()
+        self._idle.append(plain or transfer)
 
 
 def _certificate_end(handle: pycurl.Curl) -> datetime | None:

@@ -1,0 +1,47 @@
+"""The one request that carries messages to an endpoint, of a delivery as of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from outgoing.endpoints import Endpoint
+from outgoing.payload import Message, Shape, batch_body, content_headers, signed_headers
+from webhooks_project.lib.outbound import Request
+
+
+def post_of(
+    endpoint: Endpoint,
+    messages: Sequence[Message],
+    *,
+    shape: Shape,
+    message_id: str,
+    timestamp: int,
+    is_batch: bool = False,
+    replay_id: UUID | None = None,
+    token: str = "",
+) -> Request:
+    """One message, or a batch, as the subscription wants it: body, headers, signature, identity.
+
+    `timestamp` is when it says that it was signed, in Unix seconds; `token` the access token where
+    the endpoint asks for one.
+    """
+    body = batch_body(messages, shape) if is_batch else messages[0].body_for(shape)
+    content = content_headers(messages[0], shape.form, is_batch=is_batch)
+    body, content = endpoint.security.seal(body, content)
+    return Request(
+        url=endpoint.url,
+        headers=signed_headers(
+            message_id=message_id,
+            timestamp=timestamp,
+            body=body,
+            keys=endpoint.keys,
+            replay_id=replay_id,
+            content=content,
+            security=endpoint.security,
+            token=token,
+        ),
+        body=body,
+        timeout_seconds=endpoint.timeout_seconds,
+        identity=endpoint.security.identity,
+    )
