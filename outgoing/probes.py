@@ -109,8 +109,10 @@ def request_of(endpoint: Endpoint, delivery: TestDelivery, token: str = "") -> R
     )
     if not delivery.is_tampered:
         return request
-    # The same but for one byte that no JSON parser minds, before the body's end.
-    return replace(request, body=request.body[:-1] + b" " + request.body[-1:])
+    body, end = request.body[:-1], request.body[-1:]
+    # Still JSON where it is an object, and another text in any case.
+    change = b',"tampered":true' if end == b"}" else b" "
+    return replace(request, body=body + change + end)
 
 
 def send_all(requests: Mapping[Key, Request], *, seconds: float) -> dict[Key, Response]:

@@ -42,7 +42,7 @@ from webhooks_project.lib import clock
 from webhooks_project.lib.errors import DomainError
 from webhooks_project.lib.filters import compile_filter
 from webhooks_project.lib.jsonata import check_expression
-from webhooks_project.lib.outbound import Failure, Response
+from webhooks_project.lib.outbound import Failure, Request, Response
 from webhooks_project.lib.ssrf import Problem, check_endpoint
 
 log = structlog.get_logger(__name__)

@@ -161,6 +161,7 @@ def test_refuses_what_has_another_form(api: Api, account: Account, body: Any) ->
 
 def test_no_other_answer_shows_a_secret(api: Api) -> None:
     made = api.post("subscriptions", {**NEW, **SECURITY})
+    Subscription.objects.update(status="active")
     path = f"subscriptions/{made.json['id']}"
     answers = [
         api.patch(path, {"name": "Renamed"}),

@@ -12,6 +12,7 @@ from outgoing.setups import run_due_setups
 from subscriptions.models import Subscription
 from tests.console.conftest import make_viewer
 from tests.console.test_buttons import path_of, told
+from tests.console.test_forms import subscription_fields
 from tests.factories import make_account, make_delivery, make_event, make_subscription
 from tests.lib.receiver import answer, receiver
 from webhooks_project.admin.values import page_of
@@ -45,10 +46,7 @@ def test_offers_what_the_status_allows(console: Client, status: str) -> None:
 
 @pytest.mark.parametrize(("activate", "status"), [("on", "verifying"), ("", "draft")])
 def test_a_new_one_is_verified_or_a_draft(console: Client, activate: str, status: str) -> None:
-    fields = {
-        "account": make_account().pk, "name": "Shop", "url": "http://127.0.0.1:8009/",
-        "event_types": "a", "timeout_seconds": 15, "description": "", "max_in_flight": "",
-    }  # fmt: skip
+    fields = subscription_fields(make_account())
     response = console.post(ADD, {**fields, **({"activate": activate} if activate else {})})
     assert response.status_code == 200
     assert Subscription.objects.get().status == status
@@ -103,7 +101,7 @@ def test_examines_an_endpoint_on_post_alone(console: Client) -> None:
 def test_says_why_it_cannot_be_examined(console: Client) -> None:
     row = make_subscription(secret=None)
     text = console.post(path_of(row, "examine")).content.decode()
-    assert "It cannot be examined: no signing secret of it can be read" in text
+    assert "It cannot be examined: no signing secret can be read" in text
 
 
 def test_who_may_only_look_examines_nothing() -> None:

@@ -131,7 +131,11 @@ def test_no_more_are_under_way_than_may_over_two_pumps() -> None:
 
 
 def test_what_another_pump_still_has_under_way_counts() -> None:
-    with receiver(answer()) as here:
+    def hangs(line: Line) -> None:
+        line.read()
+        time.sleep(1)
+
+    with receiver(hangs) as here:
         subscription = make_subscription(url=here.url, max_in_flight=2)
         publish_numbers(subscription, 3)
         first = Delivery.objects.order_by("pk").first()

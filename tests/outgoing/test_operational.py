@@ -146,9 +146,7 @@ def test_where_nobody_has_an_address_that_is_noted_as_seldom() -> None:
     assert Activity.objects.filter(kind="notification.unaddressed").count() == 1
 
 
-def test_an_account_s_own_schema_for_it_is_not_asked(
-    ops: Subscription, shop: Subscription
-) -> None:
+def test_an_account_s_own_schema_for_it_is_not_asked(ops: Subscription, shop: Subscription) -> None:
     row = EventType.objects.create(account=shop.account, name="delivery.exhausted")
     row.schemas.create(version=1, schema={"required": ["nonsense"]})
     delivery = make_delivery(make_event(shop.account), shop)
