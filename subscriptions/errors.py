@@ -47,3 +47,15 @@ class StateNotAllowed(SubscriptionError):
 
     code = "state_not_allowed"
     status = 409
+
+
+class BulkNotAcceptable(SubscriptionError):
+    """The bulk job cannot be done like that."""
+
+    code = "bulk_not_acceptable"
+
+
+class FileNotAcceptable(BulkNotAcceptable):
+    """The file cannot be read."""
+
+    code = "file_not_acceptable"

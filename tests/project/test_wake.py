@@ -108,7 +108,9 @@ EVERY = [
     ("webhooks-processing", "incoming.tasks.process_receipts", "hub"),
     ("webhooks-processing-hourly", "incoming.tasks.prune", "hub"),
     ("webhooks-retry", "outgoing.tasks.release_retries", "hub"),
-]
+    ("webhooks-subscriptions.bulk.tasks.run_bulk_jobs",
+     "subscriptions.bulk.tasks.run_bulk_jobs", "hub"),
+]  # fmt: skip
 
 
 def test_each_family_is_looked_at_every_minute_come_what_may() -> None:
@@ -134,6 +136,7 @@ def test_every_task_that_is_named_is_there() -> None:
         *queues.PUMPS.values(),
         *queues.PERIODIC.values(),
         *queues.HOURLY.values(),
+        *queues.CALLED,
     ):
         assert callable(import_string(path))
 
