@@ -271,6 +271,8 @@ SPECTACULAR_SETTINGS = {
         "webhooks_project.api.schema.add_problem_responses",
     ],
     "ENUM_NAME_OVERRIDES": {
+        "BulkAction": "subscriptions.bulk.models.BulkJob.Action",
+        "RouteAction": "incoming.models.Route.Action",
         "ReceiptStatus": "incoming.models.Receipt.Status",
         "DeliveryStatus": "outgoing.models.Delivery.Status",
         "SubscriptionStatus": "subscriptions.models.Subscription.Status",

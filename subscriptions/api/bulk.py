@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from subscriptions.acceptable import MAX_FACTS
-from subscriptions.api.subscriptions import SubscriptionFilter
+from subscriptions.api.subscriptions import SubscriptionFilter, SubscriptionViewSet
 from subscriptions.bulk import jobs
 from subscriptions.bulk.files import MAX_FILE_BYTES, MAX_LINES, written_csv, written_json
 from subscriptions.bulk.models import BulkJob, BulkLine
@@ -36,13 +36,6 @@ from webhooks_project.api.scoping import (
 Action = BulkJob.Action
 
 MAX_GRACE_SECONDS: Final = 7 * 24 * 3600
-# What each action needs, as it does for one subscription.
-ROLES: Final[Mapping[str, Role]] = {
-    Action.PAUSE: Role.OPERATOR,
-    Action.RESUME: Role.OPERATOR,
-    Action.DISABLE: Role.OPERATOR,
-}
-
 
 class SelectionSerializer(serializers.Serializer[Any]):
     """Subscriptions with all of these marks; archived ones only where `statuses` says so."""
@@ -92,7 +85,6 @@ class BulkJobSerializer(serializers.ModelSerializer[BulkJob]):
     """Something done to many subscriptions, as a job."""
 
     account = AccountField()
-    action = serializers.ChoiceField([item for item in Action.choices if item[0] != Action.IMPORT])
     filter = SelectionSerializer(source="selection")
     settings = BulkSettingsSerializer(required=False)
     dry_run = serializers.BooleanField(source="is_dry_run", required=False)
@@ -113,10 +105,14 @@ class BulkJobSerializer(serializers.ModelSerializer[BulkJob]):
             "refused_count", "error", "secrets_until", "created_at", "started_at", "finished_at",
         )  # fmt: skip
 
+    def validate_action(self, value: str) -> str:
+        if value == Action.IMPORT:
+            raise serializers.ValidationError("an import takes a file, at subscriptions/import")
+        return value
+
     def to_representation(self, job: BulkJob) -> dict[str, Any]:
         return {
             **super().to_representation(job),
-            "action": job.action,
             "filter": job.selection,
             "settings": job.settings,
         }
@@ -308,7 +304,7 @@ class ExportView(APIView):
 def _check_role(request: Request, account_id: UUID, job_action: str) -> None:
     """A job needs the role that its action needs for one subscription."""
     role = caller_of(request).role_in(account_id)
-    if role is None or role.rank < ROLES.get(job_action, Role.DEVELOPER).rank:
+    if role is None or role.rank < SubscriptionViewSet.roles.get(job_action, Role.DEVELOPER).rank:
         raise PermissionDenied("your role in this account does not allow that")
 
 

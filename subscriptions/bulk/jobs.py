@@ -252,13 +252,15 @@ def _call_task() -> None:
 # --- carrying it out ------------------------------------------------------------------------------
 
 
-def run_jobs(seconds: float) -> bool:
+def run_jobs(seconds: float, *, only: UUID | None = None) -> bool:
     """Move the running jobs on, each by some lines in turn, for so long. True where some is left.
 
-    Raises the database's OperationalError and InterfaceError: then nothing is wrong with a job.
+    With `only` it is that job alone. Raises the database's OperationalError and InterfaceError: then nothing is wrong with a job.
     """
     ends_at = time.monotonic() + seconds
     running = BulkJob.objects.filter(status=Status.RUNNING)
+    if only is not None:
+        running = running.filter(pk=only)
     while True:
         moved = 0
         for pk in list(running.order_by("created_at").values_list("pk", flat=True)):

@@ -27,7 +27,7 @@ from monitoring.journal import record_activity, record_change, record_notificati
 from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.event_types import add_schema, create_event_type
-from subscriptions.models import EventType, Subscription
+from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
 from tests.factories import (
     make_account,
     make_attempt,
@@ -70,6 +70,7 @@ class World:
     quarantined: Receipt
     route: SourceRoute
     run: HandlerRun
+    bulk_job: BulkJob
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -129,10 +130,19 @@ def make_world(account: Account | None = None) -> World:
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),
+        bulk_job=_make_bulk_job(account, subscription),
         notification=record_notification(
             account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
         )[0],
     )
+
+
+def _make_bulk_job(account: Account, subscription: Subscription) -> BulkJob:
+    job = BulkJob.objects.create(
+        account=account, action="archive", status="planned", created_at=clock.now()
+    )
+    BulkLine.objects.create(job=job, number=1, subscription=subscription)
+    return job
 
 
 Body = Callable[[dict[str, UUID]], Any]
@@ -274,6 +284,24 @@ ROUTES: Final[dict[str, Route]] = {
         "subscriptions/{subscription}",
         {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
         {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "bulk-job-list": Route(
+        "subscriptions/bulk-jobs",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"action": "archive", "filter": {"ids": [str(ids["subscription"])]}}},
+        row="bulk_job",
+    ),
+    "bulk-job-detail": reads("subscriptions/bulk-jobs/{bulk_job}"),
+    "bulk-job-start": acts("subscriptions/bulk-jobs/{bulk_job}/start", DEVELOPER),
+    "bulk-job-cancel": acts("subscriptions/bulk-jobs/{bulk_job}/cancel", DEVELOPER),
+    "bulk-job-lines": reads("subscriptions/bulk-jobs/{bulk_job}/lines"),
+    "bulk-job-results": reads("subscriptions/bulk-jobs/{bulk_job}/results"),
+    "bulk-job-secrets": acts("subscriptions/bulk-jobs/{bulk_job}/secrets", DEVELOPER),
+    "subscription-export": reads("subscriptions/export"),
+    "subscription-import": acts(
+        "subscriptions/import",
+        DEVELOPER,
+        lambda ids: [{"name": "Made", "url": URL, "event_types": ["*"]}],
     ),
     "subscription-disable": acts("subscriptions/{subscription}/disable", OPERATOR),
     "subscription-match": acts(

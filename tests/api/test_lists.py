@@ -14,6 +14,7 @@ from analytics.models import Rollup
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
+from subscriptions.models import BulkJob
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.services import rotate_secret
 from tests.api.calls import Api
@@ -176,6 +177,7 @@ def _rows(account: Account) -> None:
     record_activity(account_id=account.pk, kind="k", text="t")
     record_change(account_id=account.pk, action="a", subject=source)
     Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW)
+    BulkJob.objects.create(account=account, action="pause", created_at=NOW)
     Rollup.objects.create(
         account=account, subscription=subscription, minute=NOW, attempts=1, first_attempts=1,
         duration_ms_sum=1, duration_ms_max=1,

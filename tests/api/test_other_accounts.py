@@ -205,7 +205,7 @@ def test_a_user_sees_each_account_in_its_role(world: World) -> None:
     before = everything()
     for name, method in CALLS:
         route = ROUTES[name]
-        if name in ROWLESS or name == "validate-signature":
+        if name in ROWLESS or name in ("validate-signature", "subscription-import"):
             continue
         body = route.body(method, world.ids())
         if name in LISTS and method == "post":
