@@ -304,12 +304,19 @@ LOGIN_REDIRECT_URL = "admin:index"
 def _page(title: str, icon: str, model: str) -> dict[str, Any]:
     """A link in the console's sidebar, for those who may see the model's rows."""
     app, name = model.split(".")
-    seen_with = (f"{app}.view_{name}", f"{app}.change_{name}")
+
+    def may_open(request: Any) -> bool:
+        from django.apps import apps
+
+        from webhooks_project.admin.access import may
+
+        return may(request, apps.get_model(model), "view")
+
     return {
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
-        "permission": lambda request: any(map(request.user.has_perm, seen_with)),
+        "permission": may_open,
     }
 
 

@@ -30,6 +30,7 @@ from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
 from tests.factories import (
     make_account,
+    make_api_key,
     make_attempt,
     make_delivery,
     make_event,
@@ -37,12 +38,14 @@ from tests.factories import (
     make_retry,
     make_source,
     make_subscription,
+    make_user,
 )
-from webhooks_project.accounts.models import Account, Role
+from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
 VIEWER, DEVELOPER, OPERATOR, ADMIN = Role
+MADE_USER = "somebody"
 URL = "http://127.0.0.1:8009/hook"
 NO_PLAN: Final = {"count": 0, "oldest": None, "receipts": [], "left_out": {}}
 
@@ -71,6 +74,8 @@ class World:
     route: SourceRoute
     run: HandlerRun
     bulk_job: BulkJob
+    api_key: ApiKey
+    member: Membership
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -80,6 +85,7 @@ class World:
 def make_world(account: Account | None = None) -> World:
     account = account or make_account()
     now = clock.now()
+    User.objects.get_or_create(username=MADE_USER)
     subscription = make_subscription(account)
     event_type = create_event_type(account=account, name="order.made")
     add_schema(event_type=event_type, schema={"type": "object"})
@@ -131,6 +137,8 @@ def make_world(account: Account | None = None) -> World:
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),
         bulk_job=_make_bulk_job(account, subscription),
+        api_key=make_api_key(account, Role.VIEWER).api_key,
+        member=make_user(account).memberships.get(),
         notification=record_notification(
             account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
         )[0],
@@ -184,6 +192,21 @@ ROUTES: Final[dict[str, Route]] = {
         {"get": VIEWER, "patch": ADMIN},
         {"patch": lambda ids: {"receipt_days": 90}},
     ),
+    "api-key-list": Route(
+        "api-keys",
+        {"get": ADMIN, "post": ADMIN},
+        {"post": lambda ids: {"name": "Made", "scopes": ["viewer"]}},
+        row="api_key",
+    ),
+    "api-key-detail": reads("api-keys/{api_key}", role=ADMIN),
+    "api-key-revoke": acts("api-keys/{api_key}/revoke", ADMIN),
+    "member-list": Route(
+        "members",
+        {"get": ADMIN, "post": ADMIN},
+        {"post": lambda ids: {"user": MADE_USER, "role": "viewer"}},
+        row="member",
+    ),
+    "member-detail": Route("members/{member}", {"get": ADMIN, "delete": ADMIN}),
     "source-list": Route(
         "incoming/sources",
         {"get": VIEWER, "post": DEVELOPER},
