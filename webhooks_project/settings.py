@@ -271,6 +271,7 @@ SPECTACULAR_SETTINGS = {
         "webhooks_project.api.schema.add_problem_responses",
     ],
     "ENUM_NAME_OVERRIDES": {
+        "Role": "webhooks_project.accounts.models.Role",
         "BulkAction": "subscriptions.bulk.models.BulkJob.Action",
         "RouteAction": "incoming.models.Route.Action",
         "ReceiptStatus": "incoming.models.Receipt.Status",

@@ -320,6 +320,7 @@ ROUTES: Final[dict[str, Route]] = {
     "bulk-job-lines": reads("subscriptions/bulk-jobs/{bulk_job}/lines"),
     "bulk-job-results": reads("subscriptions/bulk-jobs/{bulk_job}/results"),
     "bulk-job-secrets": acts("subscriptions/bulk-jobs/{bulk_job}/secrets", DEVELOPER),
+    "subscription-usage": reads("subscriptions/{subscription}/usage"),
     "subscription-export": reads("subscriptions/export"),
     "subscription-import": acts(
         "subscriptions/import",
