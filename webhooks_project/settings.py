@@ -358,6 +358,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Subscriptions", "rss_feed", "subscriptions.subscription"),
                     _page("Event types", "category", "subscriptions.eventtype"),
+                    _page("Bulk jobs", "playlist_play", "subscriptions.bulkjob"),
                 ],
             },
             {

@@ -32,8 +32,8 @@ from incoming.admin.trial_forms import (
 )
 from incoming.models import Receipt, Source
 from incoming.providers import PROVIDERS
-from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.access import may, may_as_member
+from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import may_see, page_context
 from webhooks_project.admin.panels import Custom, Panel
 from webhooks_project.admin.values import page_of

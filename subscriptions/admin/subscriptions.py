@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from subscriptions import services
+from subscriptions.admin.bulk_pages import BulkPages
 from subscriptions.models import Subscription
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
@@ -84,7 +85,7 @@ def signing_secrets(subscription: Subscription) -> Panel:
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(HubAdmin):
+class SubscriptionAdmin(BulkPages, HubAdmin):
     form = SubscriptionForm
     autocomplete_fields = ("account",)
     panels: ClassVar = [signing_secrets]

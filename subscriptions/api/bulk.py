@@ -37,6 +37,7 @@ Action = BulkJob.Action
 
 MAX_GRACE_SECONDS: Final = 7 * 24 * 3600
 
+
 class SelectionSerializer(serializers.Serializer[Any]):
     """Subscriptions with all of these marks; archived ones only where `statuses` says so."""
 
@@ -49,9 +50,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
     metadata = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     event_type = serializers.CharField(required=False, help_text="Exactly as it is subscribed.")
     url_contains = serializers.CharField(required=False)
-    ids = serializers.ListField(
-        child=serializers.UUIDField(), required=False, max_length=MAX_LINES
-    )
+    ids = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=MAX_LINES)
 
 
 class BulkSettingsSerializer(serializers.Serializer[Any]):

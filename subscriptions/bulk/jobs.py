@@ -305,9 +305,7 @@ def _advance(pk: UUID) -> bool:
         _end(job, token, Status.FAILED, f"{type(error).__name__}: {error}"[:1000])
         return True
     finally:
-        BulkJob.objects.filter(pk=pk, lease_token=token).update(
-            lease_token=None, leased_until=None
-        )
+        BulkJob.objects.filter(pk=pk, lease_token=token).update(lease_token=None, leased_until=None)
     return True
 
 

@@ -159,7 +159,9 @@ def _is_same(name: str, before: Any, after: Any) -> bool:
 def _rotate(subscription: Subscription, settings: Mapping[str, Any]) -> Result:
     if subscription.status == Status.ARCHIVED:
         raise StateNotAllowed("an archived subscription signs nothing")
-    grace = timedelta(seconds=settings.get("grace_seconds", services.ROTATION_GRACE.total_seconds()))
+    grace = timedelta(
+        seconds=settings.get("grace_seconds", services.ROTATION_GRACE.total_seconds())
+    )
     made = services.rotate_secret(subscription=subscription, grace=grace)
     return Result(Outcome.CHANGED, subscription, {}, made.secret)
 
@@ -212,6 +214,4 @@ def _as_json(changes: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 
 def _refuse(path: str, code: str, message: str) -> NoReturn:
-    raise SubscriptionNotAcceptable(
-        errors=[{"path": path, "code": code, "message": message}]
-    )
+    raise SubscriptionNotAcceptable(errors=[{"path": path, "code": code, "message": message}])

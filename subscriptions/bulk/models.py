@@ -111,9 +111,7 @@ class BulkLine(models.Model):
     # What a file says: values by column, and the problems of those that cannot be read.
     document = models.JSONField(default=dict)
     unreadable = models.JSONField(default=list)
-    outcome = models.CharField(
-        max_length=16, choices=Outcome.choices, default=Outcome.PENDING
-    )
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, default=Outcome.PENDING)
     # {field: [before, after]} and [{"path", "code", "message"}].
     changes = models.JSONField(default=dict)
     problems = models.JSONField(default=list)

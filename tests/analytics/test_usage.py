@@ -114,7 +114,8 @@ def test_the_last_success_is_exact_while_it_is_new_and_to_the_minute_later() -> 
 
 
 @pytest.mark.parametrize(
-    ("period", "used", "percent"), [("second", 0.5, 5.0), ("minute", 30, 300.0), ("hour", 70, 700.0)]
+    ("period", "used", "percent"),
+    [("second", 0.5, 5.0), ("minute", 30, 300.0), ("hour", 70, 700.0)],
 )
 def test_quota(period: str, used: float, percent: float) -> None:
     subscription = make_subscription(rate_limit=10, rate_period=period)
@@ -137,9 +138,7 @@ def test_takes_as_many_queries_whatever_the_history(django_assert_num_queries: A
             of_last_day(subscription)
 
 
-@pytest.mark.parametrize(
-    ("percent", "expected"), [(50, 2.0), (95, 4.0), (1, 1.0), (100, 4.0)]
-)
+@pytest.mark.parametrize(("percent", "expected"), [(50, 2.0), (95, 4.0), (1, 1.0), (100, 4.0)])
 def test_percentile(percent: int, expected: float) -> None:
     assert percentile([1.0, 2.0, 3.0, 4.0], percent) == expected
 

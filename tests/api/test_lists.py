@@ -14,8 +14,8 @@ from analytics.models import Rollup
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
-from subscriptions.models import BulkJob
 from subscriptions.event_types import add_schema, create_event_type
+from subscriptions.models import BulkJob
 from subscriptions.services import rotate_secret
 from tests.api.calls import Api
 from tests.api.routes import LISTS, NO_PLAN, ROUTES

@@ -171,7 +171,7 @@ def test_a_value_of_another_type_is_its_lines_problem(name: str, value: Any) -> 
 
 FULL: dict[str, Any] = {
     "name": "=1+1",
-    "description": "'quoted\r\nline, \"two\"",
+    "description": '\'quoted\r\nline, "two"',
     "labels": {"team": "ä"},
     "metadata": {"a": "@b"},
     "channels": ["eu"],

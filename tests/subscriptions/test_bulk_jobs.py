@@ -311,9 +311,7 @@ def test_too_many_are_refused(account: Account, monkeypatch: pytest.MonkeyPatch)
                      "draft": "archived", "archived": ""}),
     ],
 )  # fmt: skip
-def test_turns_statuses(
-    account: Account, action: str, expected: dict[str, str | None]
-) -> None:
+def test_turns_statuses(account: Account, action: str, expected: dict[str, str | None]) -> None:
     """To which status; empty for unchanged, None for refused."""
     rows = {status: make_subscription(account, status=status) for status in expected}
     job = acted(account, action, settings={"reason": "maintenance"})
@@ -336,7 +334,9 @@ def test_rotates(account: Account) -> None:
         job = acted(account, "rotate", settings={"grace_seconds": 60})
     assert outcomes(job) == ["changed", "refused"]
     new = SigningSecret.objects.get(subscription=subscription, expires_at=None)
-    old = SigningSecret.objects.get(subscription=subscription, expires_at=NOW + timedelta(seconds=60))
+    old = SigningSecret.objects.get(
+        subscription=subscription, expires_at=NOW + timedelta(seconds=60)
+    )
     assert (old.secret, new.secret != old.secret) == (SIGNING_SECRET, True)
     assert [(item.number, item.subscription_id, item.secret) for item in take_secrets(job)] == [
         (1, subscription.pk, new.secret)

@@ -148,7 +148,6 @@ class AccountAdmin(HubAdmin):
         for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
             services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
 
-
     @button(
         "Set a member",
         icon="person_add",

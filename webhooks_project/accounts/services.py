@@ -16,8 +16,8 @@ from django.db import transaction
 from django.db.models import Q
 
 from monitoring import journal
-from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.accounts.errors import MemberNotFound
+from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 
 KEY_PREFIX: Final = "whk"

@@ -80,6 +80,10 @@ class HubAdmin(_ModelAdmin):
 
     # --- who may ---
 
+    def may(self, request: HttpRequest, verb: str, row: Any = None) -> bool:
+        """Whether the user may do what a button of that name does."""
+        return may(request, self.model, verb, row)
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return may(request, self.model, "view")
 
@@ -202,7 +206,7 @@ class HubAdmin(_ModelAdmin):
         return [
             item
             for item in found
-            if may(request, self.model, item.method.__name__, row)
+            if self.may(request, item.method.__name__, row)
             and getattr(item.method, ATTRIBUTE).is_possible(row)
         ]
 

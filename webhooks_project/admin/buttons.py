@@ -17,7 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
-from webhooks_project.admin.access import may, may_everywhere
+from webhooks_project.admin.access import may_everywhere
 from webhooks_project.admin.values import page_of
 from webhooks_project.lib.actor import Actor, current_actor
 from webhooks_project.lib.client_address import client_address
@@ -177,12 +177,12 @@ def _row(model_admin: HubAdmin, request: HttpRequest, object_id: str, verb: str)
     """The row that a button is of, or the answer to who may not press it."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    if not may(request, model_admin.model, verb):
+    if not model_admin.may(request, verb):
         raise PermissionDenied
     row = model_admin.get_object(request, unquote(object_id))
     if row is None:
         return model_admin.row_missing(request, object_id)
-    if not may(request, model_admin.model, verb, row):
+    if not model_admin.may(request, verb, row):
         raise PermissionDenied
     return row
 

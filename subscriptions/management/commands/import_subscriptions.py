@@ -97,4 +97,3 @@ class Command(BaseCommand):
             raise CommandError("the job was cancelled", returncode=CANCELLED)
         if job.refused_count:
             raise CommandError(f"{job.refused_count} lines refused", returncode=SOME_REFUSED)
-
