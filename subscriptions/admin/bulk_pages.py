@@ -177,7 +177,7 @@ def _shown_first(job_action: BulkJob.Action) -> Any:
 class BulkPages(_Base):
     """The part of the subscriptions' list that is about many."""
 
-    actions: ClassVar[Any] = tuple(_shown_first(job_action) for job_action in TITLES)
+    actions = tuple(_shown_first(job_action) for job_action in TITLES)
     actions_list: ClassVar[Any] = ("import_file", "change_many")
 
     @list_button(description="Import", url_path="import", icon="upload_file", permissions=["add"])

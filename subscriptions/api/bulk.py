@@ -44,9 +44,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
     statuses = serializers.ListField(
         child=serializers.ChoiceField(Subscription.Status.choices), required=False
     )
-    labels = serializers.DictField(  # type: ignore[assignment]
-        child=serializers.CharField(allow_blank=True), required=False
-    )
+    labels = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     metadata = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     event_type = serializers.CharField(required=False, help_text="Exactly as it is subscribed.")
     url_contains = serializers.CharField(required=False)
@@ -64,7 +62,7 @@ class BulkSettingsSerializer(serializers.Serializer[Any]):
         required=False, max_length=2048, help_text="The beginning of the URLs that move."
     )
     url_to = serializers.CharField(required=False, max_length=2048)
-    labels = serializers.DictField(  # type: ignore[assignment]
+    labels = serializers.DictField(
         child=serializers.CharField(allow_null=True, allow_blank=True),
         required=False,
         help_text="Labels to set; null takes one away.",
@@ -155,7 +153,7 @@ class _FileParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
+    ) -> Any:
         body: bytes = stream.read(MAX_FILE_BYTES + 1)
         if len(body) > MAX_FILE_BYTES:
             raise BodyTooLarge
@@ -243,7 +241,7 @@ class BulkJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
 class ImportView(APIView):
     """Subscriptions from a file."""
 
-    parser_classes: ClassVar[Any] = [JsonFileParser, CsvFileParser]
+    parser_classes = (JsonFileParser, CsvFileParser)
 
     @extend_schema(
         parameters=[ImportOptionsSerializer],
@@ -258,7 +256,7 @@ class ImportView(APIView):
         context = {"request": request, "view": self}
         options = ImportOptionsSerializer(data=request.query_params.dict(), context=context)
         options.is_valid(raise_exception=True)
-        content = request.data
+        content: Any = request.data
         job = jobs.plan_import(
             account=account_for_create(self, options.validated_data.get("account")),
             content=content if isinstance(content, bytes) else b"",

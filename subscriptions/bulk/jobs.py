@@ -170,7 +170,8 @@ def _plan(
         ),
         batch_size=500,
     )
-    _record(job, "planned" if job.is_dry_run else "started", **job.selection)
+    marks = {name: value for name, value in job.selection.items() if name != "ids"}
+    _record(job, "planned" if job.is_dry_run else "started", selection=marks)
     _call_task()
     return job
 
@@ -202,7 +203,7 @@ def start_job(job: BulkJob) -> BulkJob:
 
 @transaction.atomic
 def cancel_job(job: BulkJob) -> BulkJob:
-    """Do no more lines; those that are done stay done. Raises StateNotAllowed for one that ended."""
+    """Do no more lines; those that are done stay done. Raises StateNotAllowed for one ended."""
     _turn(
         job,
         (Status.PLANNED, Status.RUNNING),
@@ -255,7 +256,8 @@ def _call_task() -> None:
 def run_jobs(seconds: float, *, only: UUID | None = None) -> bool:
     """Move the running jobs on, each by some lines in turn, for so long. True where some is left.
 
-    With `only` it is that job alone. Raises the database's OperationalError and InterfaceError: then nothing is wrong with a job.
+    With `only` it is that job alone. Raises the database's OperationalError and InterfaceError:
+    then nothing is wrong with a job.
     """
     ends_at = time.monotonic() + seconds
     running = BulkJob.objects.filter(status=Status.RUNNING)
@@ -365,8 +367,8 @@ def _do_together(job: BulkJob, token: UUID) -> None:
             _end(job, token, Status.FINISHED)
             return
     with transaction.atomic():
-        for line, error in refused:
-            _refuse(job, line, error, token)
+        for line, refusal in refused:
+            _refuse(job, line, refusal, token)
         for line, result in results if job.is_dry_run else ():
             _keep(job, line, result, token)
         _count(job)

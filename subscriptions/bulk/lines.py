@@ -81,7 +81,13 @@ def problems_of(error: DomainError) -> list[dict[str, str]]:
     errors = error.extra.get("errors")
     if isinstance(errors, list):
         return [{name: str(item[name]) for name in ("path", "code", "message")} for item in errors]
-    path = {EndpointNotAcceptable: "/url", EventTypeMalformed: "/event_types"}.get(type(error), "")
+    match error:
+        case EndpointNotAcceptable():
+            path = "/url"
+        case EventTypeMalformed():
+            path = "/event_types"
+        case _:
+            path = ""
     return [{"path": path, "code": error.code, "message": str(error)}]
 
 

@@ -123,7 +123,8 @@ class HubAdmin(_ModelAdmin):
         return {
             name: item
             for name, item in super().get_actions(request).items()
-            if not hasattr(item[0], "verb") or may(request, self.model, item[0].verb)
+            if item is not None
+            and (not hasattr(item[0], "verb") or may(request, self.model, item[0].verb))
         }
 
     # --- lists ---
