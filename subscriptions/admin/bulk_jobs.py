@@ -56,7 +56,7 @@ def lines_of_job(job: BulkJob) -> Panel:
             line.number,
             label(line.outcome, OUTCOME_COLOURS),
             _subscription(line),
-            short(", ".join(line.changes)) or EMPTY,
+            short(", ".join(sorted(line.changes))) or EMPTY,
             short("; ".join(f"{item['path'][1:]} {item['message']}" for item in line.problems), 300)
             or EMPTY,
         ]

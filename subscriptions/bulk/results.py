@@ -19,7 +19,9 @@ def written_results(job: BulkJob) -> Iterator[bytes]:
                 line.number,
                 line.subscription_id or "",
                 line.outcome,
-                orjson.dumps(line.changes).decode() if line.changes else "",
+                orjson.dumps(line.changes, option=orjson.OPT_SORT_KEYS).decode()
+                if line.changes
+                else "",
                 "; ".join(f"{item['path'][1:]}: {item['message']}" for item in line.problems),
             )
         )

@@ -39,7 +39,7 @@ def test_says_what_became_of_each_line(tmp_path: Path) -> None:
     lines = run("import_subscriptions", file, account="shop")
     job = BulkJob.objects.get()
     assert lines == [
-        "line 2: created; name, url, event_types",
+        "line 2: created; event_types, name, url",
         "line 3: changed; name",
         f"1 created, 1 changed, 0 unchanged, 0 refused; job {job.pk}",
     ]
@@ -52,7 +52,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     make_account(slug="shop")
     file = written(tmp_path / "a.csv", f"name,url,event_types\nnew,{URL},a\n")
     lines = run("import_subscriptions", file, account="shop", dry_run=True)
-    assert lines[0] == "line 2: created; name, url, event_types"
+    assert lines[0] == "line 2: created; event_types, name, url"
     assert "had it been meant" in lines[-1]
     assert Subscription.objects.count() == 0
 

@@ -81,7 +81,7 @@ class Command(BaseCommand):
         for line in job.lines.order_by("number").iterator(chunk_size=500):
             parts = [f"line {line.number}: {line.outcome}"]
             if line.changes:
-                parts.append(", ".join(line.changes))
+                parts.append(", ".join(sorted(line.changes)))
             parts += [f"{item['path'][1:]} {item['message']}".strip() for item in line.problems]
             self.stdout.write("; ".join(parts))
 
