@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest
-from django.urls import reverse
+from django.http.response import HttpResponseBase
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
 
+from subscriptions.admin.bulk_pages import csv_file
 from subscriptions.bulk import jobs
 from subscriptions.bulk.models import BulkJob, BulkLine
+from subscriptions.bulk.results import written_results
 from subscriptions.models import Subscription
 from webhooks_project.admin.access import may
 from webhooks_project.admin.base import HistoryAdmin
@@ -62,7 +69,7 @@ def lines_of_job(job: BulkJob) -> Panel:
         ]
         for line in [*refused, *others]
     ]
-    url = reverse("bulk-job-results", args=[job.pk])
+    url = reverse("admin:subscriptions_bulkjob_results", args=[job.pk])
     headers = ["Line", "Outcome", "Subscription", "Changes", "Problems"]
     title = "What it would do" if job.is_dry_run else "What it did"
     return Table(title, headers, rows, more=link(url, "All as CSV"))
@@ -107,6 +114,24 @@ class BulkJobAdmin(HistoryAdmin):
     def find(self, term: str) -> Q:
         key = id_in(term)
         return Q(pk=key) if key else NONE
+
+    def get_urls(self) -> list[Any]:
+        results = path(
+            "<path:object_id>/results/",
+            self.admin_site.admin_view(self.results_view),
+            name="subscriptions_bulkjob_results",
+        )
+        return [results, *super().get_urls()]
+
+    @method_decorator(require_safe)
+    def results_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """What became of each line, as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        job = self.get_object(request, unquote(object_id))
+        if job is None:
+            return self.row_missing(request, object_id)
+        return csv_file(written_results(job), f"bulk-job-{job.pk}.csv")
 
     def may(self, request: HttpRequest, verb: str, row: Any = None) -> bool:
         """A job needs the role that its action needs for one subscription."""

@@ -40,7 +40,7 @@ Status = BulkJob.Status
 Outcome = BulkLine.Outcome
 
 TASK: Final = "subscriptions.bulk.tasks.run_bulk_jobs"
-MAX_TOGETHER: Final = 1_000  # lines of an all-or-nothing job: one transaction that writers wait for
+MAX_TOGETHER: Final = 500  # lines of an all-or-nothing job: one transaction that writers wait for
 BATCH_LINES: Final = 50  # of one job, then the next job has its turn
 LEASE: Final = timedelta(seconds=120)  # renewed with each line, of which a name server holds one up
 SECRETS_KEPT: Final = timedelta(hours=24)

@@ -8,7 +8,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from subscriptions.bulk.jobs import run_jobs
+from subscriptions.bulk.jobs import plan_action, run_jobs
+from subscriptions.bulk.selection import Selection
 from subscriptions.models import BulkJob, SigningSecret, Subscription
 from tests.factories import make_account, make_subscription, make_user
 from webhooks_project.accounts.models import Membership, Role
@@ -177,3 +178,35 @@ def test_a_viewer_has_neither_page() -> None:
     for page in ("import", "change-many"):
         assert client.get(f"{LIST}{page}/").status_code == 403
     assert "change-many" not in client.get(LIST).content.decode()
+
+
+def test_chosen_rows_are_exported(console: Client) -> None:
+    account = make_account()
+    chosen, left = make_subscription(account), make_subscription(account)
+    answer = console.post(
+        list_of("subscriptions.subscription"),
+        {"action": "export_selected", "_selected_action": [chosen.pk]},
+    )
+    text = b"".join(answer).decode()
+    assert (str(chosen.pk) in text, str(left.pk) in text) == (True, False)
+    assert answer["Content-Disposition"] == 'attachment; filename="subscriptions.csv"'
+
+
+def test_a_jobs_lines_are_a_file_for_those_who_may_look(console: Client) -> None:
+    subscription = make_subscription()
+    job = plan_action(
+        account=subscription.account,
+        action=BulkJob.Action.PAUSE,
+        selection=Selection(statuses=("active",)),
+    )
+    run_jobs(10)
+    path = page_of("subscriptions.bulkjob", job.pk).replace("/change/", "/results/")
+    assert b"".join(console.get(path)).decode().splitlines()[1] == (
+        f'1,{subscription.pk},changed,"{{""status"":[""active"",""paused""]}}",'
+    )
+    stranger = make_user(is_staff=True)
+    client = Client()
+    client.force_login(stranger)
+    assert client.get(path).status_code == 403
+    Membership.objects.create(account=make_account(), user=stranger, role=Role.ADMIN)
+    assert client.get(path).status_code == 302

@@ -264,10 +264,10 @@ def test_actions_leave_rows_where_the_role_does_not_allow_them() -> None:
 @pytest.mark.parametrize(
     ("role", "offered"),
     [
-        (VIEWER, set()),
-        (DEVELOPER, {"rotate_selected", "archive_selected"}),
-        (OPERATOR, {"rotate_selected", "archive_selected", "pause_selected", "resume_selected",
-                    "disable_selected"}),
+        (VIEWER, {"export_selected"}),
+        (DEVELOPER, {"export_selected", "rotate_selected", "archive_selected"}),
+        (OPERATOR, {"export_selected", "rotate_selected", "archive_selected", "pause_selected",
+                    "resume_selected", "disable_selected"}),
     ],
 )  # fmt: skip
 def test_a_list_offers_the_actions_of_the_role(role: Role, offered: set[str]) -> None:

@@ -160,3 +160,14 @@ def test_a_family_with_a_cluster_of_its_own_is_scheduled_there(settings: Any) ->
 def test_people_are_told_at_once_by_the_monitoring_family() -> None:
     wake("monitoring")
     assert waiting("monitoring") == 1
+
+
+def test_a_called_task_waits_in_its_familys_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    queues.call_task("subscriptions.bulk.tasks.run_bulk_jobs")
+    assert waiting("monitoring") == 1
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("no broker")
+
+    monkeypatch.setattr(queues, "async_task", broken)
+    queues.call_task("subscriptions.bulk.tasks.run_bulk_jobs")
