@@ -42,7 +42,7 @@ Outcome = BulkLine.Outcome
 TASK: Final = "subscriptions.bulk.tasks.run_bulk_jobs"
 MAX_TOGETHER: Final = 500  # lines of an all-or-nothing job: one transaction that writers wait for
 BATCH_LINES: Final = 50  # of one job, then the next job has its turn
-LEASE: Final = timedelta(seconds=120)  # renewed with each line, of which a name server holds one up
+LEASE: Final = timedelta(seconds=30)  # renewed with each line; who loses it does no harm
 SECRETS_KEPT: Final = timedelta(hours=24)
 JOBS_KEPT: Final = timedelta(days=90)
 COUNTED: Final = (Outcome.CREATED, Outcome.CHANGED, Outcome.UNCHANGED, Outcome.REFUSED)
