@@ -29,6 +29,7 @@ from tests.factories import (
     make_retry,
     make_source,
     make_subscription,
+    make_user,
 )
 from webhooks_project.accounts.models import Account, ApiKey, Role
 
@@ -178,6 +179,8 @@ def _rows(account: Account) -> None:
     record_change(account_id=account.pk, action="a", subject=source)
     Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW)
     BulkJob.objects.create(account=account, action="pause", created_at=NOW)
+    make_api_key(account)
+    make_user(account)
     Rollup.objects.create(
         account=account, subscription=subscription, minute=NOW, attempts=1, first_attempts=1,
         duration_ms_sum=1, duration_ms_max=1,

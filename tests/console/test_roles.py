@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 
-from subscriptions.models import Subscription
+from subscriptions.models import BulkJob, Subscription
 from tests.api.rows import everything
 from tests.console.conftest import make_rows
 from tests.factories import make_account, make_source, make_subscription, make_user
@@ -254,8 +254,6 @@ def test_actions_leave_rows_where_the_role_does_not_allow_them() -> None:
         list_of("subscriptions.subscription"),
         {"action": "pause_selected", "_selected_action": [row.pk for row in chosen]},
     )
-    from subscriptions.models import BulkJob
-
     job = BulkJob.objects.get()
     assert job.account == mine
     assert list(job.lines.values_list("subscription", flat=True)) == [chosen[0].pk]

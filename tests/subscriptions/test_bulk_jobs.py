@@ -15,6 +15,7 @@ from django.utils import timezone
 from monitoring.models import Activity, AuditEntry
 from subscriptions import endpoints
 from subscriptions.bulk import jobs, lines
+from subscriptions.bulk.files import written_csv
 from subscriptions.bulk.jobs import (
     cancel_job,
     plan_action,
@@ -44,11 +45,6 @@ ALL = Selection(statuses=("active", "paused", "disabled", "draft", "archived"))
 @pytest.fixture
 def account() -> Account:
     return make_account()
-
-
-@pytest.fixture(autouse=True)
-def local_endpoints(settings: Any) -> None:
-    settings.WEBHOOKS_ALLOWED_NETWORKS = endpoints.address_policy().allowed_networks
 
 
 def imported(account: Account, *documents: dict[str, Any], **options: Any) -> BulkJob:
@@ -236,8 +232,6 @@ def test_true_and_1_are_two_things_in_a_filter(account: Account) -> None:
 
 
 def test_what_is_exported_changes_nothing_when_it_is_imported(account: Account) -> None:
-    from subscriptions.bulk.files import written_csv
-
     make_subscription(account, description="=1", labels={"a": "b"}, rate_limit=5, status="paused")
     make_subscription(account, expires_at=NOW, filter={"type": "a"}, event_types=("a", "b"))
     content = b"".join(written_csv(Subscription.objects.prefetch_related("patterns")))
