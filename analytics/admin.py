@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import admin
 
 from analytics.models import Rollup
+from analytics.usage import usage_of
+from subscriptions.admin import SubscriptionAdmin
+from subscriptions.models import Subscription
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter
-from webhooks_project.admin.values import column, label, milliseconds, moment_column
+from webhooks_project.admin.panels import Panel, Table
+from webhooks_project.admin.values import column, label, milliseconds, moment, moment_column
+from webhooks_project.lib import clock
+
+
+def usage_of_subscription(subscription: Subscription) -> Panel:
+    """What its last day came to."""
+    now = clock.now()
+    usage = usage_of(subscription, since=now - timedelta(days=1), until=now)
+    delivered = usage.deliveries.get("delivered", 0)
+    quota = (
+        f"{usage.quota_used:g} of {usage.rate_limit} a {usage.rate_period}: {usage.quota_percent}%"
+        if usage.rate_limit
+        else "no limit"
+    )
+    rows = [
+        ["Events matched", f"{usage.matched:,}{'+' if usage.is_capped else ''}"],
+        ["Delivered", f"{delivered:,}"],
+        ["Failing", f"{usage.failing:,}"],
+        ["Exhausted", f"{usage.deliveries.get('exhausted', 0):,}"],
+        ["Attempts", f"{sum(usage.attempts.values()):,}"],
+        ["Median, 95th percentile", f"{milliseconds(usage.p50_ms)}, {milliseconds(usage.p95_ms)}"],
+        ["Mean, slowest", f"{milliseconds(usage.mean_ms)}, {milliseconds(usage.max_ms)}"],
+        ["Last success", moment(usage.last_success_at)],
+        ["Rate", quota],
+    ]
+    return Table("The last 24 hours", ["Figure", "Value"], rows)
+
+
+SubscriptionAdmin.panels.insert(0, usage_of_subscription)
 
 
 @admin.register(Rollup)

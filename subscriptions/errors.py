@@ -98,3 +98,15 @@ class GraceNotAcceptable(SubscriptionError):
     """An old secret may sign for 0 to 7 days more."""
 
     code = "grace_not_acceptable"
+
+
+class BulkNotAcceptable(SubscriptionError):
+    """The bulk job cannot be done like that."""
+
+    code = "bulk_not_acceptable"
+
+
+class FileNotAcceptable(BulkNotAcceptable):
+    """The file cannot be read."""
+
+    code = "file_not_acceptable"

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 
+from subscriptions.bulk.models import BulkJob as BulkJob
+from subscriptions.bulk.models import BulkLine as BulkLine
 from subscriptions.querysets import SigningSecretQuerySet, SubscriptionQuerySet
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField

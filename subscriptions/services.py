@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from monitoring import journal
 from subscriptions.acceptable import subscription_problems
-from subscriptions.conf import address_policy
+from subscriptions.endpoints import endpoint_problem
 from subscriptions.errors import (
     EndpointNotAcceptable,
     EventTypeMalformed,
@@ -30,7 +30,6 @@ from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
 from webhooks_project.lib import clock, signing
-from webhooks_project.lib.ssrf import check_endpoint
 
 ROTATION_GRACE: Final = timedelta(hours=24)  # how long the old secret signs beside the new one
 MAX_ROTATION_GRACE: Final = timedelta(days=7)
@@ -262,7 +261,7 @@ def _check(*, url: str | None, event_types: Iterable[str] | None) -> None:
                 f"{pattern!r} is no event type; such are invoice.paid, invoice.* and *"
             )
     if url is not None:
-        problem = check_endpoint(url, address_policy())
+        problem = endpoint_problem(url)
         if problem is not None:
             raise EndpointNotAcceptable(f"the URL is refused: {problem}", problem=str(problem))
 

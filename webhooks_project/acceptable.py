@@ -71,13 +71,13 @@ def _column_problems(row: models.Model, unjudged: set[str]) -> Iterator[Problem]
             continue
         value = getattr(row, column.attname)
         limit = getattr(column, "max_length", None)
-        if _has_nul(value):
+        if has_nul(value):
             yield Problem("null_characters_not_allowed", "holds a NUL", field=column.name)
         elif isinstance(value, str) and limit is not None and len(value) > limit:
             yield Problem("max_length", f"has more than {limit:,} characters", field=column.name)
 
 
-def _has_nul(value: object) -> bool:
+def has_nul(value: object) -> bool:
     """Whether a text anywhere in the value has a character that PostgreSQL does not store."""
     waiting = [value]
     while waiting:

@@ -37,6 +37,8 @@ PERIODIC: Final = {
 }
 # Once an hour, beside these.
 HOURLY: Final = {"processing": "incoming.tasks.prune"}
+# Short tasks of their own beside a family's, when they are called and once a minute.
+CALLED: Final = {"subscriptions.bulk.tasks.run_bulk_jobs": "monitoring"}
 SHARED_CLUSTER: Final = "hub"
 WAKE_SECONDS: Final = 1.0  # a process hints at a family at most this often
 ALIVE_SECONDS: Final = 3.0  # a pump that beat this recently looks by itself and needs no hint
@@ -99,9 +101,17 @@ def send_hint(family: str) -> bool:
     return True
 
 
+def call_task(task: str) -> None:
+    """Put one of CALLED into its family's queue, after the commit. Never fails the caller."""
+    try:
+        async_task(task, broker=_broker(CALLED[task]), save=False, task_name=task)
+    except Exception:
+        log.exception("the task was not called; its schedule will", task=task)
+
+
 def ensure_schedules() -> None:
-    """The backstop: django-q2's own schedules, one for each family that this node serves, and one
-    for what a family does every hour."""
+    """The backstop: django-q2's own schedules, one for each family that this node serves, one for
+    what a family does every hour, and one for each task beside these."""
     for family in enabled_families():
         every_minute = {"schedule_type": Schedule.MINUTES, "minutes": 1}
         task = PUMPS.get(family) or PERIODIC[family]
@@ -113,6 +123,8 @@ def ensure_schedules() -> None:
                 func=HOURLY[family],
                 schedule_type=Schedule.HOURLY,
             )
+        for called in (name for name, served_by in CALLED.items() if served_by == family):
+            _ensure_schedule(f"webhooks-{called}", family, func=called, **every_minute)
 
 
 def _ensure_schedule(name: str, family: str, **when: object) -> None:

@@ -271,6 +271,9 @@ SPECTACULAR_SETTINGS = {
         "webhooks_project.api.schema.add_problem_responses",
     ],
     "ENUM_NAME_OVERRIDES": {
+        "Role": "webhooks_project.accounts.models.Role",
+        "BulkAction": "subscriptions.bulk.models.BulkJob.Action",
+        "RouteAction": "incoming.models.Route.Action",
         "ReceiptStatus": "incoming.models.Receipt.Status",
         "DeliveryStatus": "outgoing.models.Delivery.Status",
         "SubscriptionStatus": "subscriptions.models.Subscription.Status",
@@ -302,12 +305,19 @@ LOGIN_REDIRECT_URL = "admin:index"
 def _page(title: str, icon: str, model: str) -> dict[str, Any]:
     """A link in the console's sidebar, for those who may see the model's rows."""
     app, name = model.split(".")
-    seen_with = (f"{app}.view_{name}", f"{app}.change_{name}")
+
+    def may_open(request: Any) -> bool:
+        from django.apps import apps
+
+        from webhooks_project.admin.access import may
+
+        return may(request, apps.get_model(model), "view")
+
     return {
         "title": title,
         "icon": icon,
         "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
-        "permission": lambda request: any(map(request.user.has_perm, seen_with)),
+        "permission": may_open,
     }
 
 
@@ -348,6 +358,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Subscriptions", "rss_feed", "subscriptions.subscription"),
                     _page("Event types", "category", "subscriptions.eventtype"),
+                    _page("Bulk jobs", "playlist_play", "subscriptions.bulkjob"),
                 ],
             },
             {

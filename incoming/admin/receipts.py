@@ -266,11 +266,11 @@ class ReceiptAdmin(HistoryAdmin):
     @method_decorator(require_safe)
     def body_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The body as a file, which no browser opens as a page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         receipt = self.get_object(request, unquote(object_id))
         if receipt is None:
             return self.row_missing(request, object_id)
-        if not self.has_view_permission(request, receipt):
-            raise PermissionDenied
         return HttpResponse(
             masked_body(receipt),
             content_type="application/octet-stream",

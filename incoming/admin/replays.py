@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from incoming import replays
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, ReceiptReplay
-from webhooks_project.admin.buttons import button, may_press
+from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.forms import Checkboxes, ServiceForm
 from webhooks_project.admin.panels import Panel, Table
@@ -146,7 +146,7 @@ class ReceiptReplayAdmin(JobAdmin):
     # --- a new one is planned ---
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return may_press(request, self)
+        return self.may(request, "add")
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any

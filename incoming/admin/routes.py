@@ -13,6 +13,7 @@ from incoming import services
 from incoming.acceptable import route_problems
 from incoming.handlers import ANY_PROVIDER, HANDLERS
 from incoming.models import Route, Source
+from webhooks_project.admin.access import AccountInline
 from webhooks_project.admin.forms import (
     Checkbox,
     JsonField,
@@ -150,7 +151,7 @@ def _routed_handlers(route: Route) -> list[str]:
     )
 
 
-class RouteInline(_StackedInline):
+class RouteInline(AccountInline, _StackedInline):
     model = Route
     form = RouteForm
     fields = (

@@ -10,6 +10,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -269,6 +270,8 @@ class SourceAdmin(HubAdmin):
 
     def _trial_view(self, trial: Trial) -> Callable[[HttpRequest, str], HttpResponse]:
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            if not self.has_view_permission(request):
+                raise PermissionDenied
             source = self.get_object(request, unquote(object_id))
             if source is None:
                 return self.row_missing(request, object_id)

@@ -32,8 +32,9 @@ from incoming.admin.trial_forms import (
 )
 from incoming.models import Receipt, Source
 from incoming.providers import PROVIDERS
+from webhooks_project.admin.access import may, may_as_member
 from webhooks_project.admin.base import HubAdmin
-from webhooks_project.admin.buttons import may_press, may_see, page_context
+from webhooks_project.admin.buttons import may_see, page_context
 from webhooks_project.admin.panels import Custom, Panel
 from webhooks_project.admin.values import page_of
 from webhooks_project.lib.errors import DomainError
@@ -122,7 +123,8 @@ def trial_page(
     """Asks on GET, answers on POST. For who may look at the source and at receipts."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    if not (may_see(request, "incoming.source") and may_see(request, "incoming.receipt")):
+    sees_all = may_see(request, "incoming.source") and may_see(request, "incoming.receipt")
+    if not (sees_all or may_as_member(request, Source, "validate", source)):
         raise PermissionDenied
     if source.provider not in PROVIDERS:
         messages.warning(request, f"There is no provider {source.provider} in this version.")
@@ -137,7 +139,7 @@ def trial_page(
         "panels": _answer(trial, source, form) if is_asked and form.is_valid() else [],
         "links": links_of(source, form.receipt if is_asked else None),
         "sample_url": reverse(SAMPLE_PAGE, args=[source.pk])
-        if may_press(request, model_admin)
+        if may(request, Source, "send_sample", source)
         else "",
         "here": url_of(trial, source),
         "back_url": page_of("incoming.source", source.pk),

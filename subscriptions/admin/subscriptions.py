@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from subscriptions import services
+from subscriptions.admin.bulk_pages import BulkPages
 from subscriptions.admin.security import HOUR_SECONDS, RotationForm, security_panel
 from subscriptions.admin.subscription_form import GROUPS, SubscriptionForm
 from subscriptions.keys import keys_url
@@ -88,7 +89,7 @@ def signing_secrets(subscription: Subscription) -> Panel:
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(HubAdmin):
+class SubscriptionAdmin(BulkPages, HubAdmin):
     form = SubscriptionForm
     autocomplete_fields = ("account",)
     panels: ClassVar = [steps_of_setup, signing_secrets, security_panel]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 
 from webhooks_project.accounts.models import User
@@ -76,7 +76,7 @@ class Api:
             content_type=content_type,
             headers={**self._headers, **(headers or {})},
         )
-        text = response.content.decode()
+        text = _content(response).decode()
         is_json = "json" in response.headers.get("Content-Type", "")
         return Answer(
             response.status_code,
@@ -96,3 +96,9 @@ class Api:
 
     def delete(self, path: str, **options: Any) -> Answer:
         return self.call("delete", path, **options)
+
+
+def _content(response: HttpResponse | StreamingHttpResponse) -> bytes:
+    if isinstance(response, StreamingHttpResponse):
+        return b"".join(response)  # type: ignore[arg-type]
+    return response.content

@@ -27,9 +27,10 @@ from monitoring.journal import record_activity, record_change, record_notificati
 from monitoring.models import Activity, AuditEntry, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.event_types import add_schema, create_event_type
-from subscriptions.models import EventType, Subscription
+from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
 from tests.factories import (
     make_account,
+    make_api_key,
     make_attempt,
     make_delivery,
     make_event,
@@ -37,12 +38,14 @@ from tests.factories import (
     make_retry,
     make_source,
     make_subscription,
+    make_user,
 )
-from webhooks_project.accounts.models import Account, Role
+from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
 VIEWER, DEVELOPER, OPERATOR, ADMIN = Role
+MADE_USER = "somebody"
 URL = "http://127.0.0.1:8009/hook"
 NO_PLAN: Final = {"count": 0, "oldest": None, "receipts": [], "left_out": {}}
 
@@ -72,6 +75,9 @@ class World:
     held_back: Event
     route: SourceRoute
     run: HandlerRun
+    bulk_job: BulkJob
+    api_key: ApiKey
+    member: Membership
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -81,6 +87,7 @@ class World:
 def make_world(account: Account | None = None) -> World:
     account = account or make_account()
     now = clock.now()
+    User.objects.get_or_create(username=MADE_USER)
     subscription = make_subscription(account)
     event_type = create_event_type(account=account, name="order.made")
     add_schema(event_type=event_type, schema={"type": "object"})
@@ -133,10 +140,21 @@ def make_world(account: Account | None = None) -> World:
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),
+        bulk_job=_make_bulk_job(account, subscription),
+        api_key=make_api_key(account, Role.VIEWER).api_key,
+        member=make_user(account).memberships.get(),
         notification=record_notification(
             account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
         )[0],
     )
+
+
+def _make_bulk_job(account: Account, subscription: Subscription) -> BulkJob:
+    job = BulkJob.objects.create(
+        account=account, action="archive", status="planned", created_at=clock.now()
+    )
+    BulkLine.objects.create(job=job, number=1, subscription=subscription)
+    return job
 
 
 Body = Callable[[dict[str, UUID]], Any]
@@ -178,6 +196,21 @@ ROUTES: Final[dict[str, Route]] = {
         {"get": VIEWER, "patch": ADMIN},
         {"patch": lambda ids: {"receipt_days": 90}},
     ),
+    "api-key-list": Route(
+        "api-keys",
+        {"get": ADMIN, "post": ADMIN},
+        {"post": lambda ids: {"name": "Made", "scopes": ["viewer"]}},
+        row="api_key",
+    ),
+    "api-key-detail": reads("api-keys/{api_key}", role=ADMIN),
+    "api-key-revoke": acts("api-keys/{api_key}/revoke", ADMIN),
+    "member-list": Route(
+        "members",
+        {"get": ADMIN, "post": ADMIN},
+        {"post": lambda ids: {"user": MADE_USER, "role": "viewer"}},
+        row="member",
+    ),
+    "member-detail": Route("members/{member}", {"get": ADMIN, "delete": ADMIN}),
     "source-list": Route(
         "incoming/sources",
         {"get": VIEWER, "post": DEVELOPER},
@@ -298,6 +331,25 @@ ROUTES: Final[dict[str, Route]] = {
         "subscriptions/{subscription}",
         {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
         {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "bulk-job-list": Route(
+        "subscriptions/bulk-jobs",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"action": "archive", "filter": {"ids": [str(ids["subscription"])]}}},
+        row="bulk_job",
+    ),
+    "bulk-job-detail": reads("subscriptions/bulk-jobs/{bulk_job}"),
+    "bulk-job-start": acts("subscriptions/bulk-jobs/{bulk_job}/start", DEVELOPER),
+    "bulk-job-cancel": acts("subscriptions/bulk-jobs/{bulk_job}/cancel", DEVELOPER),
+    "bulk-job-lines": reads("subscriptions/bulk-jobs/{bulk_job}/lines"),
+    "bulk-job-results": reads("subscriptions/bulk-jobs/{bulk_job}/results"),
+    "bulk-job-secrets": acts("subscriptions/bulk-jobs/{bulk_job}/secrets", DEVELOPER),
+    "subscription-usage": reads("subscriptions/{subscription}/usage"),
+    "subscription-export": reads("subscriptions/export"),
+    "subscription-import": acts(
+        "subscriptions/import",
+        DEVELOPER,
+        lambda ids: [{"name": "Made", "url": URL, "event_types": ["*"]}],
     ),
     "subscription-disable": acts("subscriptions/{subscription}/disable", OPERATOR),
     "subscription-match": acts(

@@ -15,6 +15,7 @@ from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
 from subscriptions.event_types import add_schema, create_event_type
+from subscriptions.models import BulkJob
 from subscriptions.services import rotate_secret
 from tests.api.calls import Api
 from tests.api.routes import LISTS, NO_PLAN, ROUTES
@@ -28,6 +29,7 @@ from tests.factories import (
     make_retry,
     make_source,
     make_subscription,
+    make_user,
 )
 from webhooks_project.accounts.models import Account, ApiKey, Role
 
@@ -180,6 +182,9 @@ def _rows(account: Account) -> None:
     record_activity(account_id=account.pk, kind="k", text="t")
     record_change(account_id=account.pk, action="a", subject=source)
     Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW)
+    BulkJob.objects.create(account=account, action="pause", created_at=NOW)
+    make_api_key(account)
+    make_user(account)
     Rollup.objects.create(
         account=account, subscription=subscription, minute=NOW, attempts=1, first_attempts=1,
         duration_ms_sum=1, duration_ms_max=1,

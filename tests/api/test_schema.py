@@ -90,6 +90,7 @@ def test_a_secret_is_described_where_it_is_shown_and_nowhere_else(document: Any)
     assert with_secret == {
         "NewSubscription",
         "NewSource",
+        "NewSecret",
         "LearnedSecret",
         "RotatedSecret",
         "CreateSourceRequest",

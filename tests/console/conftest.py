@@ -14,7 +14,7 @@ from analytics.models import Rollup
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
 from outgoing.models import Replay
-from subscriptions.models import EventSchema, EventType
+from subscriptions.models import BulkJob, EventSchema, EventType
 from tests.factories import (
     make_account,
     make_api_key,
@@ -93,6 +93,9 @@ def make_rows() -> dict[str, Model]:
         "accounts.user": make_user(account),
         "subscriptions.subscription": subscription,
         "subscriptions.eventtype": event_type,
+        "subscriptions.bulkjob": BulkJob.objects.create(
+            account=account, action="pause", status="planned", created_at=now
+        ),
         "outgoing.event": event,
         "outgoing.delivery": delivery,
         "outgoing.attempt": attempt,

@@ -19,7 +19,7 @@ HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
-    "monitoring.auditentry", "analytics.rollup", "hub.heartbeat",
+    "monitoring.auditentry", "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
@@ -47,6 +47,7 @@ QUERIES_OF_LIST = {
     "accounts.account": 7,  # two counts
     "accounts.user": 8,  # two counts, the groups of the filter
     "subscriptions.subscription": 8,  # two counts, the patterns
+    "subscriptions.bulkjob": 6,  # the accounts
     "subscriptions.eventtype": 7,  # two counts
     "incoming.source": 7,  # two counts
 }

@@ -108,7 +108,9 @@ EVERY = [
     ("webhooks-processing", "incoming.tasks.process_receipts", "hub"),
     ("webhooks-processing-hourly", "incoming.tasks.prune", "hub"),
     ("webhooks-retry", "outgoing.tasks.release_retries", "hub"),
-]
+    ("webhooks-subscriptions.bulk.tasks.run_bulk_jobs",
+     "subscriptions.bulk.tasks.run_bulk_jobs", "hub"),
+]  # fmt: skip
 
 
 def test_each_family_is_looked_at_every_minute_come_what_may() -> None:
@@ -134,6 +136,7 @@ def test_every_task_that_is_named_is_there() -> None:
         *queues.PUMPS.values(),
         *queues.PERIODIC.values(),
         *queues.HOURLY.values(),
+        *queues.CALLED,
     ):
         assert callable(import_string(path))
 
@@ -157,3 +160,14 @@ def test_a_family_with_a_cluster_of_its_own_is_scheduled_there(settings: Any) ->
 def test_people_are_told_at_once_by_the_monitoring_family() -> None:
     wake("monitoring")
     assert waiting("monitoring") == 1
+
+
+def test_a_called_task_waits_in_its_familys_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    queues.call_task("subscriptions.bulk.tasks.run_bulk_jobs")
+    assert waiting("monitoring") == 1
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("no broker")
+
+    monkeypatch.setattr(queues, "async_task", broken)
+    queues.call_task("subscriptions.bulk.tasks.run_bulk_jobs")

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from monitoring.models import AuditEntry
-from subscriptions import services
+from subscriptions import endpoints, services
 from subscriptions.errors import EndpointNotAcceptable, EventTypeMalformed
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from subscriptions.services import create_subscription
@@ -122,7 +122,7 @@ def test_holds_no_lock_while_the_name_is_looked_up(
     def check_endpoint(*_: Any) -> None:
         in_transaction.append(connection.in_atomic_block)
 
-    monkeypatch.setattr(services, "check_endpoint", check_endpoint)
+    monkeypatch.setattr(endpoints, "check_endpoint", check_endpoint)
     if change == "create":
         create_subscription(account=account, name="y", url=URL, event_types=["a"])
     else:

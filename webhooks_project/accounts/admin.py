@@ -23,12 +23,21 @@ from webhooks_project.accounts.models import (
     Role,
     User,
 )
+from webhooks_project.admin.access import may, may_everywhere
 from webhooks_project.admin.base import HistoryAdmin, HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button
 from webhooks_project.admin.filters import RelatedFilter, YesNoFilter
-from webhooks_project.admin.forms import Checkboxes, ServiceForm
+from webhooks_project.admin.forms import Checkboxes, Select, ServiceForm, TextInput
 from webhooks_project.admin.panels import Panel, Table
-from webhooks_project.admin.values import column, label, link, link_to, list_of, moment_column
+from webhooks_project.admin.values import (
+    column,
+    label,
+    link,
+    link_to,
+    list_of,
+    moment_column,
+    visible,
+)
 from webhooks_project.lib import clock
 
 if TYPE_CHECKING:
@@ -77,6 +86,21 @@ class MembershipInline(_MembershipInline):
     extra = 0
 
 
+def members_of_account(account: Account) -> Panel:
+    rows = [
+        [visible(row.user.get_username()), row.role]
+        for row in account.memberships.select_related("user").order_by("user__username")
+    ]
+    return Table("Members", ["User", "Role"], rows, empty="Nobody.")
+
+
+class MemberForm(forms.Form):
+    username = forms.CharField(max_length=150, widget=TextInput)
+    role = forms.ChoiceField(
+        choices=[*Role.choices, ("", "none: no longer a member")], required=False, widget=Select
+    )
+
+
 ACCOUNT_FIELDS = (
     "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
     "has_public_catalogue", "asks_for_ownership",
@@ -100,11 +124,15 @@ class AccountAdmin(HubAdmin):
     created = moment_column("Created", "created_at")
     fields = ACCOUNT_FIELDS
     inlines = (MembershipInline,)
-    panels: ClassVar = [lists_of_account]
+    panels: ClassVar = [members_of_account, lists_of_account]
+    actions_detail = ("set_member",)
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     list_display = ("name", "slug", "created")
     search_fields = ("name", "slug")
     date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may_everywhere(request, Account, "add")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # its history would go with it
@@ -126,6 +154,22 @@ class AccountAdmin(HubAdmin):
                 services.end_membership(membership=Membership.objects.get(pk=row.pk))
         for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
             services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
+
+    @button(
+        "Set a member",
+        icon="person_add",
+        question="The user has this role in the account from now on.",
+        form=MemberForm,
+    )
+    def set_member(self, account: Account, username: str, role: str) -> str:
+        if not role:
+            services.end_membership(
+                membership=services.member_named(account=account, username=username)
+            )
+            return f"{username} is no longer a member."
+        user = services.user_named(username)
+        services.set_membership(account=account, user=user, role=Role(role))
+        return f"{username} is {role}."
 
 
 class RevokedFilter(YesNoFilter):
@@ -166,7 +210,7 @@ class ApiKeyAdmin(HistoryAdmin):
     actions_detail = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("accounts.add_apikey"))
+        return may(request, ApiKey, "add")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from monitoring import journal
+from webhooks_project.accounts.errors import MemberNotFound
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 
@@ -157,3 +158,22 @@ def end_membership(*, membership: Membership) -> None:
         before={"user": membership.user.get_username(), "role": membership.role},
     )
     membership.delete()
+
+
+def user_named(username: str) -> User:
+    """The active user of that name. Raises MemberNotFound."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise MemberNotFound("there is no such user")
+    return user
+
+
+def member_named(*, account: Account, username: str) -> Membership:
+    """The membership of the user of that name. Raises MemberNotFound."""
+    found = Membership.objects.select_related("user").filter(
+        account=account, user__username=username
+    )
+    membership = found.first()
+    if membership is None:
+        raise MemberNotFound
+    return membership

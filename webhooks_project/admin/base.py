@@ -14,7 +14,10 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
-from webhooks_project.admin.buttons import ATTRIBUTE, ShownOnce, acting, may_press, show_once
+from webhooks_project.accounts.models import Account
+from webhooks_project.accounts.roles import view_of
+from webhooks_project.admin.access import may, rows_for, visible_rows
+from webhooks_project.admin.buttons import ATTRIBUTE, ShownOnce, acting, show_once
 from webhooks_project.admin.dates import date_steps
 from webhooks_project.admin.forms import ServiceForm
 from webhooks_project.admin.panels import Panel
@@ -83,6 +86,55 @@ class HubAdmin(_ModelAdmin):
         """Add a button of an app that knows more of a row than the row's own app, as the first."""
         setattr(cls, view.__name__, view)
         cls.actions_detail = (view.__name__, *cls.actions_detail)
+
+    # --- who may ---
+
+    def may(self, request: HttpRequest, verb: str, row: Any = None) -> bool:
+        """Whether the user may do what a button of that name does."""
+        return may(request, self.model, verb, row)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return may(request, self.model, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, self.model, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may(request, self.model, "add")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, self.model, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, self.model, "delete", obj)
+
+    def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the user may do anything to such rows; `get_actions` says what."""
+        return may(request, self.model, "view", obj)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return visible_rows(request, super().get_queryset(request))
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Only rows that the user may choose: accounts in which they may add such rows, and
+        otherwise what they may look at."""
+        related = db_field.remote_field.model
+        if "queryset" not in kwargs and view_of(related._meta.label_lower) is not None:
+            rows = related._default_manager.all()
+            kwargs["queryset"] = (
+                rows_for(request, rows, "add", of=self.model)
+                if related is Account
+                else visible_rows(request, rows)
+            )
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {
+            name: item
+            for name, item in super().get_actions(request).items()
+            if item is not None
+            and (not hasattr(item[0], "verb") or may(request, self.model, item[0].verb))
+        }
 
     # --- lists ---
 
@@ -158,10 +210,15 @@ class HubAdmin(_ModelAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """The buttons that are possible on this row, for a user who may press them."""
         row = self.get_object(request, unquote(str(object_id)))
-        if row is None or not may_press(request, self):
+        if row is None:
             return []
         found: list[Any] = super().get_actions_detail(request, object_id)
-        return [item for item in found if getattr(item.method, ATTRIBUTE).is_possible(row)]
+        return [
+            item
+            for item in found
+            if self.may(request, item.method.__name__, row)
+            and getattr(item.method, ATTRIBUTE).is_possible(row)
+        ]
 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
@@ -170,10 +227,6 @@ class HubAdmin(_ModelAdmin):
         if shown is not None:
             return show_once(request, self, obj, shown)
         return super().response_add(request, obj, post_url_continue)
-
-    def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether the user may do to rows what buttons do."""
-        return may_press(request, self)
 
     def show_after_add(self, request: HttpRequest, shown: ShownOnce) -> None:
         """Answer the form that makes this row with its secret."""

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from webhooks_project.admin.access import may
 from webhooks_project.lib.errors import DomainError
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def bulk(
             if len(rows) > MAX_AT_ONCE:
                 messages.error(request, too_many)
                 return
-            taken = sum(_is_taken(method, model_admin, row) for row in rows)
+            allowed = [row for row in rows if may(request, row.__class__, method.__name__, row)]
+            taken = sum(_is_taken(method, model_admin, row) for row in allowed)
             messages.success(request, done.format(taken=taken, count=len(rows)))
 
         each.__name__ = method.__name__
+        each.verb = method.__name__  # type: ignore[attr-defined]
         return admin.action(each, permissions=["press"], description=title)
 
     return make

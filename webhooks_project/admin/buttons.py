@@ -9,6 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from django import forms
+from django.apps import apps
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
@@ -16,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from webhooks_project.admin.access import may_everywhere
 from webhooks_project.admin.values import page_of
 from webhooks_project.lib.actor import Actor, current_actor
 from webhooks_project.lib.client_address import client_address
@@ -98,7 +100,7 @@ def opens_page(
     def make(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(method)
         def view(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-            found = _row(model_admin, request, object_id)
+            found = _row(model_admin, request, object_id, method.__name__)
             return found if isinstance(found, HttpResponse) else method(model_admin, request, found)
 
         return _drawn(view, described)
@@ -120,11 +122,11 @@ def opens_list_page(
         def view(model_admin: HubAdmin, request: HttpRequest) -> HttpResponse:
             if request.method not in ("GET", "HEAD", "POST"):
                 return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-            if not may_press(request, model_admin):
+            if not model_admin.may(request, method.__name__):
                 raise PermissionDenied
             return method(model_admin, request)
 
-        view.allowed_permissions = ["press"]  # type: ignore[attr-defined]
+        view.allowed_permissions = ["change"]  # type: ignore[attr-defined]
         return _drawn(view, described)
 
     return make
@@ -144,16 +146,9 @@ def _drawn(view: Callable[..., HttpResponse], described: Button) -> Callable[...
     return view
 
 
-def may_press(request: HttpRequest, model_admin: ModelAdmin[Any]) -> bool:
-    """Whether the user may change such rows: a button is how that is done."""
-    meta = model_admin.model._meta
-    return bool(request.user.has_perm(f"{meta.app_label}.change_{meta.model_name}"))
-
-
 def may_see(request: HttpRequest, model: str) -> bool:
-    """Whether the user may look at rows of `app.model`."""
-    app, name = model.split(".")
-    return any(request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change"))
+    """Whether the user may look at the rows of `app.model` of every account."""
+    return may_everywhere(request, apps.get_model(model), "view")
 
 
 @contextmanager
@@ -187,7 +182,7 @@ def show_once(
 def _answer(
     described: Button, method: Press, model_admin: HubAdmin, request: HttpRequest, object_id: str
 ) -> HttpResponse:
-    row = _row(model_admin, request, object_id)
+    row = _row(model_admin, request, object_id, method.__name__)
     if isinstance(row, HttpResponse):
         return row
     form = described.form(request.POST if request.method == "POST" else None)
@@ -202,14 +197,18 @@ def _answer(
     return TemplateResponse(request, "admin/console/confirm.html", context)
 
 
-def _row(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> Any:
+def _row(model_admin: HubAdmin, request: HttpRequest, object_id: str, verb: str) -> Any:
     """The row that a button is of, or the answer to who may not press it."""
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-    if not may_press(request, model_admin):
+    if not model_admin.may(request, verb):
         raise PermissionDenied
     row = model_admin.get_object(request, unquote(object_id))
-    return model_admin.row_missing(request, object_id) if row is None else row
+    if row is None:
+        return model_admin.row_missing(request, object_id)
+    if not model_admin.may(request, verb, row):
+        raise PermissionDenied
+    return row
 
 
 def _press(

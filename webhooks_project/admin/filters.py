@@ -11,13 +11,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_time
 
+from webhooks_project.admin.access import visible_rows
+
 if TYPE_CHECKING:
     from django.contrib.admin import ChoicesFieldListFilter as ChoicesFilter
     from django.contrib.admin import FieldListFilter as _RangeFilter
-    from django.contrib.admin import RelatedFieldListFilter as RelatedFilter
+    from django.contrib.admin import RelatedFieldListFilter as _RelatedFilter
     from django.contrib.admin import SimpleListFilter as _DropdownFilter
 else:
-    from unfold.contrib.filters.admin import AutocompleteSelectFilter as RelatedFilter
+    from unfold.contrib.filters.admin import AutocompleteSelectFilter as _RelatedFilter
     from unfold.contrib.filters.admin import DropdownFilter as _DropdownFilter
     from unfold.contrib.filters.admin import MultipleChoicesDropdownFilter as ChoicesFilter
     from unfold.contrib.filters.admin import RangeDateTimeFilter as _RangeFilter
@@ -30,6 +32,18 @@ __all__ = [
     "ValuesFilter",
     "YesNoFilter",
 ]
+
+
+class RelatedFilter(_RelatedFilter):
+    """A row that this one belongs to: one that the user may look at."""
+
+    request: HttpRequest
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in cast("Iterator[Any]", super().choices(changelist)):
+            field = choice["form"].fields[self.lookup_kwarg]
+            field.queryset = visible_rows(self.request, field.queryset)
+            yield choice
 
 
 class ValuesFilter(ChoicesFilter):

@@ -9,14 +9,14 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from webhooks_project.accounts.models import Account, Role
+from webhooks_project.accounts.roles import role_for
 from webhooks_project.api.authentication import caller_of
 
 
 def role_needed(view: Any, method: str) -> Role:
     """The view's `roles` by action name; else viewer to read and developer to write."""
     roles: dict[str, Role] = getattr(view, "roles", {})
-    default = Role.VIEWER if method in SAFE_METHODS else Role.DEVELOPER
-    return roles.get(getattr(view, "action", None) or "", default)
+    return role_for(roles, getattr(view, "action", None) or "", is_read=method in SAFE_METHODS)
 
 
 def account_of(instance: Any) -> UUID | None:

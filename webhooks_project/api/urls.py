@@ -15,6 +15,7 @@ urlpatterns = [
     path("v1/webhooks/", include("outgoing.api.retry_urls")),
     path("v1/webhooks/", include("outgoing.api.usage_urls")),
     path("v1/webhooks/monitoring/", include("monitoring.api.urls")),
+    path("v1/webhooks/", include("analytics.api.usage_urls")),
     path("v1/webhooks/analytics/", include("analytics.api.urls")),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

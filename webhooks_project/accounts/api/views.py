@@ -35,7 +35,7 @@ class AccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
     queryset = Account.objects.all()
     serializer_class = AccountSerializer
     ordering = ("name", "id")
-    roles: ClassVar = {"partial_update": Role.ADMIN}
+    roles: ClassVar = {"partial_update": Role.ADMIN, "set_member": Role.ADMIN}
 
     @extend_schema(request=AccountSerializer(partial=True), responses=AccountSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:

@@ -1,0 +1,11 @@
+"""What can go wrong with accounts; each docstring is the default message."""
+
+from __future__ import annotations
+
+from webhooks_project.lib.errors import DomainError
+
+
+class MemberNotFound(DomainError):
+    """The account has no such member."""
+
+    code = "member_not_found"
