@@ -189,6 +189,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
     roles: ClassVar = {
         "activate": Role.OPERATOR,
         "pause": Role.OPERATOR,
+        "resume": Role.OPERATOR,  # its view stands with the deliveries: outgoing/api
         "disable": Role.OPERATOR,
     }
 

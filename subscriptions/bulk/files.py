@@ -33,7 +33,7 @@ FORMATS: Final = ("json", "csv")
 FIELDS: Final[dict[str, models.Field[Any, Any]]] = {
     item.name: item
     for item in Subscription._meta.concrete_fields
-    if item.name in CHANGEABLE and not isinstance(item, EncryptedTextField)
+    if item.name in (*CHANGEABLE, "expires_at") and not isinstance(item, EncryptedTextField)
 }
 COLUMNS: Final = ("id", "name", "url", "event_types", "status", *(
     name for name in FIELDS if name not in ("name", "url")

@@ -21,6 +21,7 @@ from subscriptions.errors import (
     SubscriptionNotAcceptable,
 )
 from subscriptions.models import Subscription
+from subscriptions.renewal import renew_subscription
 from webhooks_project.lib.errors import DomainError
 
 Action = BulkJob.Action
@@ -147,9 +148,11 @@ def _change(subscription: Subscription, values: Mapping[str, Any]) -> Result:
         return Result(Outcome.UNCHANGED, subscription)
     if subscription.status == Status.ARCHIVED:
         raise StateNotAllowed("an archived subscription stays as it is")
-    services.change_subscription(
-        subscription=subscription, **{name: after for name, (_, after) in changes.items()}
-    )
+    values = {name: after for name, (_, after) in changes.items()}
+    if "expires_at" in values:
+        renew_subscription(subscription=subscription, expires_at=values.pop("expires_at"))
+    if values:
+        services.change_subscription(subscription=subscription, **values)
     return Result(Outcome.CHANGED, subscription, _as_json(changes))
 
 

@@ -17,6 +17,7 @@ from django.test import Client
 from subscriptions.models import BulkJob, Subscription
 from tests.api.rows import everything
 from tests.console.conftest import make_rows
+from tests.console.test_forms import subscription_fields
 from tests.factories import make_account, make_source, make_subscription, make_user
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role
 from webhooks_project.accounts.roles import VIEWS
@@ -36,16 +37,20 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     "subscriptions.subscription": {
         "view": VIEWER, "add": DEVELOPER, "change": DEVELOPER, "pause": OPERATOR,
         "resume": OPERATOR, "disable": OPERATOR, "rotate_secret": DEVELOPER, "archive": DEVELOPER,
+        "activate": OPERATOR, "verify": DEVELOPER, "renew": DEVELOPER, "examine": DEVELOPER,
     },
     "subscriptions.eventtype": {
         "view": VIEWER, "add": DEVELOPER, "change": DEVELOPER, "add_schema": DEVELOPER,
+        "deprecate": DEVELOPER, "archive": DEVELOPER, "restore": DEVELOPER,
     },
     # The row is a pause.
     "subscriptions.bulkjob": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "start": OPERATOR, "cancel": OPERATOR,
         "show_secrets": OPERATOR,
     },
-    "outgoing.event": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "outgoing.event": {
+        "view": VIEWER, "add": NOBODY, "change": NOBODY, "release": OPERATOR, "drop": OPERATOR,
+    },
     "outgoing.delivery": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "redeliver": OPERATOR, "cancel": OPERATOR,
     },
@@ -65,7 +70,7 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "run_again": OPERATOR,
     },
     "incoming.receiptreplay": {
-        "view": VIEWER, "add": NOBODY, "change": NOBODY, "start": OPERATOR, "cancel": OPERATOR,
+        "view": VIEWER, "add": OPERATOR, "change": NOBODY, "start": OPERATOR, "cancel": OPERATOR,
     },
     "incoming.refusalcount": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.activity": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
@@ -195,8 +200,7 @@ def test_a_row_is_made_only_in_an_account_where_the_role_allows_it() -> None:
     mine, read, foreign = make_account(), make_account(), make_account()
     client = member(DEVELOPER, mine)
     Membership.objects.create(account=read, user_id=client.session["_auth_user_id"], role=VIEWER)
-    form = {"name": "x", "url": "http://127.0.0.1:8009/", "event_types": "*",
-            "timeout_seconds": 15}  # fmt: skip
+    form = subscription_fields(mine)
     path = list_of("subscriptions.subscription") + "add/"
     for account in (read, foreign):
         response = client.post(path, {**form, "account": account.pk})
@@ -301,7 +305,10 @@ def test_routes_of_a_source_are_changed_by_who_may_change_the_source() -> None:
 
 def test_limits_are_the_administrators() -> None:
     account = make_account(receipt_days=None)
-    form = {"name": account.name, "slug": account.slug, "receipt_days": 5}
+    form = {
+        "name": account.name, "slug": account.slug, "receipt_days": 5,
+        "unknown_event_types": "allow",
+    }  # fmt: skip
     path = page_of("accounts.account", account.pk)
     assert member(OPERATOR, account).post(path, form).status_code == 403
     assert Account.objects.get().receipt_days is None
