@@ -12,6 +12,7 @@ from monitoring.health import MAX_AGE_SECONDS, queue_states
 from monitoring.notifications import send_due_notifications
 from outgoing.expiry import watch_expiry
 from outgoing.failing import watch_failing
+from outgoing.health import run_due_health_checks
 from outgoing.setups import run_due_setups
 from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
@@ -29,6 +30,7 @@ def watch() -> None:
     with ExitStack() as last_first:
         for work in (
             send_due_notifications,
+            run_due_health_checks,
             run_due_setups,
             watch_failing,
             watch_expiry,

@@ -13,6 +13,7 @@ from subscriptions.bulk.models import BulkLine as BulkLine
 from subscriptions.querysets import SigningSecretQuerySet, SubscriptionQuerySet
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
+from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
 
@@ -259,6 +260,9 @@ class Subscription(models.Model):
         default=True,
         help_text="Whether the hub may look now and then whether the endpoint is there.",
     )
+    health_check_due_at = models.DateTimeField(default=clock.now, editable=False)
+    health_checked_at = models.DateTimeField(null=True, editable=False)
+    health_problem = models.CharField(max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = SubscriptionQuerySet.as_manager()
@@ -289,6 +293,12 @@ class Subscription(models.Model):
                 fields=["expires_at"],
                 condition=Q(expires_at__isnull=False),
                 name="subscription_expiring",
+            ),
+            # Those that are to be looked at next.
+            models.Index(
+                fields=["health_check_due_at"],
+                condition=Q(status="active", checks_health=True),
+                name="subscription_health_due",
             ),
             # Those that fail at present, for warnings and for the end of patience.
             models.Index(

@@ -75,11 +75,11 @@ class SubscriptionSerializer(SecuritySerializer):
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
             "retry_statuses", "delivery_window", "status", "status_reason", "paused_at",
             "disabled_at", "expires_at", "failing_since", "certificate_expires_at",
-            "checks_health", "setup", "created_at", "secrets",
-            *SecuritySerializer.SECURITY_FIELDS,
+            "checks_health", "health_checked_at", "health_problem", "setup", "created_at",
+            "secrets", *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields: ClassVar[tuple[str, ...]] = (
-            "status", "status_reason", "expires_at",
+            "status", "status_reason", "expires_at", "health_checked_at", "health_problem",
         )  # fmt: skip
         extra_kwargs: ClassVar = {
             "timeout_seconds": {"min_value": 1, "max_value": 60},
@@ -107,7 +107,9 @@ class CreateSubscriptionSerializer(SubscriptionSerializer):
             "activate",
             "skip_verification",
         )
-        read_only_fields: ClassVar[tuple[str, ...]] = ("status", "status_reason")
+        read_only_fields: ClassVar[tuple[str, ...]] = (
+            "status", "status_reason", "health_checked_at", "health_problem",
+        )  # fmt: skip
 
 
 class ActivateSerializer(serializers.Serializer[Any]):

@@ -67,13 +67,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST. `headers` are whole lines, `name: value`."""
+    """One POST, or a HEAD without a body. `headers` are whole lines, `name: value`."""
 
     url: str
     headers: list[str] = field(repr=False)
     body: bytes = field(repr=False)
     timeout_seconds: float
     identity: Identity | None = None
+    is_head: bool = False
 
 
 @dataclass(slots=True)
@@ -171,6 +172,7 @@ class _Transfer:
         # than 300 KiB, and what is above our bound is judged at the end.
         self._lines: list[bytes] = []
         handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        self._was_head = False
         self._set_for = ("", 0)  # the URL and the deadline that the handle has now
         if identity is not None:
             self._take_on(identity)
@@ -203,7 +205,14 @@ class _Transfer:
             handle.setopt(pycurl.CONNECTTIMEOUT_MS, min(timeout_ms, CONNECT_TIMEOUT_SECONDS * 1000))
             self._set_for = (request.url, timeout_ms)
         handle.setopt(pycurl.HTTPHEADER, request.headers)
-        handle.setopt(pycurl.POSTFIELDS, request.body)
+        if request.is_head:
+            handle.setopt(pycurl.NOBODY, 1)
+        else:
+            if self._was_head:
+                handle.setopt(pycurl.NOBODY, 0)
+                handle.setopt(pycurl.POST, 1)
+            handle.setopt(pycurl.POSTFIELDS, request.body)
+        self._was_head = request.is_head
         return handle
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
