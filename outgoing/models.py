@@ -181,6 +181,12 @@ class Delivery(models.Model):
                 condition=Q(order_key__isnull=False) & ~Q(status__in=["delivered", "cancelled"]),
                 name="delivery_in_order",
             ),
+            # What is parked behind others in its order.
+            models.Index(
+                fields=["subscription", "order_key"],
+                condition=Q(order_key__isnull=False, status="pending", lane__isnull=True),
+                name="delivery_parked",
+            ),
             # The sweep of leases that ran out.
             models.Index(
                 fields=["leased_until"],
