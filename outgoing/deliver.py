@@ -211,7 +211,7 @@ class DeliveryPump:
         return self._lines.waiting_of(subscription_id) - (-rows // batch_size)
 
     def _claim(self) -> None:
-        for claims in self._flows.claim(self._lines.room):
+        for claims in self._flows.claim():
             self._open[claims[0].token] = len(claims)
             self._queue_or_forget(claims, is_limited=True)
         if time.monotonic() < self._claim_after or not self._lines.wants(Delivery.Lane.FIRST):

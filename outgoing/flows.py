@@ -34,19 +34,24 @@ SEARCH_ALL_SECONDS: Final = 30.0
 FLOWS_AT_ONCE: Final = 32  # taken in one search, so that other pumps find some too
 IDLE_SECONDS: Final = 10.0  # without work for so long, a flow is given up
 UNPARK_SECONDS: Final = 5.0  # how late a parked delivery is found whose turn came unnoticed
-POSTS_AT_ONCE: Final = 64  # waiting in this pump for one subscription at most,
-ROWS_AT_ONCE: Final = 1_000  # and claimed in one go: as many as the largest batch has
+POSTS_AHEAD: Final = 400  # that wait in this pump for one subscription at most
+ROWS_AT_ONCE: Final = 1_000  # claimed together: as many as the largest batch has
 MOVE_ROWS: Final = 1_000
 
 
 @dataclass(slots=True, eq=False)
 class OwnFlow:
-    """A flow that this pump owns. `others`: attempts that other workers still have under way."""
+    """A flow that this pump owns.
+
+    `others`: attempts that other workers still have under way. `held_until`: how long it surely is
+    ours. `has_more`: whether something may be due.
+    """
 
     subscription_id: UUID
     rate: RateLimit | None = None
     others: int = 0
     held_until: float = 0.0
+    has_more: bool = False
     busy_at: float = field(default_factory=time.monotonic)
     unpark_after: float = 0.0
 
@@ -106,35 +111,23 @@ class Flows:
         flow.adopt(endpoint)
         return flow.rate is None or flow.rate.available(time.time()) > 0
 
-    def claim(self, room: int) -> Iterator[list[Claim]]:
-        """Take what may start now, of at most `room` POSTs; each list is one claim's."""
+    def claim(self) -> Iterator[list[Claim]]:
+        """Take what may start soon; each list is one claim's."""
         now = time.monotonic()
         if now >= self._search_after:
             self._search_after = now + SEARCH_SECONDS
             self._search()
-        if not self._own or now < self._look_after:
-            return
-        self._look_after = now + LOOK_SECONDS
-        due = list(
-            Flow.objects.filter(owner=self.owner)
-            .annotate(first=_first_due(clock.now()))
-            .filter(first__isnull=False)
-            .values_list("pk", flat=True)
-        )
-        self._endpoints.load(due)
-        for subscription_id in due:
-            flow = self._own.get(subscription_id)
-            endpoint = self._endpoints.find(subscription_id)
-            if flow is None or endpoint is None:
+        if now >= self._look_after and not all(flow.has_more for flow in self._own.values()):
+            self._look_after = now + LOOK_SECONDS
+            self._look()
+        for flow in [flow for flow in self._own.values() if flow.has_more]:
+            endpoint = self._endpoints.find(flow.subscription_id)
+            if endpoint is None or self._waiting(flow.subscription_id) >= endpoint.max_in_flight:
                 continue
-            flow.busy_at = now
-            claims = self._claim_of(flow, endpoint, room)
+            flow.has_more = False
+            claims = self._claim_of(flow, endpoint)
             if claims:
-                self._look_after = 0.0
-                room -= _posts(len(claims), endpoint.batch_size)
                 yield claims
-            if room <= 0:
-                return
 
     def sweep(self) -> None:
         """Renew what is ours, give up what is idle, and put parked ones in line whose turn is."""
@@ -172,7 +165,19 @@ class Flows:
 
     # --- one flow ---------------------------------------------------------------------------------
 
-    def _claim_of(self, flow: OwnFlow, endpoint: Endpoint, room: int) -> list[Claim]:
+    def _look(self) -> None:
+        """Note which of ours have something due."""
+        due = Flow.objects.filter(owner=self.owner).annotate(first=_first_due(clock.now()))
+        found = list(due.filter(first__isnull=False).values_list("pk", flat=True))
+        self._endpoints.load(found)
+        for subscription_id in found:
+            flow = self._own.get(subscription_id)
+            if flow is not None:
+                flow.has_more = True
+                flow.busy_at = time.monotonic()
+
+    def _claim_of(self, flow: OwnFlow, endpoint: Endpoint) -> list[Claim]:
+        """Take of one flow what its limits let through, and note whether there may be more."""
         key = flow.subscription_id
         if not endpoint.is_limited:
             Delivery.objects.leave_flow(key, MOVE_ROWS)
@@ -184,7 +189,7 @@ class Flows:
             return []
         flow.adopt(endpoint)
         now = clock.now()
-        posts = min(self._posts(flow, endpoint, now), room, ROWS_AT_ONCE // endpoint.batch_size)
+        posts = min(self._posts(flow, endpoint, now), ROWS_AT_ONCE // endpoint.batch_size)
         rows = posts * endpoint.batch_size
         if endpoint.batch_size > 1 and rows > 0:
             rows = self._full_batches(endpoint, rows, now)
@@ -193,17 +198,21 @@ class Flows:
         with transaction.atomic():
             if not Flow.objects.hold(key, self.owner, now):
                 return []
-            return Delivery.objects.claim_limited(
+            claims = Delivery.objects.claim_limited(
                 key, now=now, limit=rows, in_order=endpoint.in_order
             )
+        flow.has_more = len(claims) == rows
+        return claims
 
     def _posts(self, flow: OwnFlow, endpoint: Endpoint, now: datetime) -> int:
-        """How many POSTs may be claimed now, within every limit."""
+        """How many POSTs may be claimed now: some ahead, so that claims are few."""
         if endpoint.window is not None and not endpoint.window.is_open(now):
             return 0
         waiting = self._waiting(flow.subscription_id)
-        under_way = self._in_flight(flow.subscription_id) + flow.others
-        posts = min(POSTS_AT_ONCE, endpoint.max_in_flight - under_way) - waiting
+        posts = min(POSTS_AHEAD, 6 * endpoint.max_in_flight) - waiting
+        if flow.others:
+            under_way = self._in_flight(flow.subscription_id) + flow.others
+            posts = min(posts, endpoint.max_in_flight - under_way - waiting)
         if flow.rate is not None:
             posts = min(posts, flow.rate.available(now.timestamp()) - waiting)
         return posts
@@ -304,7 +313,3 @@ def _first_due(now: datetime) -> Subquery:
     )
     # Not EXISTS: a planner may turn that into a scan of everything that is due.
     return Subquery(due.order_by("next_attempt_at").values("pk")[:1])
-
-
-def _posts(rows: int, batch_size: int) -> int:
-    return -(-rows // batch_size)

@@ -166,11 +166,6 @@ class Lines:
             if line.waiting >= line.cap or (no_room and line.waiting and line.in_flight)
         ]
 
-    @property
-    def room(self) -> int:
-        """How many more may start now, of those that count as newcomers."""
-        return max(0, self._capacity - self._in_flight)
-
     def waiting_of(self, subscription_id: UUID) -> int:
         """How many stand in a subscription's line."""
         line = self._lines.get(subscription_id)
