@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.models import Delivery, Flow
-from outgoing.querysets import LEASE_SECONDS, PARKED, Claim
+from outgoing.querysets import LEASE_SECONDS, LIMITED, PARKED, Claim
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -29,6 +29,7 @@ from webhooks_project.lib.rates import RateLimit
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 0.05  # how often our own flows are looked at for work
+QUIET_SECONDS: Final = 0.5  # and those that wait for their rate, their window or a full batch
 SEARCH_SECONDS: Final = 0.25  # how often flows that nobody owns are looked for
 SEARCH_ALL_SECONDS: Final = 30.0
 FLOWS_AT_ONCE: Final = 32  # taken in one search, so that other pumps find some too
@@ -44,7 +45,7 @@ class OwnFlow:
     """A flow that this pump owns.
 
     `others`: attempts that other workers still have under way. `held_until`: how long it surely is
-    ours. `has_more`: whether something may be due.
+    ours. `has_more`: whether something may be due. `quiet_until`: until when nothing may start.
     """
 
     subscription_id: UUID
@@ -52,6 +53,7 @@ class OwnFlow:
     others: int = 0
     held_until: float = 0.0
     has_more: bool = False
+    quiet_until: float = 0.0
     busy_at: float = field(default_factory=time.monotonic)
     unpark_after: float = 0.0
 
@@ -117,9 +119,9 @@ class Flows:
         if now >= self._search_after:
             self._search_after = now + SEARCH_SECONDS
             self._search()
-        if now >= self._look_after and not all(flow.has_more for flow in self._own.values()):
+        if now >= self._look_after:
             self._look_after = now + LOOK_SECONDS
-            self._look()
+            self._look(now)
         for flow in [flow for flow in self._own.values() if flow.has_more]:
             endpoint = self._endpoints.find(flow.subscription_id)
             if endpoint is None or self._waiting(flow.subscription_id) >= endpoint.max_in_flight:
@@ -165,16 +167,23 @@ class Flows:
 
     # --- one flow ---------------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _look(self, now: float) -> None:
         """Note which of ours have something due."""
-        due = Flow.objects.filter(owner=self.owner).annotate(first=_first_due(clock.now()))
+        unknown = [
+            flow.subscription_id
+            for flow in self._own.values()
+            if not flow.has_more and now >= flow.quiet_until
+        ]
+        if not unknown:
+            return
+        due = Flow.objects.filter(pk__in=unknown).annotate(first=_first_due(clock.now()))
         found = list(due.filter(first__isnull=False).values_list("pk", flat=True))
         self._endpoints.load(found)
         for subscription_id in found:
             flow = self._own.get(subscription_id)
             if flow is not None:
                 flow.has_more = True
-                flow.busy_at = time.monotonic()
+                flow.busy_at = now
 
     def _claim_of(self, flow: OwnFlow, endpoint: Endpoint) -> list[Claim]:
         """Take of one flow what its limits let through, and note whether there may be more."""
@@ -194,6 +203,7 @@ class Flows:
         if endpoint.batch_size > 1 and rows > 0:
             rows = self._full_batches(endpoint, rows, now)
         if rows <= 0:
+            flow.quiet_until = time.monotonic() + _pause(flow, endpoint, now)
             return []
         with transaction.atomic():
             if not Flow.objects.hold(key, self.owner, now):
@@ -219,10 +229,10 @@ class Flows:
 
     def _full_batches(self, endpoint: Endpoint, rows: int, now: datetime) -> int:
         """Of so many rows those that make full batches, or all where the oldest waited enough."""
-        due = Delivery.objects.due_limited(endpoint.subscription_id, now, rows)
-        if due and (now - due[0]).total_seconds() >= endpoint.batch_seconds:
-            return len(due)
-        return len(due) - len(due) % endpoint.batch_size
+        count, since = Delivery.objects.due_limited(endpoint.subscription_id, now, rows)
+        if since is not None and (now - since).total_seconds() >= endpoint.batch_seconds:
+            return count
+        return count - count % endpoint.batch_size
 
     # --- whose they are ---------------------------------------------------------------------------
 
@@ -238,7 +248,8 @@ class Flows:
             self._search_all_after = time.monotonic() + SEARCH_ALL_SECONDS
             self._unpark_unowned()
         found = list(
-            subscriptions.annotate(first=_first_due(now))
+            subscriptions.order_by()
+            .annotate(first=_first_due(now))
             .filter(first__isnull=False)
             .values_list("pk", flat=True)[:FLOWS_AT_ONCE]
         )
@@ -281,7 +292,7 @@ class Flows:
         """Find what was parked and whose turn came while no pump looked after it."""
         parked = Delivery.objects.filter(subscription=OuterRef("pk"), **PARKED)
         unowned = Subscription.objects.filter(Exists(parked), flow__owner=None)
-        ids = list(unowned.values_list("pk", flat=True))
+        ids = list(unowned.order_by().values_list("pk", flat=True))
         self._endpoints.load(ids)
         for subscription_id in ids:
             self._unpark(subscription_id)
@@ -306,10 +317,17 @@ class Flows:
                 )
 
 
+def _pause(flow: OwnFlow, endpoint: Endpoint, now: datetime) -> float:
+    """For how many seconds nothing of a flow needs to be looked for."""
+    if endpoint.window is not None and not endpoint.window.is_open(now):
+        return QUIET_SECONDS
+    if flow.rate is not None and not flow.rate.available(now.timestamp()):
+        return min(QUIET_SECONDS, flow.rate.next_at(now.timestamp()) - now.timestamp())
+    return QUIET_SECONDS if endpoint.batch_size > 1 else 0.0
+
+
 def _first_due(now: datetime) -> Subquery:
     """The delivery that is due first of a subscription: one look into an index for each."""
-    due = Delivery.objects.filter(
-        subscription=OuterRef("pk"), lane=Delivery.Lane.LIMITED, next_attempt_at__lte=now
-    )
+    due = Delivery.objects.filter(subscription=OuterRef("pk"), next_attempt_at__lte=now, **LIMITED)
     # Not EXISTS: a planner may turn that into a scan of everything that is due.
     return Subquery(due.order_by("next_attempt_at").values("pk")[:1])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.db import connections, models, transaction
-from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Least
 
 from subscriptions.models import Subscription
@@ -32,9 +32,9 @@ BACK_IN_LINE: Final[dict[str, Any]] = {
     "leased_until": None,
     "lane": Case(When(trigger="first", then=Value(0)), default=Value(1)),
 }
-# Those whose deliveries, until they are, keep later ones of the same order key back.
-ENDED: Final = ("delivered", "cancelled")
-# Those kept back so, and those that wait for their Retry.
+# Those in a flow. Not `lane = 2`: an index of all that is due would look as good to a planner.
+LIMITED: Final[dict[str, Any]] = {"lane__gt": 1}
+# Those that stand in no line, be it for their order or for their Retry.
 PARKED: Final[dict[str, Any]] = {
     "order_key__isnull": False,
     "status": "pending",
@@ -58,7 +58,7 @@ FIRST_OF_PARKED: Final = """
         WHERE unfinished.subscription_id = %(subscription)s
         AND unfinished.order_key = parked.order_key
         AND unfinished.order_key IS NOT NULL
-        AND NOT (unfinished.status IN ('delivered', 'cancelled'))
+        AND NOT (unfinished.status = 'delivered') AND NOT (unfinished.status = 'cancelled')
         ORDER BY unfinished.id LIMIT 1
     ) AS id
     FROM parked WHERE parked.order_key IS NOT NULL
@@ -145,7 +145,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         stand in no line until `unpark` finds nothing before them any more.
         """
         due = self.filter(
-            subscription_id=subscription_id, lane=2, next_attempt_at__lte=now
+            subscription_id=subscription_id, next_attempt_at__lte=now, **LIMITED
         ).order_by("next_attempt_at", "pk")
         everyone = self.model._default_manager
         with transaction.atomic():
@@ -167,7 +167,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 subscription=OuterRef("subscription"),
                 order_key=OuterRef("order_key"),
                 pk__lt=OuterRef("pk"),
-            ).exclude(status__in=ENDED)
+            )
+            .exclude(status="delivered")
+            .exclude(status="cancelled")
         )
 
     def unpark(self, subscription_id: UUID) -> int:
@@ -183,7 +185,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             self.model._default_manager.filter(
                 subscription=OuterRef("subscription"), order_key=OuterRef("order_key")
             )
-            .exclude(status__in=ENDED)
+            .exclude(status="delivered")
+            .exclude(status="cancelled")
             .order_by("pk")
             .values("pk")[:1]
         )
@@ -203,22 +206,24 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def set_aside(self, subscription_id: UUID, status: str, limit: int) -> int:
         """Hold or cancel what waits in a flow: the subscription is not active."""
-        ids = self.filter(subscription_id=subscription_id, lane=2).values("pk")[:limit]
+        ids = self.filter(subscription_id=subscription_id, **LIMITED).values("pk")[:limit]
         return self.filter(pk__in=list(ids.values_list("pk", flat=True)), lane=2).update(
             status=status, lane=None
         )
 
-    def due_limited(self, subscription_id: UUID, now: datetime, limit: int) -> list[datetime]:
-        """Since when the due deliveries of a subscription with limits wait, the longest first."""
-        return list(
-            self.filter(subscription_id=subscription_id, lane=2, next_attempt_at__lte=now)
-            .order_by("next_attempt_at")
-            .values_list("next_attempt_at", flat=True)[:limit]
+    def due_limited(
+        self, subscription_id: UUID, now: datetime, limit: int
+    ) -> tuple[int, datetime | None]:
+        """How many of a subscription with limits are due, up to a number, and since when."""
+        due = self.filter(subscription_id=subscription_id, next_attempt_at__lte=now, **LIMITED)
+        found = due.order_by("next_attempt_at")[:limit].aggregate(
+            count=Count("pk"), since=Min("next_attempt_at")
         )
+        return found["count"], found["since"]
 
     def leave_flow(self, subscription_id: UUID, limit: int) -> int:
         """Put what waits in a flow into the lines of all: the subscription has no limits now."""
-        ids = self.filter(subscription_id=subscription_id, lane=2).values("pk")[:limit]
+        ids = self.filter(subscription_id=subscription_id, **LIMITED).values("pk")[:limit]
         return self.filter(pk__in=list(ids.values_list("pk", flat=True)), lane=2).update(
             lane=BACK_IN_LINE["lane"]
         )
