@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import orjson
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import models
 
 from incoming.handlers import handler_named
 from incoming.models import Route, SchemaMode, Source
@@ -20,9 +17,18 @@ from incoming.providers import PROVIDERS
 from incoming.providers.locator import check_locator
 from subscriptions.matching import is_event_type
 from subscriptions.schemas import check_payload
+from webhooks_project.acceptable import (
+    Check,
+    Problem,
+    condition,
+    expression,
+    headers,
+    listed,
+    needed,
+    problems_of,
+    size,
+)
 from webhooks_project.accounts.models import Role
-from webhooks_project.lib.filters import FilterNotAcceptable, compile_filter
-from webhooks_project.lib.jsonata import ExpressionNotAcceptable, check_expression
 from webhooks_project.lib.ssrf import parse_networks
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
@@ -48,22 +54,12 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why something cannot be so. `pointer` is a JSON Pointer into the field's value."""
-
-    code: str
-    message: str
-    pointer: str = ""
-    field: str = ""
-
-
 def source_problems(source: Source, options: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with a source; `options` are all that its provider will see, secret ones too.
 
     The first problem of each field.
     """
-    checks: dict[str, Callable[[], Iterable[Problem]]] = {
+    checks: dict[str, Check] = {
         "options": lambda: _options(source.provider, options),
         "public_url": lambda: _public_url(source.public_url),
         "allowed_networks": lambda: _networks(source.allowed_networks),
@@ -73,14 +69,14 @@ def source_problems(source: Source, options: Mapping[str, Any]) -> list[Problem]
         "answer_body": lambda: _answer_body(source),
         "schema": lambda: _schema(source),
         "dedup_fields": lambda: _dedup_fields(source.dedup_fields),
-        "transformation": lambda: _expression(source.transformation),
+        "transformation": lambda: expression(source.transformation),
     }
-    return _problems(source, {"account"}, checks)
+    return problems_of(source, checks, unjudged={"account"})
 
 
 def route_problems(route: Route) -> list[Problem]:
     """What is wrong with a route: of what its action does not need, only that it can be stored."""
-    checks: dict[str, Callable[[], Iterable[Problem]]] = {
+    checks: dict[str, Check] = {
         "type_pattern": lambda: _type_pattern(route.type_pattern),
         "condition": lambda: _condition(route.condition),
     }
@@ -88,111 +84,15 @@ def route_problems(route: Route) -> list[Problem]:
         case Route.Action.PUBLISH if not route.expression:
             checks["event_type"] = lambda: _event_type(route.event_type)
         case Route.Action.PUBLISH:
-            checks["expression"] = lambda: _expression(route.expression)
+            checks["expression"] = lambda: expression(route.expression)
         case Route.Action.HANDLE:
             checks["handler"] = lambda: _handler(route.handler)
         case Route.Action.UPDATE:
-            checks["expression"] = lambda: (
-                _needed(route.expression) or _expression(route.expression)
-            )
+            checks["expression"] = lambda: needed(route.expression) or expression(route.expression)
         case Route.Action.NOTIFY:
             checks["recipients"] = lambda: _recipients(route.recipients)
-            checks["message"] = lambda: _needed(route.message) or _template(route.message)
-    return _problems(route, {"source"}, checks)
-
-
-def _problems(
-    row: models.Model,
-    unjudged: set[str],
-    checks: Mapping[str, Callable[[], Iterable[Problem]]],
-) -> list[Problem]:
-    problems: dict[str, Problem] = {}
-    for problem in _form_problems(row, unjudged):
-        problems.setdefault(problem.field, problem)
-    for name, check in checks.items():
-        if name not in problems and (first := next(iter(check()), None)):
-            problems[name] = replace(first, field=name)
-    return list(problems.values())
-
-
-def _form_problems(row: models.Model, unjudged: set[str]) -> Iterator[Problem]:
-    """What the columns themselves say, and what no database would take."""
-    try:
-        row.full_clean(exclude=unjudged)
-    except ValidationError as error:
-        for name, errors in error.error_dict.items():
-            yield Problem(errors[0].code or "invalid", errors[0].messages[0], field=name)
-    for column in row._meta.concrete_fields:
-        value = getattr(row, column.attname)
-        limit = getattr(column, "max_length", None)
-        if _has_nul(value):
-            yield Problem("null_characters_not_allowed", "holds a NUL", field=column.name)
-        elif isinstance(value, str) and limit is not None and len(value) > limit:
-            yield Problem("max_length", f"has more than {limit:,} characters", field=column.name)
-
-
-def _has_nul(value: object) -> bool:
-    """Whether a text anywhere in the value has a character that PostgreSQL does not store."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            if "\x00" in item:
-                return True
-        elif isinstance(item, Mapping):
-            waiting.extend((*item.keys(), *item.values()))
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-    return False
-
-
-# --- what several fields have in common -----------------------------------------------------------
-
-
-def _needed(text: str) -> list[Problem]:
-    return [] if text.strip() else [Problem("required", "is needed for this action")]
-
-
-def _texts(value: object, limit: int) -> Iterator[Problem]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        yield Problem("not_a_list", "must be a list of texts")
-    elif len(value) > limit:
-        yield Problem("too_many", f"at most {limit} are taken")
-    elif len(set(value)) < len(value):
-        yield Problem("repeated", "has something twice")
-
-
-def _listed(value: object, limit: int, judge: Callable[[str], Problem | None]) -> Iterator[Problem]:
-    """The problems of a list of texts, and of each of them."""
-    wrong = list(_texts(value, limit))
-    yield from wrong
-    if not wrong and isinstance(value, list):
-        for index, item in enumerate(value):
-            if problem := judge(item):
-                yield replace(problem, pointer=f"/{index}")
-
-
-def _size(value: object, limit: int) -> Iterator[Problem]:
-    try:
-        size = len(orjson.dumps(value))
-    except (TypeError, ValueError) as error:
-        yield Problem("not_json", f"cannot be written as JSON: {error}")
-        return
-    if size > limit:
-        yield Problem("too_large", f"has more than {limit:,} bytes")
-
-
-def _expression(text: str) -> Iterator[Problem]:
-    if not text:
-        return
-    try:
-        check_expression(text)
-    except ExpressionNotAcceptable as error:
-        where = error.extra.get("position")
-        yield Problem(
-            str(error.extra["reason"]),
-            str(error) if where is None else f"{error} (at character {where})",
-        )
+            checks["message"] = lambda: needed(route.message) or _template(route.message)
+    return problems_of(route, checks, unjudged={"source"})
 
 
 def _template(text: str) -> Iterator[Problem]:
@@ -242,7 +142,7 @@ def _networks(value: object) -> Iterator[Problem]:
             return Problem("invalid_network", str(error))
         return None
 
-    return _listed(value, MAX_LIST_ITEMS, judge)
+    return listed(value, MAX_LIST_ITEMS, judge)
 
 
 def _methods(value: object) -> Iterator[Problem]:
@@ -251,7 +151,7 @@ def _methods(value: object) -> Iterator[Problem]:
             return None
         return Problem("unknown_method", f"{text[:32]!r} is none of {', '.join(METHODS)}")
 
-    return _listed(value, len(METHODS), judge)
+    return listed(value, len(METHODS), judge)
 
 
 def _content_types(value: object) -> Iterator[Problem]:
@@ -268,32 +168,17 @@ def _content_types(value: object) -> Iterator[Problem]:
             )
         return None
 
-    return _listed(value, MAX_LIST_ITEMS, judge)
+    return listed(value, MAX_LIST_ITEMS, judge)
 
 
 def _answer_headers(value: object) -> Iterator[Problem]:
-    if not isinstance(value, dict):
-        yield Problem("not_a_mapping", "must be a mapping of names to texts")
-        return
-    if len(value) > MAX_LIST_ITEMS:
-        yield Problem("too_many", f"at most {MAX_LIST_ITEMS} are taken")
-    if len({str(name).lower() for name in value}) < len(value):
-        yield Problem("repeated", "has a header twice")
-    for name, text in value.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            yield Problem("invalid_header_name", f"{str(name)[:64]!r} is no header name")
-        elif name.lower() in RESERVED_HEADERS:
-            yield Problem("reserved_header", f"{name} is not a source's to set")
-        elif (
-            not isinstance(text, str)
-            or len(text) > MAX_HEADER_LENGTH
-            or not _FIELD_VALUE.fullmatch(text)
-        ):
-            yield Problem(
-                "invalid_header_value",
-                f"the value of {name} must be visible ASCII of at most {MAX_HEADER_LENGTH:,} "
-                "characters",
-            )
+    return headers(
+        value,
+        limit=MAX_LIST_ITEMS,
+        length=MAX_HEADER_LENGTH,
+        is_reserved=lambda name: name.lower() in RESERVED_HEADERS,
+        whose="not a source's to set",
+    )
 
 
 def _answer_body(source: Source) -> Iterator[Problem]:
@@ -306,7 +191,7 @@ def _schema(source: Source) -> Iterator[Problem]:
         if source.schema_mode != SchemaMode.OFF:
             yield Problem("required", f"is needed for the mode {source.schema_mode}")
         return
-    wrong = list(_size(source.schema, MAX_SCHEMA_BYTES))
+    wrong = list(size(source.schema, MAX_SCHEMA_BYTES))
     yield from wrong
     if not wrong:
         try:
@@ -327,7 +212,7 @@ def _dedup_fields(value: object) -> Iterator[Problem]:
             return Problem("invalid_locator", "the signature is another each time")
         return None
 
-    return _listed(value, MAX_DEDUP_FIELDS, judge)
+    return listed(value, MAX_DEDUP_FIELDS, judge)
 
 
 # --- a route's fields -----------------------------------------------------------------------------
@@ -339,14 +224,8 @@ def _type_pattern(text: str) -> Iterator[Problem]:
 
 
 def _condition(value: object) -> Iterator[Problem]:
-    wrong = list(_size(value, MAX_CONDITION_BYTES))
-    yield from wrong
-    if wrong:
-        return
-    try:
-        compile_filter(value)
-    except FilterNotAcceptable as error:
-        yield Problem(str(error.extra["reason"]), str(error), str(error.extra["path"]))
+    wrong = list(size(value, MAX_CONDITION_BYTES))
+    return iter(wrong) if wrong else condition(value)
 
 
 def _event_type(template: str) -> Iterator[Problem]:
@@ -361,7 +240,7 @@ def _event_type(template: str) -> Iterator[Problem]:
 
 
 def _handler(name: str) -> Iterator[Problem]:
-    yield from _needed(name)
+    yield from needed(name)
     if handler_named(name) is None:
         yield Problem("unknown_handler", f"the platform has no handler {name!r}")
 
@@ -382,4 +261,4 @@ def _recipients(value: object) -> Iterator[Problem]:
             )
         return None
 
-    yield from _listed(value, MAX_LIST_ITEMS, judge)
+    yield from listed(value, MAX_LIST_ITEMS, judge)

@@ -12,6 +12,7 @@ from subscriptions.security import FIELDS as SECURITY
 from webhooks_project import acceptable
 from webhooks_project.acceptable import Checks, Problem, condition, expression, listed, problems_of
 from webhooks_project.lib.filters import FilterNotAcceptable, values_at
+from webhooks_project.lib.json_schema import escaped
 from webhooks_project.lib.statuses import parse_statuses
 from webhooks_project.lib.windows import parse_window
 
@@ -78,7 +79,7 @@ def _schema_versions(value: object) -> Iterator[Problem]:
     if len(value) > MAX_PINNED_TYPES:
         yield Problem("too_many", f"at most {MAX_PINNED_TYPES} are taken")
     for name, major in value.items():
-        pointer = f"/{acceptable.escaped(str(name)[:130])}"
+        pointer = f"/{escaped(str(name)[:130])}"
         if not is_event_type(str(name)):
             yield Problem("event_type_malformed", "is no event type", pointer=pointer)
         elif type(major) is not int or not 1 <= major <= 10_000:

@@ -24,7 +24,7 @@ import orjson
 from subscriptions.conf import address_policy
 from subscriptions.errors import SubscriptionNotAcceptable
 from subscriptions.models import Subscription
-from webhooks_project.acceptable import Problem, escaped, headers, refuse
+from webhooks_project.acceptable import Problem, headers, refuse
 from webhooks_project.lib import clock
 from webhooks_project.lib.authentication import (
     SECRETS,
@@ -33,6 +33,7 @@ from webhooks_project.lib.authentication import (
 )
 from webhooks_project.lib.certificates import check_authorities, check_identity
 from webhooks_project.lib.faults import Fault
+from webhooks_project.lib.json_schema import escaped
 from webhooks_project.lib.jwe import parse_recipient
 from webhooks_project.lib.keyring import CannotDecrypt
 from webhooks_project.lib.redaction import MASK

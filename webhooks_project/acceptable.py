@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import orjson
 from django.core.exceptions import ValidationError
@@ -15,6 +16,7 @@ from django.db import models
 from webhooks_project.lib.errors import DomainError
 from webhooks_project.lib.filters import FilterNotAcceptable, compile_filter
 from webhooks_project.lib.headers import FIELD_VALUE, TOKEN, is_ours
+from webhooks_project.lib.json_schema import escaped
 from webhooks_project.lib.jsonata import ExpressionNotAcceptable, check_expression
 
 
@@ -28,7 +30,9 @@ class Problem:
     field: str = ""
 
 
-Checks = Mapping[str, Callable[[], Iterable[Problem]]]
+Refusal = TypeVar("Refusal", bound=DomainError)
+Check = Callable[[], Iterable[Problem]]
+Checks = Mapping[str, Check]
 
 
 def problems_of(row: models.Model, checks: Checks, *, unjudged: Iterable[str]) -> list[Problem]:
@@ -45,18 +49,23 @@ def problems_of(row: models.Model, checks: Checks, *, unjudged: Iterable[str]) -
 def refuse(problems: Sequence[Problem], error: type[DomainError], message: str = "") -> None:
     """Raise the error where there are problems, with all of them as `fields` and `errors`."""
     if problems:
-        raise error(
-            message,
-            fields={problem.field: [problem.message] for problem in problems},
-            errors=[
-                {
-                    "path": f"/{problem.field}{problem.pointer}",
-                    "code": problem.code,
-                    "message": problem.message,
-                }
-                for problem in problems
-            ],
-        )
+        raise refusal(problems, error, message)
+
+
+def refusal(problems: Sequence[Problem], error: type[Refusal], message: str = "") -> Refusal:
+    """The error that says all of the problems, as `fields` and `errors`."""
+    return error(
+        message,
+        fields={problem.field: [problem.message] for problem in problems},
+        errors=[
+            {
+                "path": f"/{problem.field}{problem.pointer}",
+                "code": problem.code,
+                "message": problem.message,
+            }
+            for problem in problems
+        ],
+    )
 
 
 def _column_problems(row: models.Model, unjudged: set[str]) -> Iterator[Problem]:
@@ -171,8 +180,15 @@ def condition(document: object, *, roots: Iterable[str] = ()) -> Iterator[Proble
             return
 
 
-def headers(value: object, *, limit: int, length: int) -> Iterator[Problem]:
-    """The problems of headers that are sent: tokens, visible ASCII, none of ours, none twice."""
+def headers(
+    value: object,
+    *,
+    limit: int,
+    length: int,
+    is_reserved: Callable[[str], bool] = is_ours,
+    whose: str = "the hub's own",
+) -> Iterator[Problem]:
+    """The problems of headers that are sent: tokens, visible ASCII, none reserved, none twice."""
     if not isinstance(value, dict):
         yield Problem("not_a_mapping", "must be a mapping of names to texts")
         return
@@ -185,13 +201,8 @@ def headers(value: object, *, limit: int, length: int) -> Iterator[Problem]:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             message = f"{str(name)[:64]!r} is no header name"
             yield Problem("invalid_header_name", message, pointer=pointer)
-        elif is_ours(name):
-            yield Problem("reserved_header", f"{name} is the hub's own", pointer=pointer)
+        elif is_reserved(name):
+            yield Problem("reserved_header", f"{name} is {whose}", pointer=pointer)
         elif not isinstance(text, str) or len(text) > length or not FIELD_VALUE.fullmatch(text):
             message = f"the value of {name} must be visible ASCII of at most {length:,} characters"
             yield Problem("invalid_header_value", message, pointer=pointer)
-
-
-def escaped(step: str) -> str:
-    """A step of a JSON Pointer (RFC 6901, 3)."""
-    return step.replace("~", "~0").replace("/", "~1")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from incoming.acceptable import Problem
 from incoming.errors import SourceNotAcceptable
 from incoming.models import Source
+from webhooks_project.acceptable import Problem, refuse
 
 
 def lock_source(source: Source) -> None:
@@ -21,20 +21,4 @@ def check_names(given: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def check(problems: Sequence[Problem], message: str = "") -> None:
-    if problems:
-        raise not_acceptable(problems, message)
-
-
-def not_acceptable(problems: Sequence[Problem], message: str) -> SourceNotAcceptable:
-    return SourceNotAcceptable(
-        message,
-        fields={problem.field: [problem.message] for problem in problems},
-        errors=[
-            {
-                "path": f"/{problem.field}{problem.pointer}",
-                "code": problem.code,
-                "message": problem.message,
-            }
-            for problem in problems
-        ],
-    )
+    refuse(problems, SourceNotAcceptable, message)

@@ -9,11 +9,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, Max
 
-from incoming.acceptable import MAX_ROUTES, Problem, route_problems
+from incoming.acceptable import MAX_ROUTES, route_problems
 from incoming.errors import SourceNotAcceptable
 from incoming.models import Route, Source
-from incoming.services.changes import check, check_names, lock_source, not_acceptable
+from incoming.services.changes import check, check_names, lock_source
 from monitoring import journal
+from webhooks_project.acceptable import Problem, refusal
 from webhooks_project.lib import clock
 
 ROUTE_FIELDS: Final = (
@@ -121,10 +122,8 @@ def make_route(source: Source, fields: Mapping[str, Any]) -> Route:
 
 
 def too_many_routes() -> SourceNotAcceptable:
-    return not_acceptable(
-        [Problem("too_many", f"a source has at most {MAX_ROUTES} routes", field="routes")],
-        "the source has too many routes",
-    )
+    problem = Problem("too_many", f"a source has at most {MAX_ROUTES} routes", field="routes")
+    return refusal([problem], SourceNotAcceptable, "the source has too many routes")
 
 
 def _shown_route(route: Route) -> dict[str, Any]:
