@@ -75,7 +75,7 @@ class Hub:
     def crash(self, pick: int) -> None:
         """The worker dies; its claims run out and come back by the lines of all."""
         self.claims.clear()
-        Delivery.objects.release_expired(self.now + timedelta(days=1))
+        Delivery.objects.release_expired(self.now + timedelta(days=2))
         Delivery.objects.filter(lane__in=[0, 1]).update(lane=2)  # as the pump gives them back
 
     def cancel(self, pick: int) -> None:
