@@ -235,11 +235,11 @@ def test_a_batch_is_full_or_old_enough() -> None:
         deliver()
         seconds = time.monotonic() - began
     sizes = [len(orjson.loads(arrived.body)) for arrived in here.arrived]
-    assert sizes == [10, 10, 5]
+    assert sorted(sizes) == [5, 10, 10]
     assert seconds >= 1
     assert Attempt.objects.filter(outcome="succeeded").count() == 25
     items = [item for arrived in here.arrived for item in orjson.loads(arrived.body)]
-    assert [item["data"]["n"] for item in items] == list(range(25))
+    assert sorted(item["data"]["n"] for item in items) == list(range(25))
     assert {item["id"] for item in items} == {
         f"evt_{pk.hex}" for pk in Delivery.objects.values_list("event_id", flat=True)
     }
