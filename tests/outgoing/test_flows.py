@@ -230,8 +230,8 @@ def test_an_exhausted_one_keeps_its_key_back_until_it_is_redelivered() -> None:
 def test_a_batch_is_full_or_old_enough() -> None:
     with receiver(answer()) as here:
         subscription = make_subscription(url=here.url, batch_size=10, batch_seconds=1)
-        publish_numbers(subscription, 25)
         began = time.monotonic()
+        publish_numbers(subscription, 25)
         deliver()
         seconds = time.monotonic() - began
     sizes = [len(orjson.loads(arrived.body)) for arrived in here.arrived]
