@@ -540,7 +540,7 @@ def test_a_receipt_that_fits_no_schema_fails_with_the_cause() -> None:
     receipt.refresh_from_db()
     assert receipt.status == "failed"
     assert receipt.cause == "schema_mismatch"
-    assert receipt.detail == "the data does not fit github.push v1"
+    assert receipt.detail == "the data does not fit github.push v1.0"
     assert (receipt.attempt_count, receipt.event_count) == (1, 0)
     assert receipt.next_attempt_at == NOW + timedelta(seconds=5)
     assert (receipt.lease_token, receipt.leased_until, receipt.processed_at) == (None, None, None)
@@ -572,7 +572,7 @@ def test_is_tried_again_at_its_times_and_then_given_up() -> None:
     assert (activity.object_type, activity.object_id) == ("incoming.receipt", str(receipt.pk))
     assert activity.text == (
         f"Receipt {receipt.pk} was given up after 6 tries: "
-        "schema_mismatch: the data does not fit github.push v1"
+        "schema_mismatch: the data does not fit github.push v1.0"
     )
     assert Event.objects.count() == 0
 
@@ -596,7 +596,7 @@ def test_one_bad_receipt_does_not_spoil_the_others() -> None:
     assert process_due_receipts() == 3
     assert states() == [
         ("processed", "", 1),
-        ("failed", "the data does not fit github.push v1", 0),
+        ("failed", "the data does not fit github.push v1.0", 0),
         ("processed", "", 1),
     ]
     assert [bytes(event.data) for event in Event.objects.order_by("pk")] == [bodies[0], bodies[2]]
