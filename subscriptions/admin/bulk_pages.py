@@ -30,6 +30,7 @@ from webhooks_project.admin.buttons import acting
 from webhooks_project.admin.forms import (
     Checkbox,
     Checkboxes,
+    FileInput,
     JsonField,
     LinesField,
     Select,
@@ -71,7 +72,7 @@ class AccountForm(forms.Form):
 
 
 class ImportForm(AccountForm):
-    file = forms.FileField(help_text="JSON or CSV, as the export gives it.")
+    file = forms.FileField(widget=FileInput, help_text="JSON or CSV, as the export gives it.")
     all_or_nothing = forms.BooleanField(
         required=False, widget=Checkbox, help_text="Change nothing if a line is refused."
     )

@@ -16,7 +16,7 @@ from subscriptions.imports import Import, import_event_types, plan_import
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import acting
-from webhooks_project.admin.forms import Checkbox, Select
+from webhooks_project.admin.forms import Checkbox, FileInput, Select
 from webhooks_project.admin.panels import Panel, Table
 from webhooks_project.admin.values import label, list_of, short
 from webhooks_project.lib.errors import DomainError
@@ -30,7 +30,7 @@ OUTCOMES: Final = {
 }
 
 
-class _Files(forms.ClearableFileInput):
+class _Files(FileInput):
     allow_multiple_selected = True
 
 

@@ -15,11 +15,13 @@ from webhooks_project.lib.errors import DomainError
 if TYPE_CHECKING:
     from django.forms import CheckboxInput as Checkbox
     from django.forms import CheckboxSelectMultiple as Checkboxes
+    from django.forms import ClearableFileInput as FileInput
     from django.forms import NumberInput, Select, Textarea, TextInput
 
     _ModelForm = forms.ModelForm[Any]
 else:
     from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget as Checkboxes
+    from unfold.widgets import UnfoldAdminFileFieldWidget as FileInput
     from unfold.widgets import UnfoldAdminIntegerFieldWidget as NumberInput
     from unfold.widgets import UnfoldAdminSelectWidget as Select
     from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
@@ -31,6 +33,7 @@ else:
 __all__ = [
     "Checkbox",
     "Checkboxes",
+    "FileInput",
     "HeadersField",
     "JsonField",
     "LinesField",
