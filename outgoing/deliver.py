@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 import structlog
 from django import db
+from django.db import transaction
 from django.db.models import Case, F, When
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
@@ -43,6 +45,7 @@ RECORD_ROWS: Final = 400  # written together at most
 RECORD_SECONDS: Final = 0.1  # and this late at most
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
+BATCH_BYTES: Final = 4 * 1024 * 1024  # of data in one POST; a batch with more is split
 SMALL_DATA_BYTES: Final = 32 * 1024  # read with the claim; larger ones when their turn comes
 DATABASE_PAUSE_SECONDS: Final = 0.5  # between tries while the database is away
 
@@ -62,15 +65,17 @@ class DeliveryPump:
         self._lines = Lines(
             capacity=conf.in_flight(),
             cap=lambda key: self._endpoints.get(key).max_in_flight,
-            may_start=lambda key: self._flows.may_start(key),
+            may_start=self._may_start,
         )
         self._flows = Flows(
             self._endpoints,
-            waiting=lambda key: self._lines.waiting_of(key) + self._shaper.pending_of(key),
+            waiting=self._waiting_posts,
             in_flight=self._lines.in_flight_of,
             is_ours=lambda token: token in self._open,
         )
         self._shaper = Shaper()
+        self._shaped: dict[UUID, list[Work]] = {}  # on the way to their batch
+        self._nothing: list[Work] = []  # shaped, and nothing is to be sent
         self._results: list[Result] = []
         self._result_since = 0.0
         self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
@@ -101,7 +106,7 @@ class DeliveryPump:
 
     def _turn(self) -> None:
         """Start what may start, take in what has ended, write it down when that is due."""
-        if self._shaper.pending:
+        if self._shaper.pending or self._nothing:
             self._take_shaped()
         started = self._start()
         if self._outbound.in_flight:
@@ -117,15 +122,13 @@ class DeliveryPump:
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
         left = False
-        while not left or self._outbound.in_flight or self._results or self._shaper.pending:
+        while not left or self._outbound.in_flight or self._results:
             try:
                 if not left:
                     self._place.leave()
                     self._give_back_all()
                     self._flows.release()
                     left = True
-                # What was being computed meanwhile is not ours to send any more.
-                self._give_back([shaped.work for shaped in self._shaper.collect()])
                 self._sweep()
                 self._turn()
             except (db.OperationalError, db.InterfaceError) as error:
@@ -172,13 +175,37 @@ class DeliveryPump:
             return
         self._endpoints.reload(waiting)
         for subscription_id in waiting:
-            if self._endpoints.get(subscription_id).status == Subscription.Status.ACTIVE:
+            endpoint = self._endpoints.get(subscription_id)
+            if endpoint.status != ACTIVE:
+                self._put_aside(self._lines.withdraw(subscription_id))
+            elif self._may_wait(endpoint):
                 self._lines.notice_cap(subscription_id)
             else:
-                self._put_aside(self._lines.withdraw(subscription_id))
+                works = self._lines.withdraw(subscription_id)
+                for work in _each(works):
+                    work.is_limited = endpoint.is_limited
+                self._give_back(works)
+
+    def _may_wait(self, endpoint: Endpoint) -> bool:
+        """Whether what stands in a subscription's line may stay there."""
+        works = self._lines.waiting_works(endpoint.subscription_id)
+        if any(work.is_limited != endpoint.is_limited for work in works):
+            return False
+        return not endpoint.is_limited or self._flows.may_wait(endpoint)
+
+    def _may_start(self, work: Work) -> bool:
+        endpoint = self._endpoints.get(work.claim.subscription_id)
+        if endpoint.status != ACTIVE or endpoint.is_limited != work.is_limited:
+            return False  # `_notice_changes` takes it out
+        return not work.is_limited or self._flows.may_start(endpoint)
+
+    def _waiting_posts(self, subscription_id: UUID) -> int:
+        rows = self._shaper.pending_of(subscription_id) + len(self._shaped.get(subscription_id, ()))
+        batch_size = self._endpoints.get(subscription_id).batch_size if rows else 1
+        return self._lines.waiting_of(subscription_id) - (-rows // batch_size)
 
     def _claim(self) -> None:
-        for claims in self._flows.claim(self._lines.room):
+        for claims in self._flows.claim():
             self._open[claims[0].token] = len(claims)
             self._queue_or_forget(claims, is_limited=True)
         if time.monotonic() < self._claim_after or not self._lines.wants(Delivery.Lane.FIRST):
@@ -203,7 +230,7 @@ class DeliveryPump:
             self._queue(claims, is_limited)
         except (db.OperationalError, db.InterfaceError):
             # Not renewed any more, they are due again when their lease ends.
-            del self._open[claims[0].token]
+            self._open.pop(claims[0].token, None)
             raise
 
     def _queue(self, claims: Sequence[Claim], is_limited: bool) -> None:
@@ -249,11 +276,11 @@ class DeliveryPump:
                 continue
             work.shape = Shape(endpoint.payload_form, steps, endpoint.transformation)
             (to_shape if work.shape.is_computed else ready).append(work)
+        # Before anything stands in line: the database may fail, and all of the claim be forgotten.
+        to_shape = [work for work in to_shape if self._read_data(work)]
         for work in self._batched(ready):
             self._lines.add(work)
-        self._shaper.submit(
-            work for work in to_shape if work.message.data is not None or self._read_data(work)
-        )
+        self._shaper.submit(to_shape)
         for work in unshapable:
             self._fail(work, Failure.TRANSFORMATION, "no way back to the pinned schema version")
 
@@ -266,37 +293,59 @@ class DeliveryPump:
         return downgrades_of(pinned) if pinned else {}
 
     def _take_shaped(self) -> None:
-        ready: list[Work] = []
-        nothing: list[Work] = []
         for shaped in self._shaper.collect():
             if shaped.failure:
                 self._fail(shaped.work, Failure.TRANSFORMATION, shaped.failure)
             elif shaped.is_nothing:
-                nothing.append(shaped.work)
+                self._nothing.append(shaped.work)
             else:
-                ready.append(shaped.work)
-        for work in nothing:
-            values = {"status": Delivery.Status.CANCELLED, "last_cause": NOTHING_TO_SEND}
-            Delivery.objects.all().finish([work.claim.delivery_id], work.claim.token, values)
-            self._close_claim(work.claim.token)
-            if work.claim.order_key is not None:
-                Delivery.objects.unpark(work.claim.subscription_id, [work.claim.order_key])
-        for work in self._batched(ready):
-            self._lines.add(work)
+                self._shaped.setdefault(shaped.work.claim.subscription_id, []).append(shaped.work)
+        for key, works in list(self._shaped.items()):
+            count = len(works)
+            if self._shaper.pending_of(key):
+                count -= count % self._endpoints.get(key).batch_size
+            self._shaped[key] = works[count:]
+            if not self._shaped[key]:
+                del self._shaped[key]
+            for work in self._batched(works[:count]):
+                self._lines.add(work)
+        self._cancel_nothing()
+
+    def _cancel_nothing(self) -> None:
+        values = {"status": Delivery.Status.CANCELLED, "last_cause": NOTHING_TO_SEND}
+        while self._nothing:
+            claim = self._nothing[-1].claim
+            with transaction.atomic():
+                Delivery.objects.all().finish([claim.delivery_id], claim.token, values)
+                if claim.order_key is not None:
+                    Delivery.objects.unpark_after([claim.delivery_id])
+            self._nothing.pop()
+            self._close_claim(claim.token)
 
     def _batched(self, works: Sequence[Work]) -> list[Work]:
-        """The same work, those of one subscription together where it takes batches."""
+        """The same work, those of one subscription together where it takes batches.
+
+        Of so many bytes at most, save where one alone has more.
+        """
         groups: dict[UUID, list[Work]] = {}
         rest: list[Work] = []
+        sizes: Counter[UUID] = Counter()
         for work in works:
             endpoint = self._endpoints.get(work.claim.subscription_id)
             if endpoint.batch_size == 1 or not work.is_limited:
                 rest.append(work)
                 continue
-            group = groups.setdefault(work.claim.subscription_id, [])
-            group.append(work)
-            if len(group) == endpoint.batch_size:
-                rest.append(_as_one(groups.pop(work.claim.subscription_id)))
+            key = work.claim.subscription_id
+            size = work.message.bytes_for(work.shape)
+            if key in groups and sizes[key] + size > BATCH_BYTES:
+                rest.append(_as_one(groups.pop(key)))
+            if key not in groups:
+                groups[key] = []
+                sizes[key] = 0
+            groups[key].append(work)
+            sizes[key] += size
+            if len(groups[key]) == endpoint.batch_size:
+                rest.append(_as_one(groups.pop(key)))
         return [*rest, *map(_as_one, groups.values())]
 
     def _fail(self, work: Work, failure: Failure, detail: str) -> None:
@@ -321,7 +370,12 @@ class DeliveryPump:
         without_token = self._tokens.drain()
         for work in without_token:
             self._lines.ended(work)
-        self._give_back([*self._lines.drain(), *self._shaper.drain(), *without_token])
+        shaped = [work for works in self._shaped.values() for work in works]
+        waiting = [*self._lines.drain(), *self._shaper.drain(), *without_token]
+        works = [*waiting, *shaped, *self._nothing]
+        self._shaped.clear()
+        self._nothing.clear()
+        self._give_back(works)
 
     def _give_back(self, works: Sequence[Work]) -> None:
         by_claim: dict[tuple[UUID, int], list[UUID]] = {}
@@ -474,14 +528,15 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
     rows = (
         Event.objects.filter(pk__in=event_ids)
         .annotate(
+            data_bytes=Length("data"),
             small_data=Case(
                 When(LessThanOrEqual(Length("data"), SMALL_DATA_BYTES), then=F("data")),
                 default=None,
-            )
+            ),
         )
         .values_list(
             "pk", "account_id", "type", "occurred_at", "correlation_id", "small_data",
-            "schema_version", "channels", "metadata", "headers",
+            "data_bytes", "schema_version", "channels", "metadata", "headers",
         )
     )  # fmt: skip
     return {

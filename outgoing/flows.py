@@ -16,11 +16,11 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.models import Delivery, Flow
-from outgoing.querysets import LEASE_SECONDS, Claim
+from outgoing.querysets import LEASE_SECONDS, LIMITED, PARKED, Claim
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -29,22 +29,31 @@ from webhooks_project.lib.rates import RateLimit
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 0.05  # how often our own flows are looked at for work
+QUIET_SECONDS: Final = 0.5  # and those that wait for their rate, their window or a full batch
 SEARCH_SECONDS: Final = 0.25  # how often flows that nobody owns are looked for
 SEARCH_ALL_SECONDS: Final = 30.0
 FLOWS_AT_ONCE: Final = 32  # taken in one search, so that other pumps find some too
 IDLE_SECONDS: Final = 10.0  # without work for so long, a flow is given up
-UNPARK_SECONDS: Final = 2.0  # how late a parked delivery is found whose turn came unnoticed
-POSTS_AT_ONCE: Final = 64  # claimed together for one subscription
+UNPARK_SECONDS: Final = 5.0  # how late a parked delivery is found whose turn came unnoticed
+POSTS_AHEAD: Final = 400  # that wait in this pump for one subscription at most
+ROWS_AT_ONCE: Final = 1_000  # claimed together: as many as the largest batch has
 MOVE_ROWS: Final = 1_000
 
 
 @dataclass(slots=True, eq=False)
 class OwnFlow:
-    """A flow that this pump owns. `others`: attempts that other workers still have under way."""
+    """A flow that this pump owns.
+
+    `others`: attempts that other workers still have under way. `held_until`: how long it surely is
+    ours. `has_more`: whether something may be due. `quiet_until`: until when nothing may start.
+    """
 
     subscription_id: UUID
     rate: RateLimit | None = None
     others: int = 0
+    held_until: float = 0.0
+    has_more: bool = False
+    quiet_until: float = 0.0
     busy_at: float = field(default_factory=time.monotonic)
     unpark_after: float = 0.0
 
@@ -85,46 +94,42 @@ class Flows:
         self._search_after = 0.0
         self._search_all_after = 0.0
 
-    def may_start(self, subscription_id: UUID) -> bool:
-        """Whether its rate lets one POST start now; it counts as started then."""
-        flow = self._own.get(subscription_id)
-        if flow is None or flow.rate is None:
-            return True
-        now = time.time()
-        if not flow.rate.available(now):
+    def may_start(self, endpoint: Endpoint) -> bool:
+        """Whether one POST may start now; it counts as started then."""
+        if not self.may_wait(endpoint):
             return False
-        flow.rate.note(now)
+        rate = self._own[endpoint.subscription_id].rate
+        if rate is not None:
+            rate.note(time.time())
         return True
 
-    def claim(self, room: int) -> Iterator[list[Claim]]:
-        """Take what may start now, of at most `room` POSTs; each list is one claim's."""
+    def may_wait(self, endpoint: Endpoint) -> bool:
+        """Whether what was claimed is still ours, and within every limit by now."""
+        flow = self._own.get(endpoint.subscription_id)
+        if flow is None or time.monotonic() >= flow.held_until:
+            return False
+        if endpoint.window is not None and not endpoint.window.is_open(clock.now()):
+            return False
+        flow.adopt(endpoint)
+        return flow.rate is None or flow.rate.available(time.time()) > 0
+
+    def claim(self) -> Iterator[list[Claim]]:
+        """Take what may start soon; each list is one claim's."""
         now = time.monotonic()
         if now >= self._search_after:
             self._search_after = now + SEARCH_SECONDS
             self._search()
-        if not self._own or now < self._look_after:
-            return
-        self._look_after = now + LOOK_SECONDS
-        due = list(
-            Flow.objects.filter(owner=self.owner)
-            .annotate(first=_first_due(clock.now()))
-            .filter(first__isnull=False)
-            .values_list("pk", flat=True)
-        )
-        self._endpoints.load(due)
-        for subscription_id in due:
-            flow = self._own.get(subscription_id)
-            endpoint = self._endpoints.find(subscription_id)
-            if flow is None or endpoint is None:
+        if now >= self._look_after:
+            self._look_after = now + LOOK_SECONDS
+            self._look(now)
+        for flow in [flow for flow in self._own.values() if flow.has_more]:
+            endpoint = self._endpoints.find(flow.subscription_id)
+            if endpoint is None or self._waiting(flow.subscription_id) >= endpoint.max_in_flight:
                 continue
-            flow.busy_at = now
-            claims = self._claim_of(flow, endpoint, room)
+            flow.has_more = False
+            claims = self._claim_of(flow, endpoint)
             if claims:
-                self._look_after = 0.0
-                room -= _posts(len(claims), endpoint.batch_size)
                 yield claims
-            if room <= 0:
-                return
 
     def sweep(self) -> None:
         """Renew what is ours, give up what is idle, and put parked ones in line whose turn is."""
@@ -133,21 +138,27 @@ class Flows:
             self._give_up([subscription_id])
         if any(flow.others for flow in self._own.values()):
             self._count_others(self._own.values())
-        for subscription_id, flow in self._own.items():
-            endpoint = self._endpoints.find(subscription_id)
-            if endpoint is not None and endpoint.in_order and now >= flow.unpark_after:
-                flow.unpark_after = now + UNPARK_SECONDS
-                if Delivery.objects.unpark(subscription_id):
-                    flow.busy_at = now
+        due = [flow for flow in self._own.values() if now >= flow.unpark_after]
+        self._endpoints.load([flow.subscription_id for flow in due])
+        for flow in due:
+            flow.unpark_after = now + UNPARK_SECONDS
+            count = self._unpark(flow.subscription_id)
+            if count:
+                flow.busy_at = now
+            if count == MOVE_ROWS:
+                flow.unpark_after = now
 
     def renew(self) -> None:
         """Keep the lease of what is ours, with the starts that count."""
         if not self._own:
             return
+        held_until = time.monotonic() + LEASE_SECONDS
         kept = Flow.objects.renew(self.owner, clock.now())
         for subscription_id in set(self._own) - kept:
             log.warning("a flow was lost", subscription_id=str(subscription_id))
             del self._own[subscription_id]
+        for flow in self._own.values():
+            flow.held_until = held_until
         self._note_starts(self._own)
 
     def release(self) -> None:
@@ -156,44 +167,72 @@ class Flows:
 
     # --- one flow ---------------------------------------------------------------------------------
 
-    def _claim_of(self, flow: OwnFlow, endpoint: Endpoint, room: int) -> list[Claim]:
+    def _look(self, now: float) -> None:
+        """Note which of ours have something due."""
+        unknown = [
+            flow.subscription_id
+            for flow in self._own.values()
+            if not flow.has_more and now >= flow.quiet_until
+        ]
+        if not unknown:
+            return
+        due = Flow.objects.filter(pk__in=unknown).annotate(first=_first_due(clock.now()))
+        found = list(due.filter(first__isnull=False).values_list("pk", flat=True))
+        self._endpoints.load(found)
+        for subscription_id in found:
+            flow = self._own.get(subscription_id)
+            if flow is not None:
+                flow.has_more = True
+                flow.busy_at = now
+
+    def _claim_of(self, flow: OwnFlow, endpoint: Endpoint) -> list[Claim]:
+        """Take of one flow what its limits let through, and note whether there may be more."""
         key = flow.subscription_id
         if not endpoint.is_limited:
             Delivery.objects.leave_flow(key, MOVE_ROWS)
             return []
+        if endpoint.status != Subscription.Status.ACTIVE:
+            archived = endpoint.status == Subscription.Status.ARCHIVED
+            ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
+            Delivery.objects.set_aside(key, ending, MOVE_ROWS)
+            return []
         flow.adopt(endpoint)
         now = clock.now()
-        is_active = endpoint.status == Subscription.Status.ACTIVE
-        posts = self._posts(flow, endpoint, now) if is_active else POSTS_AT_ONCE
-        rows = min(posts, room) * endpoint.batch_size
-        if is_active and endpoint.batch_size > 1 and rows > 0:
+        posts = min(self._posts(flow, endpoint, now), ROWS_AT_ONCE // endpoint.batch_size)
+        rows = posts * endpoint.batch_size
+        if endpoint.batch_size > 1 and rows > 0:
             rows = self._full_batches(endpoint, rows, now)
         if rows <= 0:
+            flow.quiet_until = time.monotonic() + _pause(flow, endpoint, now)
             return []
         with transaction.atomic():
             if not Flow.objects.hold(key, self.owner, now):
                 return []
-            return Delivery.objects.claim_limited(
+            claims = Delivery.objects.claim_limited(
                 key, now=now, limit=rows, in_order=endpoint.in_order
             )
+        flow.has_more = len(claims) == rows
+        return claims
 
     def _posts(self, flow: OwnFlow, endpoint: Endpoint, now: datetime) -> int:
-        """How many POSTs may be claimed now, within every limit."""
+        """How many POSTs may be claimed now: some ahead, so that claims are few."""
         if endpoint.window is not None and not endpoint.window.is_open(now):
             return 0
         waiting = self._waiting(flow.subscription_id)
-        under_way = self._in_flight(flow.subscription_id) + flow.others
-        posts = min(POSTS_AT_ONCE, endpoint.max_in_flight - under_way - waiting)
+        posts = min(POSTS_AHEAD, 6 * endpoint.max_in_flight) - waiting
+        if flow.others:
+            under_way = self._in_flight(flow.subscription_id) + flow.others
+            posts = min(posts, endpoint.max_in_flight - under_way - waiting)
         if flow.rate is not None:
             posts = min(posts, flow.rate.available(now.timestamp()) - waiting)
         return posts
 
     def _full_batches(self, endpoint: Endpoint, rows: int, now: datetime) -> int:
         """Of so many rows those that make full batches, or all where the oldest waited enough."""
-        due = Delivery.objects.due_limited(endpoint.subscription_id, now, rows)
-        if due and (now - due[0]).total_seconds() >= endpoint.batch_seconds:
-            return len(due)
-        return len(due) - len(due) % endpoint.batch_size
+        count, since = Delivery.objects.due_limited(endpoint.subscription_id, now, rows)
+        if since is not None and (now - since).total_seconds() >= endpoint.batch_seconds:
+            return count
+        return count - count % endpoint.batch_size
 
     # --- whose they are ---------------------------------------------------------------------------
 
@@ -203,22 +242,24 @@ class Flows:
         free = Q(flow=None) | Q(flow__leased_until=None) | Q(flow__leased_until__lt=now)
         subscriptions = Subscription.objects.filter(free)
         if time.monotonic() < self._search_all_after:
-            subscriptions = subscriptions.filter(Q(is_limited=True) | Q(flow__isnull=False))
+            subscriptions = subscriptions.filter(is_limited=True)
         else:
             # Also what was left behind by one that has no limits any more.
             self._search_all_after = time.monotonic() + SEARCH_ALL_SECONDS
-            _unpark_unowned()
+            self._unpark_unowned()
         found = list(
-            subscriptions.annotate(first=_first_due(now))
+            subscriptions.order_by()
+            .annotate(first=_first_due(now))
             .filter(first__isnull=False)
             .values_list("pk", flat=True)[:FLOWS_AT_ONCE]
         )
         if not found:
             return
+        held_until = time.monotonic() + LEASE_SECONDS
         taken = Flow.objects.take(found, self.owner, now)
         self._endpoints.load([flow.pk for flow in taken])
         for row in taken:
-            flow = self._own[row.pk] = OwnFlow(row.pk)
+            flow = self._own[row.pk] = OwnFlow(row.pk, held_until=held_until)
             endpoint = self._endpoints.find(row.pk)
             if endpoint is None:
                 continue
@@ -226,9 +267,9 @@ class Flows:
             if flow.rate is not None:
                 flow.rate.restore(row.starts)
                 if row.owner is not None and row.leased_until is not None:
-                    # Its owner died: what it started last is not known, so none is left of it.
-                    silent_since = row.leased_until.timestamp() - LEASE_SECONDS
-                    flow.rate.note(silent_since, flow.rate.available(silent_since))
+                    # Its owner died, and what it started last is not known: as much as it might.
+                    ended = row.leased_until.timestamp()
+                    flow.rate.note(ended, flow.rate.available(ended))
         self._count_others([self._own[flow.pk] for flow in taken])
 
     def _count_others(self, flows: Collection[OwnFlow]) -> None:
@@ -238,6 +279,23 @@ class Flows:
                 under_way[subscription_id] = under_way.get(subscription_id, 0) + 1
         for flow in flows:
             flow.others = under_way.get(flow.subscription_id, 0)
+
+    def _unpark(self, subscription_id: UUID) -> int:
+        endpoint = self._endpoints.find(subscription_id)
+        if endpoint is None:
+            return 0
+        if endpoint.in_order and endpoint.status == Subscription.Status.ACTIVE:
+            return Delivery.objects.unpark(subscription_id)
+        return Delivery.objects.unpark_all(subscription_id, MOVE_ROWS)
+
+    def _unpark_unowned(self) -> None:
+        """Find what was parked and whose turn came while no pump looked after it."""
+        parked = Delivery.objects.filter(subscription=OuterRef("pk"), **PARKED)
+        unowned = Subscription.objects.filter(Exists(parked), flow__owner=None)
+        ids = list(unowned.order_by().values_list("pk", flat=True))
+        self._endpoints.load(ids)
+        for subscription_id in ids:
+            self._unpark(subscription_id)
 
     def _is_idle(self, flow: OwnFlow, now: float) -> bool:
         key = flow.subscription_id
@@ -259,23 +317,17 @@ class Flows:
                 )
 
 
-def _unpark_unowned() -> None:
-    """Find what was parked and whose turn came while no pump looked after it."""
-    in_order = Subscription.objects.filter(
-        is_limited=True, ordering=Subscription.Ordering.STRICT, flow__owner=None
-    )
-    for subscription_id in in_order.values_list("pk", flat=True):
-        Delivery.objects.unpark(subscription_id)
+def _pause(flow: OwnFlow, endpoint: Endpoint, now: datetime) -> float:
+    """For how many seconds nothing of a flow needs to be looked for."""
+    if endpoint.window is not None and not endpoint.window.is_open(now):
+        return QUIET_SECONDS
+    if flow.rate is not None and not flow.rate.available(now.timestamp()):
+        return min(QUIET_SECONDS, flow.rate.next_at(now.timestamp()) - now.timestamp())
+    return QUIET_SECONDS if endpoint.batch_size > 1 else 0.0
 
 
 def _first_due(now: datetime) -> Subquery:
     """The delivery that is due first of a subscription: one look into an index for each."""
-    due = Delivery.objects.filter(
-        subscription=OuterRef("pk"), lane=Delivery.Lane.LIMITED, next_attempt_at__lte=now
-    )
+    due = Delivery.objects.filter(subscription=OuterRef("pk"), next_attempt_at__lte=now, **LIMITED)
     # Not EXISTS: a planner may turn that into a scan of everything that is due.
     return Subquery(due.order_by("next_attempt_at").values("pk")[:1])
-
-
-def _posts(rows: int, batch_size: int) -> int:
-    return -(-rows // batch_size)

@@ -69,7 +69,7 @@ class Lines:
     """The waiting work of one pump, a POST each.
 
     `cap` tells how many a subscription may have under way; `may_start` is asked right before one
-    of a subscription with limits starts.
+    starts.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Lines:
         *,
         capacity: int,
         cap: Callable[[UUID], int],
-        may_start: Callable[[UUID], bool] = lambda _: True,
+        may_start: Callable[[Work], bool] = lambda _: True,
     ) -> None:
         self._may_start = may_start
         self._capacity = capacity
@@ -168,15 +168,15 @@ class Lines:
             if line.waiting >= line.cap or (no_room and line.waiting and line.in_flight)
         ]
 
-    @property
-    def room(self) -> int:
-        """How many more may start now, of those that count as newcomers."""
-        return max(0, self._capacity - self._in_flight)
-
     def waiting_of(self, subscription_id: UUID) -> int:
         """How many stand in a subscription's line."""
         line = self._lines.get(subscription_id)
         return line.waiting if line else 0
+
+    def waiting_works(self, subscription_id: UUID) -> list[Work]:
+        """What stands in a subscription's line."""
+        line = self._lines[subscription_id]
+        return [*line.first, *line.again]
 
     def in_flight_of(self, subscription_id: UUID) -> int:
         """How many of a subscription are under way."""
@@ -240,7 +240,7 @@ class Lines:
             queue = line.again
         else:
             return None
-        if queue[0].is_limited and not self._may_start(queue[0].claim.subscription_id):
+        if not self._may_start(queue[0]):
             return None
         line.firsts_in_a_row = line.firsts_in_a_row + 1 if queue is line.first else 0
         return queue.popleft()

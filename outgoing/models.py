@@ -172,14 +172,22 @@ class Delivery(models.Model):
             # The claim of one subscription's that has limits.
             models.Index(
                 fields=["subscription", "next_attempt_at"],
-                condition=Q(lane=2),
+                condition=Q(lane__gt=1),
                 name="delivery_limited",
             ),
             # Whether something stands before a delivery in its order.
             models.Index(
                 fields=["subscription", "order_key", "id"],
-                condition=Q(order_key__isnull=False) & ~Q(status__in=["delivered", "cancelled"]),
+                condition=Q(order_key__isnull=False)
+                & ~Q(status="delivered")
+                & ~Q(status="cancelled"),
                 name="delivery_in_order",
+            ),
+            # What is parked behind others in its order.
+            models.Index(
+                fields=["subscription", "order_key"],
+                condition=Q(order_key__isnull=False, status="pending", lane__isnull=True),
+                name="delivery_parked",
             ),
             # The sweep of leases that ran out.
             models.Index(

@@ -59,6 +59,7 @@ class Message:
     occurred_at: datetime
     correlation_id: str
     data: bytes | None
+    data_bytes: int = 0
     schema_version: str = ""
     channels: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -76,6 +77,12 @@ class Message:
         if data is None:
             raise ValueError("the event's data is not read yet")
         return data
+
+    def bytes_for(self, shape: Shape) -> int:
+        """How large the data of a shape is."""
+        if shape.form == THIN:
+            return 0
+        return len(self.shaped[shape]) if shape.is_computed else self.data_bytes
 
     def body_for(self, shape: Shape) -> bytes:
         """The bytes to send, made once for each shape."""

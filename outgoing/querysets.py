@@ -9,10 +9,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from django.db import models, transaction
-from django.db.models import Case, CharField, Exists, F, Min, OuterRef, Q, Value, When
-from django.db.models.functions import Cast, Least
+from django.db import connections, models, transaction
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Least
 
+from subscriptions.models import Subscription
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import insert_rows, is_due, update_returning
 
@@ -31,8 +32,37 @@ BACK_IN_LINE: Final[dict[str, Any]] = {
     "leased_until": None,
     "lane": Case(When(trigger="first", then=Value(0)), default=Value(1)),
 }
-# Those whose deliveries, until they are, keep later ones of the same order key back.
-ENDED: Final = ("delivered", "cancelled")
+# Those in a flow. Not `lane = 2`: an index of all that is due would look as good to a planner.
+LIMITED: Final[dict[str, Any]] = {"lane__gt": 1}
+# Those that stand in no line, be it for their order or for their Retry.
+PARKED: Final[dict[str, Any]] = {
+    "order_key__isnull": False,
+    "status": "pending",
+    "lane": None,
+}
+# A look into an index for each order key, however much is parked behind it.
+FIRST_OF_PARKED: Final = """
+    WITH RECURSIVE parked(order_key) AS (
+        SELECT MIN(order_key) FROM "webhooks.outgoing"
+        WHERE subscription_id = %(subscription)s
+        AND order_key IS NOT NULL AND status = 'pending' AND lane IS NULL
+        UNION ALL
+        SELECT (
+            SELECT MIN(later.order_key) FROM "webhooks.outgoing" later
+            WHERE later.subscription_id = %(subscription)s AND later.order_key > parked.order_key
+            AND later.order_key IS NOT NULL AND later.status = 'pending' AND later.lane IS NULL
+        ) FROM parked WHERE parked.order_key IS NOT NULL
+    )
+    SELECT (
+        SELECT unfinished.id FROM "webhooks.outgoing" unfinished
+        WHERE unfinished.subscription_id = %(subscription)s
+        AND unfinished.order_key = parked.order_key
+        AND unfinished.order_key IS NOT NULL
+        AND NOT (unfinished.status = 'delivered') AND NOT (unfinished.status = 'cancelled')
+        ORDER BY unfinished.id LIMIT 1
+    ) AS id
+    FROM parked WHERE parked.order_key IS NOT NULL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +79,12 @@ class Claim:
     due_at: datetime
     order_key: str | None
     token: UUID
+
+
+def lane_again() -> Case:
+    """The line of a delivery that is not attempted for the first time."""
+    limited = Subscription.objects.filter(pk=OuterRef("subscription"), is_limited=True)
+    return Case(When(Exists(limited), then=Value(2)), default=Value(1))
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -109,7 +145,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         stand in no line until `unpark` finds nothing before them any more.
         """
         due = self.filter(
-            subscription_id=subscription_id, lane=2, next_attempt_at__lte=now
+            subscription_id=subscription_id, next_attempt_at__lte=now, **LIMITED
         ).order_by("next_attempt_at", "pk")
         everyone = self.model._default_manager
         with transaction.atomic():
@@ -131,48 +167,64 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 subscription=OuterRef("subscription"),
                 order_key=OuterRef("order_key"),
                 pk__lt=OuterRef("pk"),
-            ).exclude(status__in=ENDED)
+            )
+            .exclude(status="delivered")
+            .exclude(status="cancelled")
         )
 
-    def unpark(self, subscription_id: UUID, keys: Collection[str] | None = None) -> int:
-        """Put the first unfinished delivery of each order key in line, where it was parked.
+    def unpark(self, subscription_id: UUID) -> int:
+        """Put the first unfinished delivery of each order key in line, where it was parked."""
+        column = self.model._meta.get_field("subscription")
+        key = column.get_db_prep_value(subscription_id, connections[self.db])
+        heads = self.raw(FIRST_OF_PARKED, {"subscription": key})
+        return self._put_in_line([row.pk for row in heads])
 
-        Of all keys of the subscription, or of these.
-        """
-        unfinished = self.filter(subscription_id=subscription_id, order_key__isnull=False).exclude(
-            status__in=ENDED
+    def unpark_after(self, ended: Collection[UUID]) -> int:
+        """The same for the order keys of these deliveries only."""
+        first = (
+            self.model._default_manager.filter(
+                subscription=OuterRef("subscription"), order_key=OuterRef("order_key")
+            )
+            .exclude(status="delivered")
+            .exclude(status="cancelled")
+            .order_by("pk")
+            .values("pk")[:1]
         )
-        if keys is not None:
-            unfinished = unfinished.filter(order_key__in=list(keys))
-        # As text, since PostgreSQL knows no least UUID before version 18; the order is the same.
-        least = Min(Cast("pk", CharField()))
-        heads = [
-            UUID(row["head"])
-            for row in unfinished.order_by().values("order_key").annotate(head=least)
-        ]
-        count = 0
-        for start in range(0, len(heads), PARK_ROWS):
-            count += self.filter(
-                pk__in=heads[start : start + PARK_ROWS],
-                status="pending",
-                lane=None,
-                lease_token=None,
-                retry=None,
-            ).update(lane=2)
-        return count
+        rows = self.filter(pk__in=list(ended)).annotate(head=Subquery(first))
+        return self._put_in_line(list(set(rows.values_list("head", flat=True))))
 
-    def due_limited(self, subscription_id: UUID, now: datetime, limit: int) -> list[datetime]:
-        """Since when the due deliveries of a subscription with limits wait, the longest first."""
-        return list(
-            self.filter(subscription_id=subscription_id, lane=2, next_attempt_at__lte=now)
-            .order_by("next_attempt_at")
-            .values_list("next_attempt_at", flat=True)[:limit]
+    def unpark_all(self, subscription_id: UUID, limit: int) -> int:
+        """Put what is parked in line: the subscription's order is none any more."""
+        parked = self.filter(subscription_id=subscription_id, **PARKED, retry=None)
+        return self._put_in_line(list(parked.values_list("pk", flat=True)[:limit]))
+
+    def _put_in_line(self, ids: Sequence[UUID | None]) -> int:
+        return sum(
+            self.filter(pk__in=ids[start : start + PARK_ROWS], **PARKED, retry=None).update(lane=2)
+            for start in range(0, len(ids), PARK_ROWS)
         )
+
+    def set_aside(self, subscription_id: UUID, status: str, limit: int) -> int:
+        """Hold or cancel what waits in a flow: the subscription is not active."""
+        ids = self.filter(subscription_id=subscription_id, **LIMITED).values("pk")[:limit]
+        return self.filter(pk__in=list(ids.values_list("pk", flat=True)), lane=2).update(
+            status=status, lane=None
+        )
+
+    def due_limited(
+        self, subscription_id: UUID, now: datetime, limit: int
+    ) -> tuple[int, datetime | None]:
+        """How many of a subscription with limits are due, up to a number, and since when."""
+        due = self.filter(subscription_id=subscription_id, next_attempt_at__lte=now, **LIMITED)
+        found = due.order_by("next_attempt_at")[:limit].aggregate(
+            count=Count("pk"), since=Min("next_attempt_at")
+        )
+        return found["count"], found["since"]
 
     def leave_flow(self, subscription_id: UUID, limit: int) -> int:
         """Put what waits in a flow into the lines of all: the subscription has no limits now."""
-        ids = self.filter(subscription_id=subscription_id, lane=2).values("pk")[:limit]
-        return self.filter(pk__in=list(ids.values_list("pk", flat=True))).update(
+        ids = self.filter(subscription_id=subscription_id, **LIMITED).values("pk")[:limit]
+        return self.filter(pk__in=list(ids.values_list("pk", flat=True)), lane=2).update(
             lane=BACK_IN_LINE["lane"]
         )
 
@@ -214,7 +266,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
         return self.filter(pk__in=ids, status="held").update(
             status="pending",
-            lane=1,
+            lane=lane_again(),
             trigger="resume",
             attempts_before=F("attempt_count"),
             next_attempt_at=Least("next_attempt_at", Value(now)),

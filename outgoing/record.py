@@ -172,13 +172,13 @@ def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
 
 def _unpark_next(results: Iterable[Result]) -> None:
     """Put what waited for a delivered one in its order in line."""
-    keys: dict[UUID, set[str]] = {}
-    for result in results:
-        key = result.claim.order_key
-        if key is not None and isinstance(result.step, Delivered):
-            keys.setdefault(result.claim.subscription_id, set()).add(key)
-    for subscription_id, done in keys.items():
-        Delivery.objects.unpark(subscription_id, done)
+    done = [
+        result.claim.delivery_id
+        for result in results
+        if result.claim.order_key is not None and isinstance(result.step, Delivered)
+    ]
+    if done:
+        Delivery.objects.unpark_after(done)
 
 
 def _note_exhausted(result: Result) -> None:

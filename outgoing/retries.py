@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
+from django.db.models import OuterRef, Subquery
 
 from outgoing.models import Delivery, Retry
-from subscriptions.models import Subscription
+from outgoing.querysets import lane_again
 from webhooks_project.lib import clock
 from webhooks_project.pumps import Place
 from webhooks_project.queues import wake
@@ -37,13 +37,7 @@ def release_due_retries(now: datetime) -> int:
     if not ids:
         return 0
     Delivery.objects.filter(pk__in=ids, status=Delivery.Status.PENDING).update(
-        lane=Case(
-            When(
-                Exists(Subscription.objects.filter(pk=OuterRef("subscription"), is_limited=True)),
-                then=Value(Delivery.Lane.LIMITED),
-            ),
-            default=Value(Delivery.Lane.AGAIN),
-        ),
+        lane=lane_again(),
         next_attempt_at=Subquery(Retry.objects.filter(pk=OuterRef("pk")).values("due_at")),
     )
     Retry.objects.filter(pk__in=ids).delete()

@@ -391,7 +391,7 @@ def redeliver(
     for row in rows:
         held = row.subscription.status in Subscription.HOLDING
         row.status = Delivery.Status.HELD if held else Delivery.Status.PENDING
-        row.lane = None if held else Delivery.Lane.AGAIN
+        row.lane = None if held else _again_lane(row.subscription)
         row.trigger = trigger
         row.attempts_before = row.attempt_count
         row.next_attempt_at = now
@@ -404,6 +404,10 @@ def redeliver(
     if any(row.lane is not None for row in rows):
         transaction.on_commit(_wake_delivery)
     return [row.pk for row in rows]
+
+
+def _again_lane(subscription: Subscription) -> Delivery.Lane:
+    return Delivery.Lane.LIMITED if subscription.is_limited else Delivery.Lane.AGAIN
 
 
 @transaction.atomic
@@ -433,7 +437,7 @@ def cancel_delivery(*, delivery: Delivery) -> Delivery:
         raise StateNotAllowed("only a pending, held or exhausted delivery can be cancelled")
     Retry.objects.filter(delivery=delivery.pk).delete()
     if delivery.order_key is not None:
-        Delivery.objects.unpark(delivery.subscription_id, [delivery.order_key])
+        Delivery.objects.unpark_after([delivery.pk])
     journal.record_change(
         account_id=delivery.account_id, action="delivery.cancelled", subject=delivery
     )

@@ -61,12 +61,14 @@ class Shaper:
         self._done: queue.SimpleQueue[Shaped] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._pending: dict[UUID, int] = {}  # submitted and not collected, by subscription
+        # Submitted, and neither collected nor drained; and how many those are by subscription.
+        self._works: dict[Work, None] = {}
+        self._pending: dict[UUID, int] = {}
 
     @property
     def pending(self) -> int:
         """How many were submitted and neither collected nor drained."""
-        return sum(self._pending.values())
+        return len(self._works)
 
     def pending_of(self, subscription_id: UUID) -> int:
         """How many of a subscription were submitted and neither collected nor drained."""
@@ -83,6 +85,7 @@ class Shaper:
                     least = min((other.used for other in self._turns.values()), default=0.0)
                     turns = self._turns[key] = _Turns(used=least)
                 turns.works.append(work)
+                self._works[work] = None
                 self._pending[key] = self._pending.get(key, 0) + 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="shaper", daemon=True)
@@ -97,20 +100,21 @@ class Shaper:
                 shaped = self._done.get_nowait()
             except queue.Empty:
                 return found
-            self._forget(shaped.work)
-            found.append(shaped)
+            if shaped.work in self._works:
+                self._forget(shaped.work)
+                found.append(shaped)
 
     def full(self) -> list[UUID]:
         """Subscriptions with so much waiting that no more should be claimed."""
         return [key for key, count in self._pending.items() if count >= MAX_WAITING]
 
     def drain(self) -> list[Work]:
-        """Take out what was not begun."""
+        """Take out all that was not collected; what comes of it yet is thrown away."""
         with self._lock:
-            rest = [work for turns in self._turns.values() for work in turns.works]
             self._turns.clear()
-        for work in rest:
-            self._forget(work)
+        rest = list(self._works)
+        self._works.clear()
+        self._pending.clear()
         return rest
 
     def close(self) -> None:
@@ -122,6 +126,7 @@ class Shaper:
             self._thread.join()
 
     def _forget(self, work: Work) -> None:
+        del self._works[work]
         key = work.claim.subscription_id
         self._pending[key] -= 1
         if not self._pending[key]:

@@ -251,7 +251,14 @@ def _key_at(facts: Facts, path: str) -> str:
     values = values_at(facts.document, path)
     if not values:
         return ""
-    text = values[0] if isinstance(values[0], str) else orjson.dumps(values[0]).decode()
+    text = values[0] if isinstance(values[0], str) else _as_text(values[0])
     if len(text) <= MAX_ORDER_KEY_LENGTH and "\x00" not in text:
         return text
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # nested deeper than it writes
+        return repr(value)

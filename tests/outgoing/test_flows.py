@@ -145,7 +145,8 @@ def test_what_another_pump_still_has_under_way_counts() -> None:
             leased_until=timezone.now() + timedelta(seconds=60),
         )  # fmt: skip
         with pumps(1) as made:
-            step(made[0])
+            made[0]._sweep()
+            made[0]._claim()
             assert Delivery.objects.filter(status="delivering").count() == 2
 
 
