@@ -15,7 +15,7 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 
-from outgoing import conf
+from outgoing import breakers, conf
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
@@ -161,6 +161,7 @@ class DeliveryPump:
             released = Delivery.objects.release_expired(clock.now())
             if released:
                 log.warning("claims of a lost worker released", count=released)
+            breakers.share_successes()
             self._notice_changes()
             self._flows.renew()
             self._flows.sweep()
@@ -514,6 +515,9 @@ class DeliveryPump:
         self._recorded += stored
         if stored < len(results):
             log.warning("results of lost claims dropped", count=len(results) - stored)
+        moved = breakers.note_results(results)
+        if moved:
+            self._endpoints.reload(moved)
 
     def _record_one(self, result: Result) -> int:
         for attempt in (result, result.without_answer()):

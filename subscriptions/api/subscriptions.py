@@ -74,12 +74,13 @@ class SubscriptionSerializer(SecuritySerializer):
             "timeout_seconds", "max_in_flight", "rate_limit", "rate_period", "ordering",
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
             "retry_statuses", "delivery_window", "status", "status_reason", "paused_at",
-            "disabled_at", "expires_at", "failing_since", "certificate_expires_at",
+            "disabled_at", "expires_at", "failing_since", "breaker", "breaker_changed_at",
+            "certificate_expires_at",
             "checks_health", "setup", "created_at", "secrets",
             *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields: ClassVar[tuple[str, ...]] = (
-            "status", "status_reason", "expires_at",
+            "status", "status_reason", "expires_at", "breaker", "breaker_changed_at",
         )  # fmt: skip
         extra_kwargs: ClassVar = {
             "timeout_seconds": {"min_value": 1, "max_value": 60},
@@ -107,7 +108,9 @@ class CreateSubscriptionSerializer(SubscriptionSerializer):
             "activate",
             "skip_verification",
         )
-        read_only_fields: ClassVar[tuple[str, ...]] = ("status", "status_reason")
+        read_only_fields: ClassVar[tuple[str, ...]] = (
+            "status", "status_reason", "breaker", "breaker_changed_at",
+        )  # fmt: skip
 
 
 class ActivateSerializer(serializers.Serializer[Any]):
