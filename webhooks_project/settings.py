@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from webhooks_project.lib.keyring import Keyring, KeyringError
-from webhooks_project.lib.ssrf import parse_networks
+from webhooks_project.lib.ssrf import parse_networks, parse_proxy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -209,6 +209,10 @@ WEBHOOKS_ALLOWED_NETWORKS = parse_networks(env.list("WEBHOOKS_ALLOWED_NETWORKS",
 WEBHOOKS_SCHEMES = frozenset(
     env.list("WEBHOOKS_SCHEMES", default=["https"] if PRODUCTION else ["https", "http"])
 )
+try:
+    WEBHOOKS_EGRESS_PROXY = parse_proxy(env.str("WEBHOOKS_EGRESS_PROXY", default=""))
+except ValueError as error:
+    raise ImproperlyConfigured(f"WEBHOOKS_EGRESS_PROXY: {error}") from error
 # The receiving view has its own limit, source by source; Django's must not be below it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
 RATELIMIT_USE_CACHE = "default"
