@@ -16,6 +16,7 @@ clients, reports an answer that was cut inside its header block by its status al
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from certifi import where as bundled_ca_file
 from webhooks_project.lib.ssrf import Policy, Problem, check_endpoint, is_forbidden
 
 SUPPRESS_CONNECT_HEADERS: Final = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name
+STATUS_LINE: Final = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?:[ \r\n]|$)")
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024  # read at most; the connection is then closed
 KEPT_BODY_BYTES: Final = 16 * 1024  # of what was read, kept for people to see
@@ -240,12 +242,15 @@ class _Transfer:
         A 1xx block before it and trailers after it are left out.
         """
         lines = self._lines
-        start = max(
-            (index for index, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0
-        )
-        for index in range(start, len(lines)):
-            if lines[index] in (b"\r\n", b"\n"):
-                return lines[start + 1 : index]
+        start = 0
+        for index, line in enumerate(lines):
+            if line in (b"\r\n", b"\n"):
+                code = _code_of(lines[start])
+                if code is None:
+                    return None
+                if code >= 200:
+                    return lines[start + 1 : index]
+                start = index + 1
         return None
 
     def _on_body(self, chunk: bytes) -> int | None:
@@ -542,6 +547,13 @@ def _parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     headers.pop("", None)
     return headers
+
+
+@lru_cache(maxsize=256)
+def _code_of(line: bytes) -> int | None:
+    """The status code of a status line; libcurl would read 200 from one that says 2000."""
+    found = STATUS_LINE.match(line)
+    return int(found[1]) if found else None
 
 
 @lru_cache(maxsize=1024)  # receivers send the same few lines with every answer
