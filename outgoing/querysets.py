@@ -200,18 +200,20 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             .values("pk")[:1]
         )
         rows = self.filter(pk__in=list(ended)).annotate(head=Subquery(first))
-        return self._put_in_line(list(set(rows.values_list("head", flat=True))))
+        heads = set(rows.values_list("head", flat=True))
+        return self._put_in_line([head for head in heads if head is not None])
 
     def unpark_all(self, subscription_id: UUID, limit: int) -> int:
         """Put what is parked in line: the subscription's order is none any more."""
         parked = self.filter(subscription_id=subscription_id, **PARKED, retry=None)
         return self._put_in_line(list(parked.values_list("pk", flat=True)[:limit]))
 
-    def _put_in_line(self, ids: Sequence[UUID | None]) -> int:
-        return sum(
-            self.filter(pk__in=ids[start : start + PARK_ROWS], **PARKED, retry=None).update(lane=2)
-            for start in range(0, len(ids), PARK_ROWS)
-        )
+    def _put_in_line(self, ids: Sequence[UUID]) -> int:
+        count = 0
+        for start in range(0, len(ids), PARK_ROWS):
+            some = self.filter(pk__in=ids[start : start + PARK_ROWS], **PARKED, retry=None)
+            count += some.update(lane=2)
+        return count
 
     def set_aside(self, subscription_id: UUID, status: str, limit: int) -> int:
         """Hold or cancel what waits in a flow: the subscription is not active."""

@@ -35,6 +35,7 @@ from subscriptions.schemas import Judgement, Verdict, judge_event, load_catalogu
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
+from webhooks_project.lib.sql import insert_instances
 from webhooks_project.queues import wake
 
 SchemaMode = EventType.SchemaMode
@@ -178,7 +179,7 @@ def _deliver(
         for key, found in matches.items()
     }
     rows = [row for group in deliveries.values() for row in group]
-    Delivery.objects.bulk_create(rows, batch_size=400)
+    insert_instances(rows)
     if any(row.lane is not None for row in rows):
         transaction.on_commit(_wake_delivery)
     return deliveries
@@ -322,7 +323,7 @@ def _store(events: Sequence[Event]) -> dict[UUID, Event]:
     key of the mapping is the id that was made for the repeated one.
     """
     plain = [event for event in events if event.idempotency_key is None]
-    Event.objects.bulk_create(plain, batch_size=400)
+    insert_instances(plain)
     keyed = [event for event in events if event.idempotency_key is not None]
     if not keyed:
         return {}
@@ -354,8 +355,9 @@ def _delivery(event: Event, match: Match) -> Delivery:
         account_id=event.account_id,
         event_id=event.pk,
         subscription_id=match.subscription_id,
-        status=Delivery.Status.HELD if match.held else Delivery.Status.PENDING,
-        lane=None if match.held else _first_lane(match),
+        status=Delivery.Status.HELD.value if match.held else Delivery.Status.PENDING.value,
+        lane=None if match.held else _first_lane(match).value,
+        trigger=Delivery.Trigger.FIRST.value,
         order_key=match.order_key,
         next_attempt_at=event.created_at,
         created_at=event.created_at,

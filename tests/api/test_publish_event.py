@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -135,11 +136,15 @@ def test_says_where_the_data_does_not_fit_its_schema(api: Api, account: Account)
 def test_a_database_that_fails_never_yields_a_2xx(
     api: Api, account: Account, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise OperationalError("database or disk is full")
+    insert = services.insert_instances
+
+    def fail(rows: Sequence[Any]) -> None:
+        if isinstance(rows[0], getattr(services, broken)):
+            raise OperationalError("database or disk is full")
+        insert(rows)
 
     make_subscription(account)
-    monkeypatch.setattr(getattr(services, broken).objects, "bulk_create", fail)
+    monkeypatch.setattr(services, "insert_instances", fail)
     api.client.raise_request_exception = False
     assert api.post(PATH, {"type": "a", "data": {}}).status >= 500
     monkeypatch.undo()

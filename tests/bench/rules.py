@@ -1,4 +1,4 @@
-"""Filters and transformations: what it costs to ask one."""
+"""Filters, transformations and matching: what it costs to ask."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Callable, Collection
 from statistics import median
 from typing import Any, Final
 
+from subscriptions.matching import Facts, hearers_of
+from subscriptions.models import SubscribedType, Subscription
 from tests.bench.report import Mark, show_value
+from webhooks_project.accounts.services import create_account
 from webhooks_project.lib import jsonata
 from webhooks_project.lib.filters import compile_filter
 
 NAMES: Final = ("filter_match", "filter_compile", "transformation", "transformation_start")
+MATCH: Final = "match"
+SUBSCRIPTIONS: Final = 10_000  # of one account,
+HEARING: Final = 20  # of which so many hear the event's type
 RUNS: Final = 7
 DOCUMENT: Final[dict[str, Any]] = {
     "type": "invoice.paid",
@@ -56,6 +62,50 @@ def measure_rules(*, only: Collection[str]) -> None:
     if "transformation_start" in only:
         starts = [_start_milliseconds() for _ in range(RUNS)]
         show_value("transformation_start", median(starts), "ms", runs=RUNS)
+
+
+def measure_match(*, runs: int) -> None:
+    """Print `match`: milliseconds to find who gets one event, among many subscriptions."""
+    account = create_account(name="Match", slug="bench-match")
+    rows = [
+        Subscription(
+            account=account,
+            name=f"Receiver {number}",
+            url="http://127.0.0.1:9/",
+            filter=FILTER if number % (SUBSCRIPTIONS // HEARING) == 0 else None,
+        )
+        for number in range(SUBSCRIPTIONS)
+    ]
+    Subscription.objects.bulk_create(rows, batch_size=400)
+    SubscribedType.objects.bulk_create(
+        [
+            SubscribedType(
+                subscription=row,
+                account=account,
+                pattern="invoice.paid" if row.filter else f"other.type_{number % 500}",
+            )
+            for number, row in enumerate(rows)
+        ],
+        batch_size=400,
+    )
+    facts = Facts(type="invoice.paid", parse=lambda: DOCUMENT["data"])
+    milliseconds = []
+    for _ in range(runs * 20):
+        started = time.perf_counter()
+        hearers = hearers_of({account.pk: [facts.type]})[account.pk, facts.type]
+        matches = [hearer.match(facts) for hearer in hearers]
+        milliseconds.append((time.perf_counter() - started) * 1000)
+        assert len(matches) == HEARING
+        assert not any(match.reason for match in matches)
+    show_value(
+        MATCH,
+        median(milliseconds),
+        "ms",
+        runs=len(milliseconds),
+        mark=Mark("<=", 15),
+        subscriptions=SUBSCRIPTIONS,
+        hearing=HEARING,
+    )
 
 
 def _microseconds(call: Callable[[], object], times: int) -> float:

@@ -11,11 +11,19 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import delivery, engine, idle, ingest, machine, verify
+from tests.bench import delivery, engine, idle, ingest, machine, rules, verify
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
-NAMES: Final = (verify.NAME, *ingest.NAMES, *delivery.NAMES, *engine.NAMES, *idle.NAMES)
+NAMES: Final = (
+    verify.NAME,
+    *ingest.NAMES,
+    *delivery.NAMES,
+    *engine.NAMES,
+    *idle.NAMES,
+    *rules.NAMES,
+    rules.MATCH,
+)
 
 
 def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
@@ -31,6 +39,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
         say(f"== {connection.vendor}")
         if verify.NAME in only and connection.vendor == "sqlite":  # it asks no database
             verify.measure_verify(runs=runs)
+        if connection.vendor == "sqlite":  # nor do these
+            rules.measure_rules(only=only)
         call_command("migrate", interactive=False, verbosity=0)
         if set(idle.NAMES) & set(only):
             idle.measure_idle(only=only)
@@ -40,6 +50,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
             engine.measure_engine(url=sink.url, runs=runs, only=only)
         if set(ingest.NAMES) & set(only):
             ingest.measure_ingest(runs=runs, only=only)
+        if rules.MATCH in only:
+            rules.measure_match(runs=runs)
 
 
 def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:

@@ -164,7 +164,10 @@ def test_nothing_to_send_survives_a_database_that_is_away(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(type(Delivery.objects.all()), "finish", failing)
     publish_numbers(make_subscription(transformation="data.absent"), 2)
-    deliver()
+    with pumps(1) as made:
+        with pytest.raises(OperationalError):
+            drive(made, 10)
+        drive(made, 10)
     assert (
         list(Delivery.objects.values_list("status", "last_cause"))
         == [("cancelled", "nothing_to_send")] * 2

@@ -133,6 +133,17 @@ def test_a_long_order_key_is_kept_by_its_hash() -> None:
     ).order_key != "a\x00"  # fmt: skip
 
 
+def test_an_order_key_may_be_any_json() -> None:
+    subscription = make_subscription(ordering="strict", order_key="data.k")
+    one, other = (match(subscription, data={"k": k}) for k in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
+    assert one.order_key == other.order_key == '{"a":1,"b":2}'
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    assert len(match(subscription, data={"k": deep}).order_key or "") == 64
+    assert match(subscription, data={"k": 1.5}).order_key == "1.5"
+
+
 @pytest.mark.parametrize(
     ("pinned", "published", "downgrades", "reason"),
     [

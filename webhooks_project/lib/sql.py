@@ -146,7 +146,11 @@ def insert_instance(instance: models.Model) -> None:
 
 
 def insert_instances(instances: Sequence[models.Model]) -> None:
-    """INSERT instances of one model as `insert_instance` does, by `insert_rows`."""
+    """INSERT instances of one model as `insert_instance` does; more than one by `insert_rows`."""
+    if len(instances) <= 1:
+        for instance in instances:
+            insert_instance(instance)
+        return
     model = type(instances[0])
     columns = _columns(model)
     insert_rows(
