@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -15,11 +16,11 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 
-from outgoing import conf
+from outgoing import breakers, conf
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
-from outgoing.lines import Lines, Work
+from outgoing.lines import Horizon, Lines, Work
 from outgoing.models import Delivery, Event
 from outgoing.payload import Message, Shape, batch_id_of, shown_headers, webhook_id_of
 from outgoing.posts import post_of
@@ -33,6 +34,7 @@ from subscriptions.versions import Downgrades, downgrades_of, steps_down
 from webhooks_project import __version__
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
+from webhooks_project.lib.sql import wait_for_writers
 from webhooks_project.pumps import POLL_SECONDS, Place
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,7 @@ ACTIVE: Final = Subscription.Status.ACTIVE.value
 RECORD_ROWS: Final = 400  # written together at most
 RECORD_SECONDS: Final = 0.1  # and this late at most
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
+LOCK_SECONDS: Final = 4.0  # waited for SQLite's one writer, so that leases can be renewed in time
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
 BATCH_BYTES: Final = 4 * 1024 * 1024  # of data in one POST; a batch with more is split
 SMALL_DATA_BYTES: Final = 32 * 1024  # read with the claim; larger ones when their turn comes
@@ -76,6 +79,7 @@ class DeliveryPump:
         self._shaper = Shaper()
         self._shaped: dict[UUID, list[Work]] = {}  # on the way to their batch
         self._nothing: list[Work] = []  # shaped, and nothing is to be sent
+        self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
         self._results: list[Result] = []
         self._result_since = 0.0
         self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
@@ -90,6 +94,7 @@ class DeliveryPump:
         While the database is away, what is under way goes on and its results are kept. Returns
         how many attempts were recorded.
         """
+        wait_for_writers(LOCK_SECONDS)
         while True:
             try:
                 if not self._place.goes_on():
@@ -141,6 +146,8 @@ class DeliveryPump:
             self._take_in(subject, response)
         if not self._outbound.in_flight:
             time.sleep(DATABASE_PAUSE_SECONDS)
+        with suppress(db.OperationalError, db.InterfaceError):
+            wait_for_writers(LOCK_SECONDS)
 
     # --- claims -----------------------------------------------------------------------------------
 
@@ -161,6 +168,7 @@ class DeliveryPump:
             released = Delivery.objects.release_expired(clock.now())
             if released:
                 log.warning("claims of a lost worker released", count=released)
+            breakers.share_successes()
             self._notice_changes()
             self._flows.renew()
             self._flows.sweep()
@@ -216,9 +224,16 @@ class DeliveryPump:
         for lane in Delivery.objects.lanes_due(now):
             if not self._lines.wants(lane):
                 continue
+            horizon = self._horizons[lane]
             claims = Delivery.objects.claim(
-                now=now, lane=lane, limit=CLAIM_ROWS, except_subscriptions=full
+                now=now,
+                lane=lane,
+                limit=CLAIM_ROWS,
+                except_subscriptions=full,
+                since=horizon.since(full, time.monotonic()),
             )
+            first = claims[0].due_at if claims else None
+            horizon.note(full, first=first, at=now, now=time.monotonic())
             if claims:
                 found = True
                 self._open[claims[0].token] = len(claims)
@@ -513,6 +528,9 @@ class DeliveryPump:
         self._recorded += stored
         if stored < len(results):
             log.warning("results of lost claims dropped", count=len(results) - stored)
+        moved = breakers.note_results(results)
+        if moved:
+            self._endpoints.reload(moved)
 
     def _record_one(self, result: Result) -> int:
         for attempt in (result, result.without_answer()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,6 +42,8 @@ class Endpoint:
     timeout_seconds: int
     max_in_flight: int
     is_limited: bool
+    breaker: str
+    breaker_changed_at: datetime | None
     rate: tuple[int, float] | None
     in_order: bool
     batch_size: int
@@ -93,6 +96,8 @@ class Endpoints:
                 "timeout_seconds": subscription.timeout_seconds,
                 "max_in_flight": subscription.max_in_flight or FAIR_SHARE,
                 "is_limited": subscription.is_limited,
+                "breaker": subscription.breaker,
+                "breaker_changed_at": subscription.breaker_changed_at,
                 "rate": (subscription.rate_limit, PERIODS[subscription.rate_period])
                 if subscription.rate_limit
                 else None,

@@ -18,6 +18,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 
+from outgoing.breakers import half_open, may_try
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.models import Delivery, Flow
 from outgoing.querysets import LEASE_SECONDS, LIMITED, PARKED, Claim
@@ -27,6 +28,8 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.rates import RateLimit
 
 log = structlog.get_logger(__name__)
+
+Breaker = Subscription.Breaker
 
 LOOK_SECONDS: Final = 0.05  # how often our own flows are looked at for work
 QUIET_SECONDS: Final = 0.5  # and those that wait for their rate, their window or a full batch
@@ -107,6 +110,10 @@ class Flows:
         """Whether what was claimed is still ours, and within every limit by now."""
         flow = self._own.get(endpoint.subscription_id)
         if flow is None or time.monotonic() >= flow.held_until:
+            return False
+        if endpoint.breaker == Breaker.OPEN:
+            return False
+        if endpoint.breaker == Breaker.HALF_OPEN and self._in_flight(endpoint.subscription_id):
             return False
         if endpoint.window is not None and not endpoint.window.is_open(clock.now()):
             return False
@@ -205,6 +212,11 @@ class Flows:
         if rows <= 0:
             flow.quiet_until = time.monotonic() + _pause(flow, endpoint, now)
             return []
+        if endpoint.breaker == Breaker.OPEN:
+            half_open(key)
+            self._endpoints.reload([key])
+            if endpoint.breaker != Breaker.HALF_OPEN:
+                return []
         with transaction.atomic():
             if not Flow.objects.hold(key, self.owner, now):
                 return []
@@ -219,6 +231,9 @@ class Flows:
         if endpoint.window is not None and not endpoint.window.is_open(now):
             return 0
         waiting = self._waiting(flow.subscription_id)
+        if endpoint.breaker != Breaker.CLOSED:
+            busy = waiting or self._in_flight(flow.subscription_id) or flow.others
+            return int(not busy and may_try(endpoint.breaker, endpoint.breaker_changed_at, now))
         posts = min(POSTS_AHEAD, 6 * endpoint.max_in_flight) - waiting
         if flow.others:
             under_way = self._in_flight(flow.subscription_id) + flow.others
@@ -320,6 +335,8 @@ class Flows:
 def _pause(flow: OwnFlow, endpoint: Endpoint, now: datetime) -> float:
     """For how many seconds nothing of a flow needs to be looked for."""
     if endpoint.window is not None and not endpoint.window.is_open(now):
+        return QUIET_SECONDS
+    if endpoint.breaker != Breaker.CLOSED:
         return QUIET_SECONDS
     if flow.rate is not None and not flow.rate.available(now.timestamp()):
         return min(QUIET_SECONDS, flow.rate.next_at(now.timestamp()) - now.timestamp())

@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from webhooks_project.lib.outbound import Request
 
 FIRSTS_BEFORE_AGAIN: Final = 3
 FIRST: Final = Delivery.Lane.FIRST.value
+HORIZON_SECONDS: Final = 1.0  # how late something behind the horizon may be found
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +64,38 @@ class Work:
     def all(self) -> Sequence[Work]:
         """Itself and those batched with it, in order."""
         return (self, *self.batched)
+
+
+class Horizon:
+    """How far into a lane there is nothing but what is not to be claimed.
+
+    A backlog of subscriptions that are full stands before everything newer, and each claim would
+    have to pass it again. What comes to stand behind the horizon is found a second late at most.
+    """
+
+    def __init__(self) -> None:
+        self._passed: frozenset[UUID] = frozenset()
+        self._since: datetime | None = None
+        self._ends_at = 0.0
+
+    def since(self, full: Collection[UUID], now: float) -> datetime | None:
+        """From where on to claim with these left out; None for from the start."""
+        if self._since is None or now >= self._ends_at or not self._passed.issubset(full):
+            return None
+        return self._since
+
+    def note(
+        self, full: Collection[UUID], *, first: datetime | None, at: datetime, now: float
+    ) -> None:
+        """What a claim at `at` found first with these left out; None for nothing at all."""
+        passed = frozenset(full)
+        is_old = self._since is None or now >= self._ends_at
+        if not passed or not (is_old or passed <= self._passed):
+            return
+        if is_old:
+            self._ends_at = now + HORIZON_SECONDS
+        self._passed = passed
+        self._since = min(first or at, at) - timedelta(seconds=HORIZON_SECONDS)
 
 
 class Lines:

@@ -335,6 +335,30 @@ class Flow(models.Model):
         return f"flow of {self.subscription_id}"
 
 
+class Breaker(models.Model):
+    """What was seen lately of an endpoint that failed; the state stands with the subscription.
+
+    `figures` are attempts that succeeded and that failed, by time (outgoing/breakers.py), since
+    the breaker moved at `counted_since`; null where it never did.
+    """
+
+    subscription = models.OneToOneField(
+        Subscription, models.CASCADE, primary_key=True, related_name="+"
+    )
+    figures = models.JSONField(default=dict, editable=False)
+    counted_since = models.DateTimeField(null=True, editable=False)
+    last_failed_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        indexes: ClassVar = [
+            # Those whose successes count now.
+            models.Index(fields=["last_failed_at"], name="breaker_failed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"breaker of {self.subscription_id}"
+
+
 class Replay(models.Model):
     """A job that carries past events again: planned, run, its progress, its end."""
 

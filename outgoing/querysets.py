@@ -103,14 +103,23 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return [lane for lane in (0, 1) if is_due(self.model, "next_attempt_at", now, lane=lane)]
 
     def claim(
-        self, *, now: datetime, lane: int, limit: int, except_subscriptions: Collection[UUID] = ()
+        self,
+        *,
+        now: datetime,
+        lane: int,
+        limit: int,
+        except_subscriptions: Collection[UUID] = (),
+        since: datetime | None = None,
     ) -> list[Claim]:
         """Take up to `limit` due deliveries of a lane under a lease, in one statement.
 
-        They come the longest waiting first. Rows that another worker is taking are skipped where
-        the database can. All of one call share a token.
+        They come the longest waiting first, of those due since a moment where one is given. Rows
+        that another worker is taking are skipped where the database can. All of one call share a
+        token.
         """
         candidates = self.due(now, lane)
+        if since is not None:
+            candidates = candidates.filter(next_attempt_at__gte=since)
         if except_subscriptions:
             candidates = candidates.exclude(subscription_id__in=except_subscriptions)
         with transaction.atomic():

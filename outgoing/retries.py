@@ -29,11 +29,15 @@ def release_due_retries(now: datetime) -> int:
 
     Whether the subscription still takes them is seen when they are claimed.
     """
-    ids = list(
-        Retry.objects.due(now)
+    due = list(Retry.objects.due(now).values_list("pk", flat=True)[:RELEASE_ROWS])
+    # The delivery before its Retry, as everybody else locks them: two orders would deadlock.
+    locked = list(
+        Delivery.objects.filter(pk__in=due)
         .select_for_update(skip_locked=True)
-        .values_list("pk", flat=True)[:RELEASE_ROWS]
+        .order_by("pk")
+        .values_list("pk", flat=True)
     )
+    ids = list(Retry.objects.due(now).filter(pk__in=locked).values_list("pk", flat=True))
     if not ids:
         return 0
     Delivery.objects.filter(pk__in=ids, status=Delivery.Status.PENDING).update(
@@ -53,10 +57,10 @@ def run_retry_pump(place: Place) -> int:
             if not place.goes_on():
                 return released
             now = clock.now()
-            if Retry.objects.any_due(now):
-                released += release_due_retries(now)
-            else:
+            count = release_due_retries(now) if Retry.objects.any_due(now) else 0
+            if not count:  # or all that are due are held by others at this moment
                 time.sleep(LOOK_SECONDS)
+            released += count
         except (db.OperationalError, db.InterfaceError) as error:
             log.warning("the database is away", error=str(error)[:200])
             db.close_old_connections()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 
 from subscriptions.bulk.models import BulkJob as BulkJob
 from subscriptions.bulk.models import BulkLine as BulkLine
@@ -104,6 +104,9 @@ class EventSchema(models.Model):
         return f"{self.major}.{self.minor}"
 
 
+BREAKER_FIELDS: Final = frozenset({"breaker", "breaker_changed_at"})
+
+
 class Subscription(models.Model):
     """Where an account wants which events."""
 
@@ -142,6 +145,13 @@ class Subscription(models.Model):
         PATIENT = "patient"
         NONE = "none"
         CUSTOM = "custom"
+
+    class Breaker(models.TextChoices):
+        """Whether its endpoint is let alone for failing too much: outgoing/breakers.py."""
+
+        CLOSED = "closed"
+        OPEN = "open"
+        HALF_OPEN = "half_open"
 
     # Statuses whose deliveries are kept back until the subscription is active again.
     HOLDING: ClassVar = frozenset({Status.VERIFYING, Status.PAUSED, Status.DISABLED})
@@ -232,6 +242,10 @@ class Subscription(models.Model):
 
     # Whether its deliveries go by limits that hold over all workers: outgoing/flows.py.
     is_limited = models.BooleanField(default=False, editable=False)
+    breaker = models.CharField(
+        max_length=16, choices=Breaker.choices, default=Breaker.CLOSED, editable=False
+    )
+    breaker_changed_at = models.DateTimeField(null=True, editable=False)
 
     # Its life.
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
@@ -318,8 +332,12 @@ class Subscription(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the row, and with it whether it has limits."""
-        self.is_limited = (
+        """Store the row, and with it whether its deliveries go by limits.
+
+        Its breaker is stored only where that is named: the engine may have moved it since the row
+        was read, and while it is not closed the deliveries go by limits too.
+        """
+        has_limits = (
             self.max_in_flight is not None
             or self.rate_limit is not None
             or self.ordering == self.Ordering.STRICT
@@ -327,9 +345,20 @@ class Subscription(models.Model):
             or self.delivery_window is not None
         )
         fields = kwargs.get("update_fields")
+        if fields is None and not self._state.adding:
+            fields = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+            fields -= BREAKER_FIELDS
+        is_limited = has_limits or self.breaker != self.Breaker.CLOSED
+        self.is_limited = is_limited
         if fields is not None:
             kwargs["update_fields"] = {*fields, "is_limited"}
-        super().save(*args, **kwargs)
+            if not BREAKER_FIELDS.intersection(fields):
+                closed = When(breaker=self.Breaker.CLOSED, then=Value(has_limits))
+                self.is_limited = Case(closed, default=Value(True))
+        try:
+            super().save(*args, **kwargs)
+        finally:
+            self.is_limited = is_limited
 
     @property
     def event_types(self) -> list[str]:

@@ -127,6 +127,8 @@ def change_subscription(
             fields=READABLE, from_queryset=Subscription.objects.select_for_update()
         )
         before = _shown(subscription)
+        if changes.get("url", subscription.url) != subscription.url:
+            changes |= _closed_breaker(clock.now())
         for name, value in changes.items():
             setattr(subscription, name, value)
         refuse(subscription_problems(subscription), SubscriptionNotAcceptable)
@@ -216,6 +218,7 @@ def set_status(
             "last_failed_at": None,
             "failing_noticed_percent": 0 if warned else None,
             "failing_noticed_at": None,
+            **_closed_breaker(now),
         }
     for name, value in changes.items():
         setattr(subscription, name, value)
@@ -229,6 +232,11 @@ def set_status(
     )
     status_changed.send(Subscription, subscription=subscription)
     return subscription
+
+
+def _closed_breaker(now: datetime) -> dict[str, Any]:
+    """What was seen of its endpoint so far counts no more."""
+    return {"breaker": Subscription.Breaker.CLOSED, "breaker_changed_at": now}
 
 
 def _check_names(fields: Iterable[str]) -> None:

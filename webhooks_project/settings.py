@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 from webhooks_project.lib.keyring import Keyring, KeyringError
-from webhooks_project.lib.ssrf import parse_networks
+from webhooks_project.lib.ssrf import parse_networks, parse_proxy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -159,7 +159,7 @@ WEBHOOKS_SHARED_CLUSTER = env.bool("WEBHOOKS_SHARED_CLUSTER", default=True)
 WEBHOOKS_TURN_SECONDS = env.float("WEBHOOKS_TURN_SECONDS", default=60.0)
 WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
 WEBHOOKS_HANDLER_PUMPS = env.int("WEBHOOKS_HANDLER_PUMPS", default=1)
-WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=64)
+WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=128)
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "webhooks-hub",
@@ -209,6 +209,10 @@ WEBHOOKS_ALLOWED_NETWORKS = parse_networks(env.list("WEBHOOKS_ALLOWED_NETWORKS",
 WEBHOOKS_SCHEMES = frozenset(
     env.list("WEBHOOKS_SCHEMES", default=["https"] if PRODUCTION else ["https", "http"])
 )
+try:
+    WEBHOOKS_EGRESS_PROXY = parse_proxy(env.str("WEBHOOKS_EGRESS_PROXY", default=""))
+except ValueError as error:
+    raise ImproperlyConfigured(f"WEBHOOKS_EGRESS_PROXY: {error}") from error
 # The receiving view has its own limit, source by source; Django's must not be below it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
 RATELIMIT_USE_CACHE = "default"

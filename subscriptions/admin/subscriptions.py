@@ -42,7 +42,8 @@ from webhooks_project.admin.values import (
 
 Status = Subscription.Status
 STATE: Final = (
-    "status_label", "status_since", "failing", "ends", "certificate_ends", "created",
+    "status_label", "status_since", "breaker_label", "failing", "ends", "certificate_ends",
+    "created",
 )  # fmt: skip
 STATUS_COLOURS = {
     Status.ACTIVE: "success",
@@ -50,6 +51,11 @@ STATUS_COLOURS = {
     Status.VERIFYING: "info",
     Status.DISABLED: "danger",
     Status.EXPIRED: "danger",
+}
+BREAKER_COLOURS = {
+    Subscription.Breaker.CLOSED: "success",
+    Subscription.Breaker.HALF_OPEN: "warning",
+    Subscription.Breaker.OPEN: "danger",
 }
 OUTCOME_COLOURS = {Outcome.OK: "success", Outcome.FAILED: "danger"}
 HINT = "The receiver verifies the webhook-signature header with it."
@@ -269,6 +275,10 @@ class SubscriptionAdmin(BulkPages, HubAdmin):
     def status_since(self, subscription: Subscription) -> str:
         since = subscription.paused_at or subscription.disabled_at
         return " ".join(filter(None, [moment(since) if since else "", subscription.status_reason]))
+
+    @column("Breaker")
+    def breaker_label(self, subscription: Subscription) -> str:
+        return label(subscription.get_breaker_display().lower(), BREAKER_COLOURS)
 
     @column("Hears")
     def hears(self, subscription: Subscription) -> str:

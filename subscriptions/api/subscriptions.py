@@ -74,12 +74,13 @@ class SubscriptionSerializer(SecuritySerializer):
             "timeout_seconds", "max_in_flight", "rate_limit", "rate_period", "ordering",
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
             "retry_statuses", "delivery_window", "status", "status_reason", "paused_at",
-            "disabled_at", "expires_at", "failing_since", "certificate_expires_at",
-            "checks_health", "health_checked_at", "health_problem", "setup", "created_at",
-            "secrets", *SecuritySerializer.SECURITY_FIELDS,
+            "disabled_at", "expires_at", "failing_since", "breaker", "breaker_changed_at",
+            "certificate_expires_at", "checks_health", "health_checked_at", "health_problem",
+            "setup", "created_at", "secrets", *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields: ClassVar[tuple[str, ...]] = (
-            "status", "status_reason", "expires_at", "health_checked_at", "health_problem",
+            "status", "status_reason", "expires_at", "breaker", "breaker_changed_at",
+            "health_checked_at", "health_problem",
         )  # fmt: skip
         extra_kwargs: ClassVar = {
             "timeout_seconds": {"min_value": 1, "max_value": 60},
@@ -108,7 +109,8 @@ class CreateSubscriptionSerializer(SubscriptionSerializer):
             "skip_verification",
         )
         read_only_fields: ClassVar[tuple[str, ...]] = (
-            "status", "status_reason", "health_checked_at", "health_problem",
+            "status", "status_reason", "breaker", "breaker_changed_at", "health_checked_at",
+            "health_problem",
         )  # fmt: skip
 
 

@@ -11,14 +11,15 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import delivery, idle, ingest, machine, rules, verify
+from tests.bench import delivery, engine, idle, ingest, machine, rules, verify
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
 NAMES: Final = (
     verify.NAME,
     *ingest.NAMES,
-    *delivery.MARKS,
+    *delivery.NAMES,
+    *engine.NAMES,
     *idle.NAMES,
     *rules.NAMES,
     rules.MATCH,
@@ -43,8 +44,10 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         if set(idle.NAMES) & set(only):
             idle.measure_idle(only=only)
-        if set(delivery.MARKS) & set(only):
+        if set(delivery.NAMES) & set(only):
             delivery.measure_delivery(url=sink.url, sink=sink.kind, runs=runs, only=only)
+        if set(engine.NAMES) & set(only):
+            engine.measure_engine(url=sink.url, runs=runs, only=only)
         if set(ingest.NAMES) & set(only):
             ingest.measure_ingest(runs=runs, only=only)
         if rules.MATCH in only:

@@ -1,5 +1,5 @@
-/* A sink for `make bench` where nginx is not installed: answers every HTTP/1.1 request with 200.
-   One process, epoll, keep-alive; bodies with a Content-Length are read and dropped. */
+/* A sink for `make bench`: answers every HTTP/1.1 request with 200, so many milliseconds after it
+   came. One process, epoll, keep-alive; bodies with a Content-Length are read and dropped. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_CONNECTIONS 4096
@@ -26,8 +27,44 @@ struct connection {
 static struct connection connections[MAX_CONNECTIONS];
 static char buffer[BUFFER_BYTES];
 
-static int answer(int fd) {
+/* Answers that wait for their time, in its order, since all wait equally long. `serial` tells the
+   connection that asked from a later one with the same number. */
+struct waiting {
+    int fd;
+    unsigned serial;
+    long long due;
+};
+
+static struct waiting waiting[1 << 16];
+static unsigned first_waiting, after_waiting, serials[MAX_CONNECTIONS];
+static int delay;
+
+static long long now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static int answer_now(int fd) {
     return send(fd, ANSWER, sizeof ANSWER - 1, MSG_NOSIGNAL) == (ssize_t)(sizeof ANSWER - 1);
+}
+
+static int answer(int fd) {
+    if (delay == 0) return answer_now(fd);
+    waiting[after_waiting++ & 0xffff] = (struct waiting){fd, serials[fd], now_ms() + delay};
+    return after_waiting - first_waiting < (1 << 16);
+}
+
+/* Gives the answers whose time has come; returns how long the next one waits, -1 for none. */
+static int give_answers(void) {
+    while (first_waiting != after_waiting) {
+        struct waiting *next = &waiting[first_waiting & 0xffff];
+        long long left = next->due - now_ms();
+        if (left > 0) return (int)left;
+        first_waiting++;
+        if (serials[next->fd] == next->serial) answer_now(next->fd);
+    }
+    return -1;
 }
 
 /* Takes in what was read; 0 where the connection is to be closed. */
@@ -64,11 +101,13 @@ static int take(int fd, const char *data, size_t bytes) {
 static void drop(int fd) {
     close(fd);
     free(connections[fd].head);
+    serials[fd]++;
     memset(&connections[fd], 0, sizeof connections[fd]);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) return 2;
+    if (argc != 3) return 2;
+    delay = atoi(argv[2]);
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), poll = epoll_create1(0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -80,7 +119,7 @@ int main(int argc, char **argv) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[256];
     epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
-        int count = epoll_wait(poll, events, 256, -1);
+        int count = epoll_wait(poll, events, 256, give_answers());
         for (int i = 0; i < count; i++) {
             int fd = events[i].data.fd;
             if (fd == listener) {

@@ -1,4 +1,4 @@
-"""Where deliveries go: a server that answers 200 and is not what is measured."""
+"""Where deliveries go: servers that answer 200 and are not what is measured."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from webhooks_project.running import free_port
+from tests.lib.certificates import make_certificate
 
 READY_SECONDS: Final = 10
 STOP_SECONDS: Final = 5
 PLACES: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 SOURCE: Final = Path(__file__).with_name("sink.c")
+TLS_SOURCE: Final = Path(__file__).with_name("tls_sink.c")
+CERTIFICATE: Final = "both.pem"
 CONFIGURATION: Final = """
 daemon off;
 worker_processes 1;
@@ -50,29 +53,51 @@ class NoSink(Exception):
 
 @dataclass(frozen=True)
 class Sink:
-    """`kind` is the program that answers, with its version where it has one."""
+    """`kind` is the program that answers, with its version where it has one.
+
+    `certificate` is what to trust at the `urls` of one with TLS.
+    """
 
     url: str
     kind: str
+    urls: tuple[str, ...] = ()
+    certificate: Path | None = None
 
 
 @contextmanager
-def running_sink() -> Iterator[Sink]:
-    """A sink on a port of its own, ready; stopped afterwards. Raises NoSink."""
+def running_sink(*, delay_ms: int = 0, tls_ports: int = 0) -> Iterator[Sink]:
+    """A sink on a port of its own, ready; stopped afterwards. Raises NoSink.
+
+    One that answers late, and one with TLS on so many ports, are compiled here.
+    """
     with tempfile.TemporaryDirectory(prefix="hub-sink-") as name:
         directory = Path(name)
-        port = free_port()
-        kind, command = _nginx(directory, port) or _compiled(directory, port)
+        ports = _free_ports(max(1, tls_ports))
+        if tls_ports:
+            kind, command = _with_tls(directory, ports)
+        elif delay_ms:
+            kind, command = _compiled(directory, ports[0], delay_ms)
+        else:
+            kind, command = _nginx(directory, ports[0]) or _compiled(directory, ports[0], 0)
         process = subprocess.Popen(command, cwd=directory)
         try:
-            _wait_until_ready(port, process)
-            yield Sink(f"http://127.0.0.1:{port}/", kind)
+            _wait_until_ready(ports[0], process)
+            scheme = "https" if tls_ports else "http"
+            urls = tuple(f"{scheme}://127.0.0.1:{port}/" for port in ports)
+            yield Sink(urls[0], kind, urls, directory / CERTIFICATE if tls_ports else None)
         finally:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             process.kill()
             process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    """All different: each is held until the last is found."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in found]
 
 
 def _nginx(directory: Path, port: int) -> tuple[str, Sequence[str]] | None:
@@ -88,13 +113,32 @@ def _nginx(directory: Path, port: int) -> tuple[str, Sequence[str]] | None:
     )
 
 
-def _compiled(directory: Path, port: int) -> tuple[str, Sequence[str]]:
+def _compiled(directory: Path, port: int, delay_ms: int) -> tuple[str, Sequence[str]]:
+    program = _compile(directory, SOURCE)
+    return SOURCE.name, [str(program), str(port), str(delay_ms)]
+
+
+def _with_tls(directory: Path, ports: Sequence[int]) -> tuple[str, Sequence[str]]:
+    made = make_certificate(directory, ends_at=datetime.now(UTC) + timedelta(days=1))
+    both = made.rename(directory / CERTIFICATE)
+    try:
+        program = _compile(directory, TLS_SOURCE, "-lssl", "-lcrypto", "-lpthread")
+    except subprocess.CalledProcessError as error:
+        raise NoSink("install OpenSSL's headers: TLS is measured against a sink in C") from error
+    return TLS_SOURCE.name, [str(program), str(both), *map(str, ports)]
+
+
+def _compile(directory: Path, source: Path, *libraries: str) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise NoSink("install nginx or a C compiler: a sink in Python would be what is measured")
     program = directory / "sink"
-    subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE)], check=True)
-    return "sink.c", [str(program), str(port)]
+    subprocess.run(
+        [compiler, "-O2", "-o", str(program), str(source), *libraries],
+        check=True,
+        capture_output=True,
+    )
+    return program
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:

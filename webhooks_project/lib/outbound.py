@@ -3,7 +3,11 @@
 One thread drives many transfers through libcurl's multi interface. What a receiver can do to us is
 bounded here: one deadline over everything from the name lookup to the last byte, no redirects, no
 proxy from the environment, no decompression, 64 KiB of header and 64 KiB of body read at most, and
-each socket address judged before it is connected.
+each socket address judged before it is connected. All transfers of one engine share its
+connections, names, TLS sessions and certificate authorities, which are read once.
+
+Where the operator's egress proxy leads out, our sockets go to that, and it looks names up: so each
+host is judged before, by all addresses that our own resolver finds.
 
 A response counts only once the blank line that ends its headers was seen: libcurl, like most
 clients, reports an answer that was cut inside its header block by its status all the same.
@@ -12,22 +16,31 @@ clients, reports an answer that was cut inside its header block by its status al
 from __future__ import annotations
 
 import os
+import re
 import socket
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pycurl
 from certifi import where as bundled_ca_file
 
-from webhooks_project.lib.ssrf import Policy, is_forbidden
+from webhooks_project.lib.ssrf import Policy, Problem, check_endpoint, is_forbidden
 
+SUPPRESS_CONNECT_HEADERS: Final = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name
+STATUS_LINE: Final = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?:[ \r\n]|$)")
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024  # read at most; the connection is then closed
 KEPT_BODY_BYTES: Final = 16 * 1024  # of what was read, kept for people to see
+NAMES_SECONDS: Final = 60  # how long a verdict about a host is believed, where a proxy leads out
+LOOKUPS_AT_ONCE: Final = 8
+LOOK_SECONDS: Final = 0.01  # how often verdicts are looked for
 CONNECT_TIMEOUT_SECONDS: Final = 10  # part of the whole deadline, never beyond it
 
 
@@ -115,6 +128,8 @@ _TLS_ERRORS = frozenset(
 _FAILURES = {
     pycurl.E_COULDNT_RESOLVE_HOST: Failure.DNS,
     pycurl.E_COULDNT_CONNECT: Failure.REFUSED,
+    pycurl.E_COULDNT_RESOLVE_PROXY: Failure.REFUSED,
+    97: Failure.REFUSED,  # CURLE_PROXY: its handshake failed
     pycurl.E_RECV_ERROR: Failure.RESET,
     pycurl.E_SEND_ERROR: Failure.RESET,
     pycurl.E_GOT_NOTHING: Failure.RESET,
@@ -163,7 +178,11 @@ class _Transfer:
             handle.setopt(pycurl.OPT_CERTINFO, 1)
         handle.setopt(pycurl.FOLLOWLOCATION, 0)
         handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        handle.setopt(pycurl.PROXY, "")  # libcurl would take one from the environment
+        # Set in any case: libcurl would take them from the environment.
+        handle.setopt(pycurl.PROXY, policy.egress_proxy)
+        handle.setopt(pycurl.NOPROXY, "")
+        # The head of the proxy's own answer to CONNECT is no answer of the receiver's.
+        handle.setopt(SUPPRESS_CONNECT_HEADERS, 1)
         handle.setopt(pycurl.USERAGENT, user_agent)
         handle.setopt(pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or bundled_ca_file())
         handle.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
@@ -217,12 +236,14 @@ class _Transfer:
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         family, kind, protocol, target = address
-        if family not in (socket.AF_INET, socket.AF_INET6) or is_forbidden(
-            str(target[0]), allowed_networks=self._policy.allowed_networks
-        ):
+        is_ip = family in (socket.AF_INET, socket.AF_INET6)
+        if not is_ip or (not self._policy.egress_proxy and self._is_forbidden(target)):
             self._forbidden = str(target[0]) if isinstance(target, tuple) else "not an IP address"
             return pycurl.SOCKET_BAD
         return _Handed(socket.socket(family, kind, protocol))
+
+    def _is_forbidden(self, target: Any) -> bool:
+        return is_forbidden(str(target[0]), allowed_networks=self._policy.allowed_networks)
 
     def _head(self) -> list[bytes] | None:
         """The lines of the final response's head; None unless the blank line that ends it came.
@@ -230,12 +251,15 @@ class _Transfer:
         A 1xx block before it and trailers after it are left out.
         """
         lines = self._lines
-        start = max(
-            (index for index, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0
-        )
-        for index in range(start, len(lines)):
-            if lines[index] in (b"\r\n", b"\n"):
-                return lines[start + 1 : index]
+        start = 0
+        for index, line in enumerate(lines):
+            if line in (b"\r\n", b"\n"):
+                code = _code_of(lines[start])
+                if code is None:
+                    return None
+                if code >= 200:
+                    return lines[start + 1 : index]
+                start = index + 1
         return None
 
     def _on_body(self, chunk: bytes) -> int | None:
@@ -283,6 +307,8 @@ class _Transfer:
             return Failure.FORBIDDEN_ADDRESS
         if errno in _TLS_ERRORS:
             return Failure.TLS
+        if self._policy.egress_proxy and self.handle.getinfo(pycurl.HTTP_CONNECTCODE) >= 300:
+            return Failure.REFUSED
         sent = self.handle.getinfo(pycurl.REQUEST_SIZE) > 0
         if errno == pycurl.E_OPERATION_TIMEDOUT:
             if sent:  # on a connection used before there are no other times to go by
@@ -296,6 +322,51 @@ class _Transfer:
         if errno == pycurl.E_UNSUPPORTED_PROTOCOL and sent:
             return Failure.BAD_RESPONSE  # what came is no HTTP/1 or 2
         return _FAILURES.get(errno, Failure.BAD_RESPONSE)
+
+
+class Hosts:
+    """Which hosts may be asked for through an egress proxy: judged beside the caller's thread."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="names")
+        self._known: dict[str, tuple[float, Future[Problem | None]]] = {}
+
+    def judge(self, url: str) -> Future[Problem | None]:
+        """What is wrong with a URL's host by now, if anything; believed for a minute."""
+        parts = urlsplit(url)
+        now = time.monotonic()
+        believed_until, verdict = self._known.get(parts.netloc, (0.0, None))
+        if verdict is None or now >= believed_until:
+            for netloc in [netloc for netloc, (until, _) in self._known.items() if now >= until]:
+                del self._known[netloc]
+            asked = f"{parts.scheme}://{parts.netloc}/"
+            verdict = self._threads.submit(check_endpoint, asked, self._policy)
+            self._known[parts.netloc] = (now + NAMES_SECONDS, verdict)
+        return verdict
+
+    def close(self) -> None:
+        """End, without waiting for names that are being looked up."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(slots=True, eq=False)
+class _Unjudged:
+    """A request that waits for a word about its host, until its deadline."""
+
+    request: Request
+    token: Any
+    verdict: Future[Problem | None]
+    ends_at: float
+    room: _Transfer
+
+
+def _refused(problem: Problem | None) -> Response:
+    if problem == Problem.HOST_NOT_FOUND:
+        return Response(failure=Failure.DNS, detail="its name has no address")
+    if problem == Problem.FORBIDDEN_ADDRESS:
+        return Response(failure=Failure.FORBIDDEN_ADDRESS, detail="by our own resolver")
+    return Response(failure=Failure.INVALID_URL, detail=str(problem))
 
 
 class Outbound:
@@ -327,6 +398,9 @@ class Outbound:
         self._busy: dict[pycurl.Curl, _Transfer] = {}
         # Whose handle was made for one identity, with the plain one whose room it takes meanwhile.
         self._stand_ins: dict[_Transfer, _Transfer] = {}
+        self._hosts = Hosts(policy) if policy.egress_proxy else None
+        # Those whose host is not judged yet.
+        self._judged_later: list[_Unjudged] = []
 
     @property
     def free(self) -> int:
@@ -335,10 +409,22 @@ class Outbound:
 
     @property
     def in_flight(self) -> int:
-        return len(self._busy)
+        return len(self._busy) + len(self._judged_later)
 
     def start(self, request: Request, token: Any) -> Response | None:
         """Begin a request. Returns a Response at once only where it cannot even be begun."""
+        if self._hosts is not None:
+            verdict = self._hosts.judge(request.url)
+            if not verdict.done():
+                ends_at = time.monotonic() + request.timeout_seconds
+                room = self._idle.pop()
+                self._judged_later.append(_Unjudged(request, token, verdict, ends_at, room))
+                return None
+            if verdict.result() is not None:
+                return _refused(verdict.result())
+        return self._begin(request, token)
+
+    def _begin(self, request: Request, token: Any) -> Response | None:
         transfer = self._idle.pop()
         if request.identity is not None:
             transfer = self._stand_in(transfer, request.identity)
@@ -353,17 +439,51 @@ class Outbound:
     def wait(self, seconds: float) -> list[tuple[Any, Response]]:
         """Drive all transfers for up to `seconds`, returning as soon as any has ended."""
         multi = self._multi
+        refused = self._begin_judged() if self._judged_later else []
+        if self._judged_later:
+            seconds = min(seconds, LOOK_SECONDS)
         multi.perform()
-        ended = self._collect()
-        if not ended and self._busy and seconds > 0:
+        ended = [*refused, *self._collect()]
+        if not ended and seconds > 0:
+            if not self._busy:
+                time.sleep(seconds if self._judged_later else 0)
+                return ended
             multi.select(seconds)
             multi.perform()
             ended = self._collect()
         return ended
 
+    def _begin_judged(self) -> list[tuple[Any, Response]]:
+        """Begin those whose host may be asked for. Returns those that ended instead."""
+        ended: list[tuple[Any, Response]] = []
+        left: list[_Unjudged] = []
+        for one in self._judged_later:
+            response: Response | None = None
+            if one.verdict.done():
+                self._idle.append(one.room)
+                problem = one.verdict.result()
+                response = _refused(problem) if problem else self._begin(one.request, one.token)
+            elif time.monotonic() >= one.ends_at:
+                self._idle.append(one.room)
+                milliseconds = one.request.timeout_seconds * 1000
+                detail = "its name was not looked up in time"
+                response = Response(
+                    failure=Failure.TIMEOUT_CONNECT, detail=detail, total_ms=milliseconds
+                )
+            else:
+                left.append(one)
+            if response is not None:
+                ended.append((one.token, response))
+        self._judged_later = left
+        return ended
+
     def cancel_all(self) -> list[tuple[Any, Response]]:
         """Give up on everything in flight; each comes back as cancelled."""
         ended = []
+        for one in self._judged_later:
+            self._idle.append(one.room)
+            ended.append((one.token, Response(failure=Failure.CANCELLED)))
+        self._judged_later.clear()
         for handle, transfer in list(self._busy.items()):
             self._multi.remove_handle(handle)
             ended.append((transfer.token, Response(failure=Failure.CANCELLED)))
@@ -376,6 +496,8 @@ class Outbound:
         for transfer in self._idle:
             transfer.handle.close()
         self._multi.close()
+        if self._hosts is not None:
+            self._hosts.close()
 
     def _collect(self) -> list[tuple[Any, Response]]:
         ended: list[tuple[Any, Response]] = []
@@ -434,6 +556,13 @@ def _parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     headers.pop("", None)
     return headers
+
+
+@lru_cache(maxsize=256)
+def _code_of(line: bytes) -> int | None:
+    """The status code of a status line; libcurl would read 200 from one that says 2000."""
+    found = STATUS_LINE.match(line)
+    return int(found[1]) if found else None
 
 
 @lru_cache(maxsize=1024)  # receivers send the same few lines with every answer

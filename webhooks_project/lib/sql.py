@@ -38,6 +38,18 @@ def _is_due_sql(model: type[models.Model], column: str, equal: tuple[str, ...], 
     return f"SELECT 1 FROM {table} WHERE {' AND '.join(conditions)} LIMIT 1"  # noqa: S608 - as below
 
 
+def wait_for_writers(seconds: float) -> None:
+    """Have this thread's connection wait so long at most for another writer.
+
+    Of SQLite only, whose file has one writer at a time; until the connection is made anew.
+    """
+    connection = connections[router.db_for_write(models.Model)]
+    if connection.vendor == "sqlite":
+        connection.ensure_connection()
+        opened: Any = connection.connection
+        opened.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
 def update_returning(
     queryset: models.QuerySet[Any], values: dict[str, Any], columns: Sequence[str]
 ) -> list[tuple[Any, ...]]:

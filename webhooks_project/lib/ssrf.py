@@ -13,7 +13,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -25,6 +25,7 @@ import psutil
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5h"})
 MAX_URL_LENGTH: Final = 2048  # characters
 OWN_ADDRESSES_SECONDS: Final = 60  # how long the list of our own interfaces is believed
 
@@ -95,10 +96,29 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator allows beyond the public internet."""
+    """What the operator allows beyond the public internet, and the proxy that leads out.
+
+    `egress_proxy` is an http, https or socks5h URL, or empty. It looks names up itself, so each is
+    judged by our own resolver before it is asked; an address in the URL is judged as always.
+    """
 
     allowed_networks: tuple[Network, ...] = ()
     schemes: frozenset[str] = frozenset({"https", "http"})
+    egress_proxy: str = field(default="", repr=False)
+
+
+def parse_proxy(text: str) -> str:
+    """An egress proxy's URL, or empty. Raises ValueError for what is none.
+
+    Not `socks5`, which would leave the names to this machine: `socks5h`.
+    """
+    if not text:
+        return ""
+    parts = urlsplit(text)
+    if parts.scheme not in PROXY_SCHEMES or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError("an egress proxy is http://…, https://… or socks5h://host:port")
+    parts.port  # noqa: B018 - raises where that is no number
+    return text
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
