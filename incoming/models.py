@@ -355,6 +355,11 @@ class Receipt(models.Model):
         ReceiptReplay, models.SET_NULL, null=True, related_name="receipts", db_index=False
     )
     body_pruned_at = models.DateTimeField(null=True)
+    # When it last became dead, and what dead receipts that failed alike share.
+    dead_at = models.DateTimeField(null=True)
+    fingerprint = models.CharField(max_length=32, blank=True)
+    # Why a dead one is no longer to be taken up; empty while it is.
+    discard_reason = models.CharField(max_length=200, blank=True)
 
     objects = ReceiptQuerySet.as_manager()
 
@@ -412,6 +417,16 @@ class Receipt(models.Model):
                 fields=["replay", "-received_at"],
                 condition=Q(replay__isnull=False),
                 name="receipt_by_replay",
+            ),
+            # Dead receipts as they died, and those to prune.
+            models.Index(
+                fields=["account", "-dead_at"], condition=Q(status="dead"), name="receipt_dead"
+            ),
+            # Dead receipts that failed alike: their count, the first and the last.
+            models.Index(
+                fields=["account", "fingerprint", "dead_at"],
+                condition=Q(status="dead", discard_reason=""),
+                name="receipt_dead_alike",
             ),
         ]
 

@@ -38,6 +38,7 @@ class Failure(StrEnum):
     REFUSED = "refused"
     RESET = "reset"
     TLS = "tls"
+    TIMEOUT_DNS = "timeout_dns"
     TIMEOUT_CONNECT = "timeout_connect"
     TIMEOUT_TLS = "timeout_tls"
     TIMEOUT_RESPONSE = "timeout_response"
