@@ -14,6 +14,7 @@ from incoming.querysets import HandlerRunQuerySet, ReceiptQuerySet
 from incoming.tokens import new_token
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
+from webhooks_project.lib.fingerprints import fingerprint_of
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.visible import visible
 
@@ -437,6 +438,13 @@ class Receipt(models.Model):
     def causation_id(self) -> str:
         """How events name this receipt as what caused them."""
         return f"receipt:{self.id}"
+
+    def die(self, now: datetime) -> None:
+        """Note that it is dead, by its present cause and detail, and awaits a person."""
+        self.status = self.Status.DEAD
+        self.dead_at = now
+        self.fingerprint = fingerprint_of(self.source_id, self.cause, text=self.detail)
+        self.discard_reason = ""
 
 
 class HandlerRun(models.Model):

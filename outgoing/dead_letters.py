@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.db import models, transaction
-from django.db.models import Count, Max, Min, QuerySet
+from django.db import transaction
+from django.db.models import QuerySet
 
 from monitoring import journal
 from outgoing.errors import StateNotAllowed
@@ -18,20 +18,21 @@ from outgoing.models import Attempt, Delivery
 from outgoing.services import redeliver
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
+from webhooks_project.dead_letters import (
+    Progress,
+    batches,
+    counted_groups,
+    kept_too_long,
+    marks_of,
+    no_progress,
+    work_off,
+)
 from webhooks_project.lib import clock
-from webhooks_project.lib.fingerprints import fingerprint_of, normalised
+from webhooks_project.lib.fingerprints import READ_CHARACTERS, fingerprint_of, normalised
 
 log = structlog.get_logger(__name__)
 
-BATCH_ROWS: Final = 200  # in one transaction
-MAX_AT_ONCE: Final = 10_000  # in one request; a command goes on for as long as it takes
-SHOWN_BYTES: Final = 8_000  # of an answer: what a fingerprint looks at has no more
-
-Progress = Callable[[int], None]
-
-
-def _no_progress(count: int) -> None:
-    pass
+SHOWN_BYTES: Final = READ_CHARACTERS * 4  # of an answer; no character has more than four
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class DeadLetters:
 
     def rows(self) -> QuerySet[Delivery]:
         """The deliveries, in no order."""
-        marks = {
+        marks: dict[str, Any] = {
             "account": self.account,
             "subscription": self.subscription,
             "fingerprint": self.fingerprint,
@@ -69,19 +70,10 @@ class DeadLetters:
         given = {name: value for name, value in marks.items() if value not in (None, "")}
         return Delivery.objects.filter(status=Delivery.Status.EXHAUSTED, **given).order_by()
 
-    def as_json(self) -> dict[str, Any]:
-        """The marks that are given, as the audit tells them."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: str(value.pk) if isinstance(value, models.Model) else value
-            for name, value in given.items()
-            if value not in (None, "")
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Dead letters that failed alike. `sample` is the last one, `text` its answer, normalised."""
+    """Dead letters that failed alike. `sample_id` is the last one, `text` its normalised answer."""
 
     fingerprint: str
     account_id: UUID
@@ -99,7 +91,7 @@ class Group:
 def fingerprint_of_failure(
     *, subscription_id: UUID, cause: str, status_code: int | None, text: str
 ) -> str:
-    """What dead letters that failed alike share. `text` is the answer's body, else the detail."""
+    """What dead letters that failed alike share. `text` is what `text_of_failure` gives."""
     return fingerprint_of(subscription_id, cause, status_code, text=text)
 
 
@@ -110,30 +102,13 @@ def text_of_failure(body: bytes, detail: str) -> str:
 
 def group_dead_letters(rows: QuerySet[Delivery], *, limit: int, offset: int = 0) -> list[Group]:
     """The groups among these, the largest first."""
-    counted = list(
-        rows.order_by()
-        .values("account", "fingerprint")
-        .annotate(
-            count=Count("pk"),
-            first_at=Min("exhausted_at"),
-            last_at=Max("exhausted_at"),
-        )
-        .order_by("-count", "-last_at", "fingerprint")[offset : offset + limit]
-    )
-    return [_group(rows, item) for item in counted]
+    found = rows.select_related("subscription")
+    return [
+        _group(**item) for item in counted_groups(found, "exhausted_at", limit=limit, offset=offset)
+    ]
 
 
-def count_groups(rows: QuerySet[Delivery]) -> int:
-    """How many groups there are among these."""
-    return rows.order_by().values("account", "fingerprint").distinct().count()
-
-
-def _group(rows: QuerySet[Delivery], counted: dict[str, Any]) -> Group:
-    sample = (
-        rows.filter(account=counted["account"], fingerprint=counted["fingerprint"])
-        .select_related("subscription")
-        .order_by("-exhausted_at", "-pk")[0]
-    )
+def _group(sample: Delivery, **counted: Any) -> Group:
     attempt = sample.attempts.order_by("-number").only("response_body", "detail").first()
     text = text_of_failure(bytes(attempt.response_body), attempt.detail) if attempt else ""
     return Group(
@@ -152,7 +127,7 @@ def _group(rows: QuerySet[Delivery], counted: dict[str, Any]) -> Group:
 
 
 def redeliver_dead_letters(
-    letters: DeadLetters, *, limit: int | None = None, progress: Progress = _no_progress
+    letters: DeadLetters, *, limit: int | None = None, progress: Progress = no_progress
 ) -> int:
     """Carry them again from the start of the retry schedule, the longest dead first.
 
@@ -161,11 +136,18 @@ def redeliver_dead_letters(
     """
 
     def act(ids: Sequence[UUID]) -> int:
-        return len(redeliver(deliveries=ids))
+        dead = Delivery.objects.filter(pk__in=ids, status=Delivery.Status.EXHAUSTED)
+        return len(redeliver(deliveries=dead.values_list("pk", flat=True)))
 
-    archived = {"subscription__status": Subscription.Status.ARCHIVED}
-    rows = letters.rows().exclude(**archived)
-    return _work_off(letters, rows, "dead_letters.redelivered", act, limit, progress)
+    return work_off(
+        letters.rows().exclude(subscription__status=Subscription.Status.ARCHIVED),
+        act,
+        dead_at="exhausted_at",
+        action="dead_letters.redelivered",
+        told=marks_of(letters),
+        limit=limit,
+        progress=progress,
+    )
 
 
 def discard_dead_letters(
@@ -173,15 +155,21 @@ def discard_dead_letters(
     *,
     reason: str,
     limit: int | None = None,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> int:
     """Cancel them for good, with the reason; in the same way as `redeliver_dead_letters`."""
 
     def act(ids: Sequence[UUID]) -> int:
         return _discard(ids, reason)
 
-    return _work_off(
-        letters, letters.rows(), "dead_letters.discarded", act, limit, progress, reason=reason
+    return work_off(
+        letters.rows(),
+        act,
+        dead_at="exhausted_at",
+        action="dead_letters.discarded",
+        told={**marks_of(letters), "reason": reason},
+        limit=limit,
+        progress=progress,
     )
 
 
@@ -217,49 +205,6 @@ def _discard(ids: Sequence[UUID], reason: str) -> int:
     return len(taken)
 
 
-def _work_off(
-    letters: DeadLetters,
-    rows: QuerySet[Delivery],
-    action: str,
-    act: Callable[[Sequence[UUID]], int],
-    limit: int | None,
-    progress: Progress,
-    **told: Any,
-) -> int:
-    """Let `act` have the rows, a batch at a time, and tell the audit of each account."""
-    done = 0
-    for account_id, ids in _batches(rows, limit):
-        with transaction.atomic():
-            count = act(ids)
-            if count:
-                journal.record_change(
-                    account_id=account_id,
-                    action=action,
-                    subject=Account(pk=account_id),
-                    after={**letters.as_json(), **told, "count": count},
-                )
-        done += count
-        progress(count)
-    return done
-
-
-def _batches(rows: QuerySet[Delivery], limit: int | None) -> Iterator[tuple[UUID, list[UUID]]]:
-    """The ids by account, the longest dead first: as they are now, and not what dies meanwhile."""
-    left = limit
-    for account_id in list(rows.order_by("account").values_list("account", flat=True).distinct()):
-        ids = list(
-            rows.filter(account=account_id)
-            .order_by("exhausted_at", "pk")
-            .values_list("pk", flat=True)[:left]
-        )
-        for start in range(0, len(ids), BATCH_ROWS):
-            yield account_id, ids[start : start + BATCH_ROWS]
-        if left is not None:
-            left -= len(ids)
-            if left <= 0:
-                return
-
-
 def prune_dead_letters(*, account: Account | None = None) -> int:
     """End the wait of dead letters that nobody took up within their account's days.
 
@@ -272,13 +217,13 @@ def prune_dead_letters(*, account: Account | None = None) -> int:
     done = 0
     for row in accounts:
         days = row.dead_letter_days or 0
-        reason = f"nobody took it up within {days} {'day' if days == 1 else 'days'}"
         letters = DeadLetters(account=row, until=clock.now() - timedelta(days=days))
-        for _, ids in _batches(letters.rows(), None):
+        for _, ids in batches(letters.rows(), "exhausted_at"):
             with transaction.atomic():
-                done += _discard(ids, reason)
-                pruned = Delivery.objects.filter(pk__in=ids, discard_reason=reason)
-                Attempt.objects.filter(delivery__in=pruned.values("pk")).delete()
+                done += _discard(ids, kept_too_long(days))
+                # Of those that were redelivered at this moment the history stays.
+                ended = Delivery.objects.filter(pk__in=ids, status=Delivery.Status.CANCELLED)
+                Attempt.objects.filter(delivery__in=ended.values("pk")).delete()
     if done:
         log.info("dead letters pruned", count=done)
     return done

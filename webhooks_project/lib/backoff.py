@@ -89,8 +89,11 @@ def parse_schedule(document: Any) -> Schedule:
         return Schedule(tuple(min(base + step * index, cap) for index in range(count)), jitter)
     factor = _number(document, "factor", 1, 100)
     # Capped one by one: the power itself would soon be too large for a number.
-    steps = accumulate(range(count - 1), lambda last, _: min(last * factor, cap), initial=base)
-    return Schedule(tuple(round(min(step, cap)) for step in steps) if count else (), jitter)
+    step, steps = float(base), []
+    for _ in range(count):
+        steps.append(round(min(step, cap)))
+        step = min(step * factor, cap)
+    return Schedule(tuple(steps), jitter)
 
 
 _NAMES: Final = {
