@@ -332,8 +332,7 @@ def test_the_command_counts_and_then_prunes() -> None:
     ]
     assert list(Receipt.objects.order_by("pk").values()) == before
     assert run("--account", "acme") == [
-        "1 bodies emptied, 2 receipts and 1 counts of refusals deleted, "
-        "0 dead receipts discarded"
+        "1 bodies emptied, 2 receipts and 1 counts of refusals deleted, 0 dead receipts discarded"
     ]
     assert run() == [
         "1 bodies emptied, 0 receipts and 0 counts of refusals deleted, 0 dead receipts discarded"

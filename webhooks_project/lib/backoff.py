@@ -89,10 +89,10 @@ def parse_schedule(document: Any) -> Schedule:
         return Schedule(tuple(min(base + step * index, cap) for index in range(count)), jitter)
     factor = _number(document, "factor", 1, 100)
     # Capped one by one: the power itself would soon be too large for a number.
-    step, steps = float(base), []
+    delay, steps = float(base), []
     for _ in range(count):
-        steps.append(round(min(step, cap)))
-        step = min(step * factor, cap)
+        steps.append(round(min(delay, cap)))
+        delay = min(delay * factor, cap)
     return Schedule(tuple(steps), jitter)
 
 
