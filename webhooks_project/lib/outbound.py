@@ -24,6 +24,7 @@ import pycurl
 from certifi import where as bundled_ca_file
 
 from webhooks_project.lib.ssrf import Policy, is_forbidden
+from webhooks_project.lib.tls_checks import failed_check, is_refusal
 
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024  # read at most; the connection is then closed
@@ -266,19 +267,24 @@ class _Transfer:
             response.failure = Failure.TOO_LARGE
             response.detail = f"more than {MAX_HEADER_BYTES} bytes of headers"
             return response
-        response.failure = self._failure(errno, response)
+        response.failure = self._failure(errno, message, response)
         response.detail = self._forbidden or message or "the response head was cut short"
+        if response.failure is Failure.TLS:
+            check = failed_check(getinfo(pycurl.SSL_VERIFYRESULT), message)
+            response.detail = f"{check}: {message}"
         return response
 
-    def _failure(self, errno: int, response: Response) -> Failure:
+    def _failure(self, errno: int, message: str, response: Response) -> Failure:
         if self._forbidden and response.connect_ms is None:
             return Failure.FORBIDDEN_ADDRESS
-        if errno in _TLS_ERRORS:
+        if errno in _TLS_ERRORS or is_refusal(message):
             return Failure.TLS
         sent = self.handle.getinfo(pycurl.REQUEST_SIZE) > 0
         if errno == pycurl.E_OPERATION_TIMEDOUT:
             if sent:  # on a connection used before there are no other times to go by
                 return Failure.TIMEOUT_RESPONSE
+            if response.dns_ms is None:
+                return Failure.TIMEOUT_DNS
             if response.connect_ms is None:
                 return Failure.TIMEOUT_CONNECT
             secure = self.request is not None and self.request.url.startswith("https:")
