@@ -19,7 +19,7 @@ else:
     DataclassInstance = object
 
 BATCH_ROWS: Final = 200  # in one transaction
-MAX_AT_ONCE: Final = 10_000  # in one request; a command goes on for as long as it takes
+MAX_LETTERS_AT_ONCE: Final = 10_000  # in one request; a command goes on for as long as it takes
 MAX_REASON_LENGTH: Final = 200
 
 Progress = Callable[[int], None]

@@ -33,7 +33,7 @@ from webhooks_project.api.dead_letters import (
 )
 from webhooks_project.api.filters import FilterSet, MomentFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
-from webhooks_project.dead_letters import MAX_AT_ONCE
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE
 
 
 class DeadReceiptGroupSerializer(serializers.Serializer[Any]):
@@ -137,7 +137,7 @@ class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accou
     def reprocess_many(self, request: Request) -> Response:
         """Process a group, or all that a filter finds, again; at most 10,000 in one call."""
         letters, _ = self._letters(request, DeadReceiptsSerializer)
-        return Response({"count": reprocess_dead_receipts(letters, limit=MAX_AT_ONCE)})
+        return Response({"count": reprocess_dead_receipts(letters, limit=MAX_LETTERS_AT_ONCE)})
 
     @extend_schema(
         operation_id="incoming_dead_letters_discard_many",
@@ -148,7 +148,9 @@ class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accou
     def discard_many(self, request: Request) -> Response:
         """Take a group, or all that a filter finds, off the list; at most 10,000 in one call."""
         letters, reason = self._letters(request, DiscardDeadReceiptsSerializer)
-        return Response({"count": discard_dead_receipts(letters, reason=reason, limit=MAX_AT_ONCE)})
+        return Response(
+            {"count": discard_dead_receipts(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)}
+        )
 
     def _letters(
         self, request: Request, form: type[DeadReceiptsSerializer]

@@ -35,7 +35,7 @@ from webhooks_project.api.dead_letters import (
 )
 from webhooks_project.api.filters import FilterSet, MomentFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
-from webhooks_project.dead_letters import MAX_AT_ONCE
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE
 
 
 class DeadLetterGroupSerializer(serializers.Serializer[Any]):
@@ -144,7 +144,7 @@ class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     def redeliver_many(self, request: Request) -> Response:
         """Carry a group, or all that a filter finds, again; at most 10,000 in one call."""
         letters, _ = self._letters(request, DeadLettersSerializer)
-        return Response({"count": redeliver_dead_letters(letters, limit=MAX_AT_ONCE)})
+        return Response({"count": redeliver_dead_letters(letters, limit=MAX_LETTERS_AT_ONCE)})
 
     @extend_schema(
         operation_id="outgoing_dead_letters_discard_many",
@@ -155,7 +155,9 @@ class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     def discard_many(self, request: Request) -> Response:
         """Cancel a group, or all that a filter finds, for good; at most 10,000 in one call."""
         letters, reason = self._letters(request, DiscardDeadLettersSerializer)
-        return Response({"count": discard_dead_letters(letters, reason=reason, limit=MAX_AT_ONCE)})
+        return Response(
+            {"count": discard_dead_letters(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)}
+        )
 
     def _letters(
         self, request: Request, form: type[DeadLettersSerializer]
