@@ -270,7 +270,7 @@ class ReceiptAdmin(DeadLetterAdmin):
         discard_dead_receipt(receipt=receipt, reason=reason)
         return "It is discarded."
 
-    group_headers = ("Dead", "Source", "Cause", "Error")
+    group_headers = ("Count", "Source", "Cause", "Error")
     redo = (
         "Reprocess",
         "All of the group are processed again by the verdict that they got on arrival; handlers "
@@ -288,7 +288,7 @@ class ReceiptAdmin(DeadLetterAdmin):
         return [
             link(list_of("incoming.receipt", **filters), f"{group.count:,}"),
             link(page_of("incoming.source", group.source_id), group.source_name),
-            label(group.cause),
+            group.cause,
             group_text(group.text),
         ]
 

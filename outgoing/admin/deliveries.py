@@ -186,7 +186,7 @@ class DeliveryAdmin(DeadLetterAdmin):
         discard_dead_letter(delivery=delivery, reason=reason)
         return "It is discarded."
 
-    group_headers = ("Dead", "Subscription", "Cause", "Answer")
+    group_headers = ("Count", "Subscription", "Cause", "Answer")
     redo = (
         "Redeliver",
         "All of the group are carried again from the start of the retry schedule, with the same "
@@ -207,7 +207,7 @@ class DeliveryAdmin(DeadLetterAdmin):
                 page_of("subscriptions.subscription", group.subscription_id),
                 group.subscription_name,
             ),
-            label(answer_of(group.status_code, group.cause), {}),
+            answer_of(group.status_code, group.cause),
             group_text(group.text),
         ]
 

@@ -38,6 +38,10 @@ def group_text(text: str) -> SafeString:
     return format_html('<code class="hub-code">{}</code>', short(text, 160) or EMPTY)
 
 
+def _one_line(text: str) -> SafeString:
+    return format_html('<span class="whitespace-nowrap">{}</span>', text)
+
+
 class DeadLetterAdmin(HistoryAdmin):
     """Rows of which some are dead letters. `redo` is what is done to have one again: a button's
     title and its question about a group."""
@@ -82,8 +86,8 @@ class DeadLetterAdmin(HistoryAdmin):
         rows = [
             [
                 *self.group_cells(group),
-                moment(group.first_at),
-                moment(group.last_at),
+                _one_line(moment(group.first_at)),
+                _one_line(moment(group.last_at)),
                 *([self._buttons(group.fingerprint)] if is_pressed else []),
             ]
             for group in groups
