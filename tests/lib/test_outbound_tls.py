@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.certificates import Authority, make_certificate, server_context
+from tests.lib.certificates import Authority, Pair, make_certificate, server_context
 from tests.lib.receiver import answer, receiver
 from tests.lib.test_outbound import engine, finish, tls
 from webhooks_project.lib.outbound import Failure, Identity, Request, Response
@@ -19,10 +19,16 @@ KNOWN = Authority("Known CA")
 UNKNOWN = Authority("Unknown CA")
 
 
-def send(context: ssl.SSLContext, *, host: str = "127.0.0.1") -> Response:
+def send(
+    context: ssl.SSLContext, *, host: str = "127.0.0.1", shown: Pair | None = None
+) -> Response:
     """Post to a receiver that has this TLS; the known authority is trusted, and no other."""
     with receiver(answer(), context=context) as there, engine() as outbound:
-        identity = Identity(authorities=KNOWN.certificate.encode())
+        identity = Identity(
+            certificate=shown.certificate.encode() if shown else b"",
+            key=shown.key.encode() if shown else b"",
+            authorities=KNOWN.certificate.encode(),
+        )
         url = f"https://{host}:{there.port}/hook"
         outbound.start(Request(url, [], b"{}", 5, identity), "token")
         response: Response = finish(outbound)["token"]
@@ -65,10 +71,10 @@ def test_tells_that_it_is_signed_by_itself(tmp_path: Path) -> None:
     assert check_of(send(tls(path))) == "self_signed"
 
 
-def test_tells_that_it_wants_a_certificate_of_ours(tmp_path: Path) -> None:
+def test_tells_that_it_does_not_take_our_certificate(tmp_path: Path) -> None:
     context = server_context(tmp_path, KNOWN.issue(), clients=UNKNOWN.certificate)
     context.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 may close before its alert is read
-    assert check_of(send(context)) == "client_certificate"
+    assert check_of(send(context, shown=KNOWN.issue())) == "client_certificate"
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
