@@ -14,6 +14,7 @@ from incoming.querysets import HandlerRunQuerySet, ReceiptQuerySet
 from incoming.tokens import new_token
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
+from webhooks_project.lib.fingerprints import fingerprint_of
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.visible import visible
 
@@ -355,6 +356,11 @@ class Receipt(models.Model):
         ReceiptReplay, models.SET_NULL, null=True, related_name="receipts", db_index=False
     )
     body_pruned_at = models.DateTimeField(null=True)
+    # When it last became dead, and what dead receipts that failed alike share.
+    dead_at = models.DateTimeField(null=True)
+    fingerprint = models.CharField(max_length=32, blank=True)
+    # Why a dead one is no longer to be taken up; empty while it is.
+    discard_reason = models.CharField(max_length=200, blank=True)
 
     objects = ReceiptQuerySet.as_manager()
 
@@ -413,6 +419,16 @@ class Receipt(models.Model):
                 condition=Q(replay__isnull=False),
                 name="receipt_by_replay",
             ),
+            # Dead receipts as they died, and those to prune.
+            models.Index(
+                fields=["account", "-dead_at"], condition=Q(status="dead"), name="receipt_dead"
+            ),
+            # Dead receipts that failed alike: their count, the first and the last.
+            models.Index(
+                fields=["account", "fingerprint", "dead_at"],
+                condition=Q(status="dead", discard_reason=""),
+                name="receipt_dead_alike",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -422,6 +438,13 @@ class Receipt(models.Model):
     def causation_id(self) -> str:
         """How events name this receipt as what caused them."""
         return f"receipt:{self.id}"
+
+    def die(self, now: datetime) -> None:
+        """Note that it is dead, by its present cause and detail, and awaits a person."""
+        self.status = self.Status.DEAD
+        self.dead_at = now
+        self.fingerprint = fingerprint_of(self.source_id, self.cause, text=self.detail)
+        self.discard_reason = ""
 
 
 class HandlerRun(models.Model):

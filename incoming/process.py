@@ -360,10 +360,12 @@ def _fail(receipt_id: UUID, token: UUID, failed: Failed) -> None:
     now = clock.now()
     number = receipt.attempt_count + 1
     is_last = number > len(RETRY_SECONDS)
-    receipt.status = Receipt.Status.DEAD if is_last else Receipt.Status.FAILED
+    receipt.status = Receipt.Status.FAILED
     receipt.attempt_count = number
     receipt.cause = failed.cause
     receipt.detail = failed.detail
+    if is_last:
+        receipt.die(now)
     receipt.next_attempt_at = (
         None if is_last else now + timedelta(seconds=RETRY_SECONDS[number - 1])
     )
@@ -374,7 +376,7 @@ def _fail(receipt_id: UUID, token: UUID, failed: Failed) -> None:
     receipt.save(
         update_fields=[
             "status", "attempt_count", "cause", "detail", "next_attempt_at", "lease_token",
-            "leased_until", "is_counted",
+            "leased_until", "is_counted", "dead_at", "fingerprint", "discard_reason",
         ]
     )  # fmt: skip
     note_error(receipt, f"{failed.cause}: {failed.detail}", now)

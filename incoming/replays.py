@@ -385,6 +385,7 @@ def _put_in_line(rows: Sequence[Receipt], replay: ReceiptReplay, now: datetime) 
         replay=replay,
         cause="",
         detail="",
+        discard_reason="",
         attempt_count=0,
         next_attempt_at=now,
         lease_token=None,

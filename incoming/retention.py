@@ -1,4 +1,7 @@
-"""Retention: receipts lose their bodies, and then go, when their account keeps them no longer."""
+"""Retention: receipts lose their bodies, and then go, when their account keeps them no longer.
+
+Dead ones that nobody took up are discarded when their account's days for that are over.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from uuid import UUID
 
 import structlog
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount
 from incoming.replays import NOT_ENDED, Selection
 from webhooks_project.accounts.models import Account
+from webhooks_project.dead_letters import kept_too_long
 from webhooks_project.lib import clock
 
 log = structlog.get_logger(__name__)
@@ -34,21 +39,24 @@ Status = Receipt.Status
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many receipts were emptied, how many deleted, and how many counts of refusals."""
+    """How many receipts were emptied, how many deleted, how many counts of refusals, and how many
+    dead receipts discarded."""
 
     bodies: int = 0
     receipts: int = 0
     refusal_counts: int = 0
+    dead_letters: int = 0
 
     @property
     def total(self) -> int:
-        return self.bodies + self.receipts + self.refusal_counts
+        return self.bodies + self.receipts + self.refusal_counts + self.dead_letters
 
     def __add__(self, other: Pruned) -> Pruned:
         return Pruned(
             self.bodies + other.bodies,
             self.receipts + other.receipts,
             self.refusal_counts + other.refusal_counts,
+            self.dead_letters + other.dead_letters,
         )
 
 
@@ -68,7 +76,7 @@ def prune_receipts(
     done = sum((_prune(item, now, batches) for item in _accounts(account)), Pruned())
     if done.total:
         log.info("receipts pruned", bodies=done.bodies, receipts=done.receipts,
-                 refusal_counts=done.refusal_counts)  # fmt: skip
+                 refusal_counts=done.refusal_counts, dead_letters=done.dead_letters)  # fmt: skip
     return done
 
 
@@ -80,22 +88,27 @@ def count_prunable(*, account: Account | None = None) -> Pruned:
 
 def _accounts(account: Account | None) -> QuerySet[Account]:
     """Those that do not keep everything for ever."""
-    found = Account.objects.exclude(receipt_body_days=None, receipt_days=None).order_by("pk")
+    found = Account.objects.exclude(
+        receipt_body_days=None, receipt_days=None, dead_letter_days=None
+    ).order_by("pk")
     return found if account is None else found.filter(pk=account.pk)
 
 
 def _prune(account: Account, now: datetime, batches: _Batches) -> Pruned:
-    deleted = counts = bodies = 0
+    deleted = counts = bodies = dead = 0
     if account.receipt_days is not None:
         deleted = batches.each(partial(_to_delete, account, now), "received_at", _delete_receipts)
         counts = batches.each(partial(_old_counts, account, now), "hour", _delete)
     if account.receipt_body_days is not None:
         bodies = batches.each(partial(_to_empty, account, now), "received_at", _empty_receipts)
-    return Pruned(bodies, deleted, counts)
+    if account.dead_letter_days is not None:
+        discard = partial(_discard_dead, account.dead_letter_days)
+        dead = batches.each(partial(_to_discard, account, now), "dead_at", discard)
+    return Pruned(bodies, deleted, counts, dead)
 
 
 def _count(account: Account, now: datetime) -> Pruned:
-    deleted = counts = bodies = 0
+    deleted = counts = bodies = dead = 0
     if account.receipt_days is not None:
         deleted = _to_delete(account, now).count()
         counts = _old_counts(account, now).count()
@@ -104,7 +117,13 @@ def _count(account: Account, now: datetime) -> Pruned:
         if account.receipt_days is not None:  # what is deleted is not emptied first
             emptied = emptied.filter(received_at__gte=now - timedelta(days=account.receipt_days))
         bodies = emptied.count()
-    return Pruned(bodies, deleted, counts)
+    if account.dead_letter_days is not None:
+        discarded = _to_discard(account, now)
+        if account.receipt_days is not None:
+            kept_since = now - timedelta(days=account.receipt_days)
+            discarded = discarded.filter(received_at__gte=kept_since)
+        dead = discarded.count()
+    return Pruned(bodies, deleted, counts, dead)
 
 
 # --- what is old ----------------------------------------------------------------------------------
@@ -117,6 +136,11 @@ def _to_delete(account: Account, now: datetime) -> QuerySet[Receipt]:
 def _to_empty(account: Account, now: datetime) -> QuerySet[Receipt]:
     before = now - timedelta(days=account.receipt_body_days or 0)
     return _ended(account, before).filter(body_pruned_at=None)
+
+
+def _to_discard(account: Account, now: datetime) -> QuerySet[Receipt]:
+    before = now - timedelta(days=account.dead_letter_days or 0)
+    return _ended(account, before).filter(status=Status.DEAD, discard_reason="", dead_at__lt=before)
 
 
 def _ended(account: Account, before: datetime) -> QuerySet[Receipt]:
@@ -204,6 +228,16 @@ class _Batches:
 def _empty_receipts(rows: QuerySet[Receipt]) -> int:
     """The hash stays: what was received can still be proved."""
     return rows.update(body=b"", headers=b"{}", query="", body_pruned_at=clock.now())
+
+
+def _discard_dead(days: int, rows: QuerySet[Receipt]) -> int:
+    return rows.update(
+        discard_reason=kept_too_long(days),
+        body=b"",
+        headers=b"{}",
+        query="",
+        body_pruned_at=Coalesce("body_pruned_at", Value(clock.now())),
+    )
 
 
 def _delete_receipts(rows: QuerySet[Receipt]) -> int:

@@ -214,6 +214,12 @@ def follow_runs(receipt: Receipt) -> None:
         receipt.cause = wrong.cause
         last_line = wrong.error.rstrip().rpartition("\n")[2]
         receipt.detail = f"{wrong.handler}: {last_line}"[:500]
+        if wrong.status == HandlerRun.Status.DEAD and before != (
+            receipt.status,
+            receipt.cause,
+            receipt.detail,
+        ):
+            receipt.die(clock.now())
     else:
         is_done = statuses <= {HandlerRun.Status.SUCCEEDED}
         receipt.status = Receipt.Status.PROCESSED if is_done else Receipt.Status.PROCESSING
@@ -221,7 +227,12 @@ def follow_runs(receipt: Receipt) -> None:
     if before != (receipt.status, receipt.cause, receipt.detail):
         if receipt.status == Receipt.Status.PROCESSED:
             receipt.processed_at = clock.now()
-        receipt.save(update_fields=["status", "cause", "detail", "processed_at"])
+        receipt.save(
+            update_fields=[
+                "status", "cause", "detail", "processed_at", "dead_at", "fingerprint",
+                "discard_reason",
+            ]
+        )  # fmt: skip
 
 
 def lock_receipt(receipt_id: UUID) -> Receipt:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
-from django.urls import NoReverseMatch
+from django.urls import NoReverseMatch, reverse
 
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, RefusalCount, Source
@@ -320,7 +320,7 @@ def _dead_letters() -> Table:
         for delivery in newest
     ]
     headers = ["Created", "Event", "Subscription", "Attempts", "Last answer"]
-    more = link(list_of("outgoing.delivery", status__exact="exhausted"), "All") if rows else ""
+    more = link(reverse("admin:outgoing_delivery_dead_letters"), "All") if rows else ""
     return Table("Latest dead letters", headers, rows, more=more)
 
 

@@ -506,6 +506,7 @@ class DeliveryPump:
                         response,
                         number=claim.attempt_count - claim.attempts_before + 1,
                         now=now,
+                        since=claim.since,
                         policy=endpoint.policy,
                     ),
                     started_at=work.started_at,

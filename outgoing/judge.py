@@ -14,7 +14,12 @@ from webhooks_project.lib.outbound import Failure, Response
 OVERLOADED_STATUSES: Final = frozenset({429, 503})
 GONE: Final = 410
 _TIMEOUTS: Final = frozenset(
-    {Failure.TIMEOUT_CONNECT, Failure.TIMEOUT_TLS, Failure.TIMEOUT_RESPONSE}
+    {
+        Failure.TIMEOUT_DNS,
+        Failure.TIMEOUT_CONNECT,
+        Failure.TIMEOUT_TLS,
+        Failure.TIMEOUT_RESPONSE,
+    }
 )
 
 
@@ -33,7 +38,7 @@ class RetryAt:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Not delivered, and the schedule is at its end."""
+    """Not delivered, and there is no next attempt: the schedule or the age is at its end."""
 
     cause: Attempt.Cause
 
@@ -49,13 +54,20 @@ Step = Delivered | RetryAt | GiveUp | Disable
 
 
 def next_step(
-    response: Response, *, number: int, now: datetime, policy: RetryPolicy = STANDARD
+    response: Response,
+    *,
+    number: int,
+    now: datetime,
+    since: datetime | None = None,
+    policy: RetryPolicy = STANDARD,
 ) -> Step:
     """Decide after attempt `number`, counted from when the delivery was last asked for (from 1).
 
+    `since` is when that was; None where the policy has no maximum age.
+
     Only 200 to 299 after a complete response head is success; a redirect is a failure. 410
     disables. 429, 503 and timeouts wait a minute at least, and Retry-After is honoured. A status
-    that the policy does not retry ends it.
+    that the policy does not retry ends it, and so does an age at which the policy gives up.
     """
     cause = cause_of(response)
     if cause is None:
@@ -67,6 +79,7 @@ def next_step(
     delay = delay_seconds(
         number,
         schedule=policy.schedule,
+        jitter=policy.jitter,
         overloaded=response.status in OVERLOADED_STATUSES or response.failure in _TIMEOUTS,
         retry_after_seconds=retry_after_seconds(response.headers["retry-after"], now=now)
         if "retry-after" in response.headers
@@ -74,7 +87,8 @@ def next_step(
     )
     if delay is None:
         return GiveUp(cause)
-    return RetryAt(cause, now + timedelta(seconds=delay))
+    due_at = now + timedelta(seconds=delay)
+    return RetryAt(cause, due_at) if policy.lasts_until(due_at, since) else GiveUp(cause)
 
 
 def cause_of(response: Response) -> Attempt.Cause | None:

@@ -136,6 +136,8 @@ class Delivery(models.Model):
     attempt_count = models.PositiveIntegerField(default=0)
     # Attempts before this one was last asked for again; the retry schedule counts from here.
     attempts_before = models.PositiveIntegerField(default=0)
+    # When that was; null where it never was, and its age counts from `created_at`.
+    asked_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Deliveries of one subscription with the same key go one after the other; null for no order.
     order_key = models.CharField(max_length=128, null=True, editable=False)  # noqa: DJ001
     # When the next attempt is, or the last one was, due.
@@ -149,6 +151,11 @@ class Delivery(models.Model):
     )
     created_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True, blank=True)
+    # When it was last given up, and what dead letters that failed alike share.
+    exhausted_at = models.DateTimeField(null=True, blank=True)
+    fingerprint = models.CharField(max_length=32, blank=True)
+    # Why a dead letter was cancelled.
+    discard_reason = models.CharField(max_length=200, blank=True)
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -207,6 +214,18 @@ class Delivery(models.Model):
                 condition=Q(status="exhausted"),
                 name="delivery_exhausted",
             ),
+            # Dead letters as they died, and those to prune.
+            models.Index(
+                fields=["account", "-exhausted_at"],
+                condition=Q(status="exhausted"),
+                name="delivery_dead",
+            ),
+            # Dead letters that failed alike: their count, the first and the last.
+            models.Index(
+                fields=["account", "fingerprint", "exhausted_at"],
+                condition=Q(status="exhausted"),
+                name="delivery_dead_alike",
+            ),
             # The console's list over all accounts.
             models.Index(fields=["-created_at"], name="delivery_by_time"),
         ]
@@ -229,6 +248,7 @@ class Attempt(models.Model):
         REFUSED = "refused"
         RESET = "reset"
         TLS = "tls"
+        TIMEOUT_DNS = "timeout_dns"
         TIMEOUT_CONNECT = "timeout_connect"
         TIMEOUT_TLS = "timeout_tls"
         TIMEOUT_RESPONSE = "timeout_response"

@@ -30,6 +30,7 @@ _WORDS: Final = {
     Failure.REFUSED: "it took no connection",
     Failure.RESET: "it hung up without an answer",
     Failure.TLS: "its certificate was not accepted, or no TLS connection came about",
+    Failure.TIMEOUT_DNS: "its name was not found in time",
     Failure.TIMEOUT_CONNECT: "it took no connection in time",
     Failure.TIMEOUT_TLS: "no TLS connection came about in time",
     Failure.TIMEOUT_RESPONSE: "it did not answer in time",

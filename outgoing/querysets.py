@@ -78,7 +78,14 @@ class Claim:
     replay_id: UUID | None
     due_at: datetime
     order_key: str | None
+    created_at: datetime
+    asked_at: datetime | None
     token: UUID
+
+    @property
+    def since(self) -> datetime:
+        """When it was last asked for; its age counts from here."""
+        return self.asked_at or self.created_at
 
 
 def lane_again() -> Case:
@@ -139,7 +146,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                     "leased_until": now + timedelta(seconds=LEASE_SECONDS),
                 },
                 ("id", "event", "subscription", "trigger", "attempt_count", "attempts_before",
-                 "replay", "next_attempt_at", "order_key"),
+                 "replay", "next_attempt_at", "order_key", "created_at", "asked_at"),
             )
         ]  # fmt: skip
         claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
@@ -280,6 +287,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             lane=lane_again(),
             trigger="resume",
             attempts_before=F("attempt_count"),
+            asked_at=now,
             next_attempt_at=Least("next_attempt_at", Value(now)),
         )
 

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 
 from monitoring import journal
+from outgoing.dead_letters import fingerprint_of_failure, text_of_failure
 from outgoing.failing import Seen, note_attempts
 from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
 from outgoing.models import Attempt, Delivery, Retry
@@ -106,13 +107,14 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
 
 
 def _finish_deliveries(results: Iterable[Result], now: datetime) -> list[Result]:
-    groups: dict[tuple[UUID, type[Step], str, int | None], list[Result]] = {}
+    groups: dict[tuple[UUID, type[Step], str, int | None, str], list[Result]] = {}
     for result in results:
         cause = "" if isinstance(result.step, Delivered) else result.step.cause.value
-        key = (result.claim.token, type(result.step), cause, result.response.status)
+        fingerprint = _fingerprint(result) if isinstance(result.step, GiveUp) else ""
+        key = (result.claim.token, type(result.step), cause, result.response.status, fingerprint)
         groups.setdefault(key, []).append(result)
     stored: list[Result] = []
-    for (token, step, cause, status_code), group in groups.items():
+    for (token, step, cause, status_code, fingerprint), group in groups.items():
         ours = Delivery.objects.all().finish(
             [result.claim.delivery_id for result in group],
             token,
@@ -120,14 +122,14 @@ def _finish_deliveries(results: Iterable[Result], now: datetime) -> list[Result]
                 "attempt_count": F("attempt_count") + 1,
                 "last_cause": cause,
                 "last_status_code": status_code,
-                **_state_after(step, now),
+                **_state_after(step, now, fingerprint),
             },
         )
         stored.extend(result for result in group if result.claim.delivery_id in ours)
     return stored
 
 
-def _state_after(step: type[Step], now: datetime) -> dict[str, Any]:
+def _state_after(step: type[Step], now: datetime, fingerprint: str) -> dict[str, Any]:
     if step is Delivered:
         return {"status": Delivery.Status.DELIVERED, "delivered_at": now}
     if step is RetryAt:
@@ -135,7 +137,21 @@ def _state_after(step: type[Step], now: datetime) -> dict[str, Any]:
         return {"status": Delivery.Status.PENDING, "trigger": Delivery.Trigger.RETRY}
     if step is Disable:
         return {"status": Delivery.Status.HELD, "trigger": Delivery.Trigger.RETRY}
-    return {"status": Delivery.Status.EXHAUSTED}
+    return {
+        "status": Delivery.Status.EXHAUSTED,
+        "exhausted_at": now,
+        "fingerprint": fingerprint,
+    }
+
+
+def _fingerprint(result: Result) -> str:
+    assert isinstance(result.step, GiveUp)  # noqa: S101 - only such are asked for
+    return fingerprint_of_failure(
+        subscription_id=result.claim.subscription_id,
+        cause=result.step.cause.value,
+        status_code=result.response.status,
+        text=text_of_failure(result.response.body, result.response.detail),
+    )
 
 
 def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:

@@ -396,13 +396,17 @@ def redeliver(
         row.lane = None if held else _again_lane(row.subscription)
         row.trigger = trigger
         row.attempts_before = row.attempt_count
-        row.next_attempt_at = now
+        row.next_attempt_at = row.asked_at = now
+        row.discard_reason = ""
         row.replay_id = replay_id or row.replay_id
     Delivery.objects.bulk_update(
         rows,
-        ["status", "lane", "trigger", "attempts_before", "next_attempt_at", "replay"],
+        [
+            "status", "lane", "trigger", "attempts_before", "next_attempt_at", "asked_at",
+            "replay", "discard_reason",
+        ],
         batch_size=200,
-    )
+    )  # fmt: skip
     if any(row.lane is not None for row in rows):
         transaction.on_commit(_wake_delivery)
     return [row.pk for row in rows]

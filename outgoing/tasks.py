@@ -1,7 +1,9 @@
-"""The long tasks of the delivery and retry queues. Each holds a place; a second one leaves."""
+"""The long tasks of the delivery and retry queues, which hold a place each, and what is done every
+hour."""
 
 from __future__ import annotations
 
+from outgoing.dead_letters import prune_dead_letters
 from outgoing.deliver import DeliveryPump
 from outgoing.retries import run_retry_pump
 from webhooks_project.pumps import take_place
@@ -17,3 +19,8 @@ def release_retries() -> int:
     """Release retries for one turn. Returns how many."""
     with take_place("retry") as place:
         return run_retry_pump(place) if place else 0
+
+
+def prune() -> int:
+    """End the wait of dead letters that nobody took up in time. Returns how many."""
+    return prune_dead_letters()

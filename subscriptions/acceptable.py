@@ -11,6 +11,8 @@ from subscriptions.models import Subscription
 from subscriptions.security import FIELDS as SECURITY
 from webhooks_project import acceptable
 from webhooks_project.acceptable import Checks, Problem, condition, expression, listed, problems_of
+from webhooks_project.lib.backoff import parse_schedule
+from webhooks_project.lib.faults import Fault
 from webhooks_project.lib.filters import FilterNotAcceptable, values_at
 from webhooks_project.lib.json_schema import escaped
 from webhooks_project.lib.statuses import parse_statuses
@@ -24,8 +26,7 @@ MAX_RATE: Final = 100_000  # attempts in a period
 MAX_IN_FLIGHT: Final = 1_000
 MAX_BATCH: Final = 1_000  # events in one POST
 MAX_BATCH_SECONDS: Final = 3_600
-MAX_RETRIES: Final = 50
-MAX_RETRY_SECONDS: Final = 30 * 24 * 3600
+MAX_RETRY_AGE_SECONDS: Final = 90 * 24 * 3600
 
 _CHANNEL = re.compile(r"[A-Za-z0-9_.:/-]{1,128}", re.ASCII)
 
@@ -51,6 +52,9 @@ def subscription_problems(row: Subscription) -> list[Problem]:
         "batch_size": lambda: _batch_size(row),
         "batch_seconds": lambda: _between(row.batch_seconds, 0, MAX_BATCH_SECONDS),
         "retry_schedule": lambda: _retry_schedule(row),
+        "retry_max_age_seconds": lambda: _between(
+            row.retry_max_age_seconds, 1, MAX_RETRY_AGE_SECONDS
+        ),
         "retry_statuses": lambda: _retry_statuses(row.retry_statuses),
         "delivery_window": lambda: _delivery_window(row.delivery_window),
     }
@@ -109,19 +113,16 @@ def _batch_size(row: Subscription) -> Iterator[Problem]:
 
 def _retry_schedule(row: Subscription) -> Iterator[Problem]:
     schedule: Any = row.retry_schedule
-    if not isinstance(schedule, list):
-        yield Problem("not_a_list", "must be a list of seconds")
-    elif len(schedule) > MAX_RETRIES:
-        yield Problem("too_many", f"at most {MAX_RETRIES} are taken")
-    elif row.retry_policy == Subscription.RetryPolicy.CUSTOM and not schedule:
+    is_custom = row.retry_policy == Subscription.RetryPolicy.CUSTOM
+    try:
+        parse_schedule(schedule)
+    except Fault as fault:
+        yield Problem(fault.code, fault.message, pointer=fault.path)
+        return
+    if is_custom and not schedule:
         yield Problem("required", "is needed for a custom policy")
-    elif row.retry_policy != Subscription.RetryPolicy.CUSTOM and schedule:
+    elif schedule and not is_custom:
         yield Problem("not_custom", "has a meaning only with the custom policy")
-    else:
-        for index, seconds in enumerate(schedule):
-            if type(seconds) is not int or not 1 <= seconds <= MAX_RETRY_SECONDS:
-                message = f"must be whole seconds, from 1 to {MAX_RETRY_SECONDS:,}"
-                yield Problem("out_of_range", message, pointer=f"/{index}")
 
 
 def _retry_statuses(text: str) -> Iterator[Problem]:

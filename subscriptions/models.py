@@ -229,7 +229,16 @@ class Subscription(models.Model):
         max_length=16, choices=RetryPolicy.choices, default=RetryPolicy.STANDARD
     )
     retry_schedule = models.JSONField(
-        default=list, blank=True, help_text="Seconds to each next attempt, of a custom policy."
+        default=list,
+        blank=True,
+        help_text="Of a custom policy: seconds to each next attempt, or an object that says how "
+        "they grow.",
+    )
+    retry_max_age_seconds = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="No attempt is made later than this after the delivery was asked for; empty for "
+        "no limit.",
     )
     retry_statuses = models.CharField(
         max_length=200,
@@ -297,6 +306,10 @@ class Subscription(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(batch_size__gte=1), name="subscription_batch_size_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(retry_max_age_seconds__gte=1),
+                name="subscription_retry_max_age_positive",
             ),
         ]
         indexes: ClassVar = [

@@ -93,6 +93,7 @@ def make_delivery(
             "lane": Delivery.Lane.FIRST if status == Delivery.Status.PENDING else None,
             "next_attempt_at": now,
             "created_at": now,
+            "exhausted_at": now if status == Delivery.Status.EXHAUSTED else None,
         }
         | fields
     )

@@ -306,7 +306,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 
-def _page(title: str, icon: str, model: str) -> dict[str, Any]:
+def _page(title: str, icon: str, model: str, page: str = "changelist") -> dict[str, Any]:
     """A link in the console's sidebar, for those who may see the model's rows."""
     app, name = model.split(".")
 
@@ -320,7 +320,7 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "link": reverse_lazy(f"admin:{app}_{name}_{page}"),
         "permission": may_open,
     }
 
@@ -343,6 +343,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Receipts", "move_to_inbox", "incoming.receipt"),
                     _page("Sources", "input", "incoming.source"),
                     _page("Handler runs", "function", "incoming.handlerrun"),
+                    _page("Dead letters", "skull", "incoming.receipt", "dead_letters"),
                     _page("Refusals", "block", "incoming.refusalcount"),
                     _page("Replays", "restart_alt", "incoming.receiptreplay"),
                 ],
@@ -354,6 +355,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Deliveries", "local_shipping", "outgoing.delivery"),
                     _page("Attempts", "send", "outgoing.attempt"),
                     _page("Retries", "schedule", "outgoing.retry"),
+                    _page("Dead letters", "skull", "outgoing.delivery", "dead_letters"),
                     _page("Replays", "replay", "outgoing.replay"),
                 ],
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
@@ -24,10 +25,24 @@ from incoming.admin.receipt_panels import (
     schema_errors_of_receipt,
 )
 from incoming.admin.trial_answers import shown_secret
+from incoming.dead_letters import (
+    DeadReceipts,
+    Group,
+    discard_dead_receipt,
+    discard_dead_receipts,
+    group_dead_receipts,
+    reprocess_dead_receipts,
+)
 from incoming.models import Receipt
-from webhooks_project.admin.base import HistoryAdmin
+from webhooks_project.accounts.models import Account
 from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
 from webhooks_project.admin.buttons import button
+from webhooks_project.admin.dead_letters import (
+    SHOWN_GROUPS,
+    DeadLetterAdmin,
+    ReasonForm,
+    group_text,
+)
 from webhooks_project.admin.filters import (
     ChoicesFilter,
     PeriodFilter,
@@ -43,11 +58,13 @@ from webhooks_project.admin.values import (
     label,
     link,
     link_to,
+    list_of,
     moment,
     moment_column,
     page_of,
     text_column,
 )
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE, count_groups
 
 Status = Receipt.Status
 STATUS_COLOURS = {
@@ -103,7 +120,7 @@ def is_quarantined(receipt: Receipt) -> bool:
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(HistoryAdmin):
+class ReceiptAdmin(DeadLetterAdmin):
     has_history = True
     empty_text = "Calls to the ingest URL of a source show here. A source can send itself a sample."
     deferred = ("headers", "body", "query", "schema_errors")
@@ -122,6 +139,8 @@ class ReceiptAdmin(HistoryAdmin):
     quarantined = moment_column("Quarantined", "quarantined_at")
     routed = moment_column("Routes followed", "routed_at")
     processed = moment_column("Processed", "processed_at")
+    died = moment_column("Given up", "dead_at")
+    discarded = text_column("Discarded because", "discard_reason")
     list_display = (
         "received", "status_and_marks", "cause_word", "type_text", "source", "external_text",
         "remote_address", "action_count",
@@ -144,7 +163,7 @@ class ReceiptAdmin(HistoryAdmin):
     date_hierarchy = "received_at"
     ordering = ("-received_at",)
     actions = ("reprocess_selected", "release_selected", "drop_selected")
-    actions_detail = ("reprocess", "release", "drop", "replay_receipt")
+    actions_detail = ("reprocess", "release", "drop", "replay_receipt", "discard")
     fieldsets = (
         (
             "Verdict on arrival",
@@ -169,7 +188,7 @@ class ReceiptAdmin(HistoryAdmin):
             {
                 "fields": (
                     "followed", ("routed", "processed"), ("attempt_count", "next_attempt"),
-                    ("quarantined", "replay_link"),
+                    ("quarantined", "replay_link"), ("died", "discarded"),
                 )
             },
         ),
@@ -237,6 +256,51 @@ class ReceiptAdmin(HistoryAdmin):
     )
     def replay_receipt(self, receipt: Receipt) -> str:
         return f"Replay {replays.replay_receipt(receipt).pk} carries it again."
+
+    @button(
+        "Discard",
+        icon="delete",
+        variant="danger",
+        question="It leaves the list of dead letters for good. It stays to be seen, with the "
+        "reason.",
+        is_possible=lambda receipt: receipt.status == Status.DEAD and not receipt.discard_reason,
+        form=ReasonForm,
+    )
+    def discard(self, receipt: Receipt, reason: str) -> str:
+        discard_dead_receipt(receipt=receipt, reason=reason)
+        return "It is discarded."
+
+    group_headers = ("Count", "Source", "Cause", "Error")
+    redo = (
+        "Reprocess",
+        "All of the group are processed again by the verdict that they got on arrival; handlers "
+        "that have done their work are not called again.",
+    )
+    redone = "are in line to be processed again."
+
+    def dead_groups(self) -> tuple[Sequence[Group], int]:
+        # Account by account: so are they indexed.
+        rows = DeadReceipts().rows().filter(account__in=Account.objects.order_by())
+        return group_dead_receipts(rows, limit=SHOWN_GROUPS), count_groups(rows)
+
+    def group_cells(self, group: Group) -> list[Any]:
+        filters = {"status__exact": Status.DEAD.value, "fingerprint": group.fingerprint}
+        return [
+            link(list_of("incoming.receipt", **filters), f"{group.count:,}"),
+            link(page_of("incoming.source", group.source_id), group.source_name),
+            group.cause,
+            group_text(group.text),
+        ]
+
+    def redo_group(self, fingerprint: str) -> int:
+        return reprocess_dead_receipts(
+            DeadReceipts(fingerprint=fingerprint), limit=MAX_LETTERS_AT_ONCE
+        )
+
+    def discard_group(self, fingerprint: str, reason: str) -> int:
+        return discard_dead_receipts(
+            DeadReceipts(fingerprint=fingerprint), reason=reason, limit=MAX_LETTERS_AT_ONCE
+        )
 
     @bulk(
         "Reprocess",

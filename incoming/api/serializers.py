@@ -217,7 +217,7 @@ class ReceiptSerializer(serializers.ModelSerializer[Receipt]):
             "method", "remote_address", "request_id", "received_at", "is_verified", "secret_id",
             "signed_at", "schema_errors", "quarantined_at", "same_body_as", "attempt_count",
             "next_attempt_at", "routed_at", "processed_at", "event_count", "action_count", "round",
-            "replay", "body_pruned_at",
+            "replay", "body_pruned_at", "dead_at", "fingerprint", "discard_reason",
         )  # fmt: skip
 
 

@@ -27,7 +27,18 @@ def reprocess_receipt(*, receipt: Receipt) -> Receipt:
     nothing else does. Raises StateNotAllowed for a receipt that is not failed or dead, and for one
     whose body was pruned.
     """
-    row = _lock_for_another_try(receipt.pk)
+    put_back(receipt.pk)
+    journal.record_change(
+        account_id=receipt.account_id, action="receipt.reprocessed", subject=receipt
+    )
+    receipt.refresh_from_db()
+    return receipt
+
+
+@transaction.atomic
+def put_back(receipt_id: UUID) -> None:
+    """`reprocess_receipt` without its entry in the audit, for those who take many at once."""
+    row = _lock_for_another_try(receipt_id)
     if row.status not in (Receipt.Status.FAILED, Receipt.Status.DEAD):
         raise StateNotAllowed("only a failed or dead receipt can be processed again")
     now = clock.now()
@@ -38,16 +49,13 @@ def reprocess_receipt(*, receipt: Receipt) -> Receipt:
             next_attempt_at=now,
             cause="",
             detail="",
+            discard_reason="",
         )
     else:
+        row.discard_reason = ""
         row.runs.filter(round=row.round, status__in=AGAIN).again(now)
         follow_runs(row)
-    journal.record_change(
-        account_id=receipt.account_id, action="receipt.reprocessed", subject=receipt
-    )
     transaction.on_commit(lambda: wake("processing"))
-    receipt.refresh_from_db()
-    return receipt
 
 
 @transaction.atomic

@@ -11,12 +11,14 @@ from outgoing.admin.subscriptions import (
     deliveries_of_subscription,
     examine,
     resume,
+    retry_times_of_subscription,
 )
 from subscriptions.admin import EventTypeAdmin, SubscriptionAdmin
 
 __all__ = ["AttemptAdmin", "DeliveryAdmin", "EventAdmin", "ReplayAdmin", "RetryAdmin"]
 
 SubscriptionAdmin.panels[:0] = [deliveries_of_subscription, attempts_of_subscription]
+SubscriptionAdmin.panels.append(retry_times_of_subscription)
 EventTypeAdmin.panels[:0] = [usage_of_event_type]
 SubscriptionAdmin.add_button(examine)
 SubscriptionAdmin.add_button(resume)

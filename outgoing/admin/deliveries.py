@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import Q
 
 from outgoing import services
 from outgoing.admin.attempts import answer_of, shown_attempt
+from outgoing.dead_letters import (
+    DeadLetters,
+    Group,
+    discard_dead_letter,
+    discard_dead_letters,
+    group_dead_letters,
+    redeliver_dead_letters,
+)
 from outgoing.models import Attempt, Delivery, Event
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
-from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
 from webhooks_project.admin.buttons import button
+from webhooks_project.admin.dead_letters import (
+    SHOWN_GROUPS,
+    DeadLetterAdmin,
+    ReasonForm,
+    group_text,
+)
 from webhooks_project.admin.filters import (
     PeriodFilter,
     RelatedFilter,
@@ -33,10 +47,13 @@ from webhooks_project.admin.values import (
     list_of,
     moment,
     moment_column,
+    page_of,
     pretty_json,
     text_block,
+    text_column,
     value_column,
 )
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE, count_groups
 
 Status = Delivery.Status
 STATUS_COLOURS = {
@@ -80,13 +97,15 @@ def is_used(event_type: str) -> bool:
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(HistoryAdmin):
+class DeliveryAdmin(DeadLetterAdmin):
     has_history = True
     deferred = ("event__data", "event__not_matched")
     panels: ClassVar = [attempts_of_delivery, data_of_delivery]
     created = moment_column("Created", "created_at")
     trigger_word = value_column("Trigger", "trigger")
     delivered = moment_column("Delivered", "delivered_at")
+    exhausted = moment_column("Given up", "exhausted_at")
+    discarded = text_column("Discarded because", "discard_reason")
     list_display = (
         "created", "event_type", "status_label", "subscription_name", "attempt_count", "answer",
         "webhook_id", "delivered",
@@ -107,7 +126,7 @@ class DeliveryAdmin(HistoryAdmin):
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
     actions = ("redeliver_selected",)
-    actions_detail = ("redeliver", "cancel")
+    actions_detail = ("redeliver", "cancel", "discard")
     fieldsets = (
         (None, {"fields": ("status_label", "event_link", "subscription_link", "account_link")}),
         (
@@ -115,7 +134,7 @@ class DeliveryAdmin(HistoryAdmin):
             {
                 "fields": (
                     "trigger_word", "attempt_count", "answer", "next_attempt", "replay_link",
-                    "created", "delivered",
+                    "created", "delivered", "exhausted", "discarded",
                 )
             },
         ),
@@ -153,6 +172,54 @@ class DeliveryAdmin(HistoryAdmin):
     def cancel(self, delivery: Delivery) -> str:
         services.cancel_delivery(delivery=delivery)
         return "It is cancelled."
+
+    @button(
+        "Discard",
+        icon="delete",
+        variant="danger",
+        question="It leaves the list of dead letters for good. It stays to be seen, with the "
+        "reason.",
+        is_possible=lambda delivery: delivery.status == Status.EXHAUSTED,
+        form=ReasonForm,
+    )
+    def discard(self, delivery: Delivery, reason: str) -> str:
+        discard_dead_letter(delivery=delivery, reason=reason)
+        return "It is discarded."
+
+    group_headers = ("Count", "Subscription", "Cause", "Answer")
+    redo = (
+        "Redeliver",
+        "All of the group are carried again from the start of the retry schedule, with the same "
+        "webhook-ids.",
+    )
+    redone = "are redelivered."
+
+    def dead_groups(self) -> tuple[Sequence[Group], int]:
+        # Account by account: so are they indexed.
+        rows = DeadLetters().rows().filter(account__in=Account.objects.order_by())
+        return group_dead_letters(rows, limit=SHOWN_GROUPS), count_groups(rows)
+
+    def group_cells(self, group: Group) -> list[Any]:
+        filters = {"status__exact": Status.EXHAUSTED.value, "fingerprint": group.fingerprint}
+        return [
+            link(list_of("outgoing.delivery", **filters), f"{group.count:,}"),
+            link(
+                page_of("subscriptions.subscription", group.subscription_id),
+                group.subscription_name,
+            ),
+            answer_of(group.status_code, group.cause),
+            group_text(group.text),
+        ]
+
+    def redo_group(self, fingerprint: str) -> int:
+        return redeliver_dead_letters(
+            DeadLetters(fingerprint=fingerprint), limit=MAX_LETTERS_AT_ONCE
+        )
+
+    def discard_group(self, fingerprint: str, reason: str) -> int:
+        return discard_dead_letters(
+            DeadLetters(fingerprint=fingerprint), reason=reason, limit=MAX_LETTERS_AT_ONCE
+        )
 
     @bulk(
         "Redeliver",

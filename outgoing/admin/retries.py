@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from django import forms
 from django.contrib import admin
 from django.db.models import Q
 
+from outgoing import retries
 from outgoing.models import Retry
 from webhooks_project.admin.base import HistoryAdmin
+from webhooks_project.admin.bulk import bulk
+from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
+from webhooks_project.admin.forms import TextInput
 from webhooks_project.admin.search import NONE, first_found, id_in
-from webhooks_project.admin.values import column, link_to, moment_column, value_column
+from webhooks_project.admin.values import column, link_to, moment, moment_column, value_column
+
+
+class PostponeForm(forms.Form):
+    until = forms.DateTimeField(
+        widget=TextInput, help_text="Such as 2030-01-31 12:00, in UTC; in the next thirty days."
+    )
 
 
 @admin.register(Retry)
 class RetryAdmin(HistoryAdmin):
+    empty_text = "A delivery whose attempt failed waits here for the next one."
+    has_history = True
     deferred = ("delivery__event__data", "delivery__event__not_matched")
     due = moment_column("Due", "due_at")
     created = moment_column("Created", "created_at")
@@ -30,6 +45,8 @@ class RetryAdmin(HistoryAdmin):
     search_help_text = "Id of a delivery, of its event (evt_…) or of its subscription"
     date_hierarchy = "due_at"
     ordering = ("due_at",)
+    actions = ("bring_selected_forward", "cancel_selected")
+    actions_detail = ("bring_forward", "postpone", "cancel")
     fields = (
         "due",
         "number",
@@ -50,6 +67,43 @@ class RetryAdmin(HistoryAdmin):
             Retry.objects.filter(delivery__subscription=key),
         )
         return found or NONE
+
+    @button(
+        "Bring forward",
+        icon="fast_forward",
+        variant="primary",
+        question="It is due now. The attempt follows as soon as the endpoint's limits let it.",
+    )
+    def bring_forward(self, retry: Retry) -> str:
+        retries.bring_forward(retry=retry)
+        return "It is due now."
+
+    @button(
+        "Postpone",
+        icon="schedule",
+        question="It is due at another moment. The attempts after it follow by the schedule.",
+        form=PostponeForm,
+    )
+    def postpone(self, retry: Retry, until: datetime) -> str:
+        return f"It is due at {moment(retries.postpone(retry=retry, until=until).due_at)}."
+
+    @button(
+        "Cancel",
+        icon="cancel",
+        variant="danger",
+        question="The delivery is given up. It can still be redelivered later.",
+    )
+    def cancel(self, retry: Retry) -> str:
+        retries.cancel_retry(retry=retry)
+        return "The delivery is cancelled."
+
+    @bulk("Bring forward", order="due_at", done="{taken} of {count} retries are due now.")
+    def bring_selected_forward(self, retry: Retry) -> None:
+        retries.bring_forward(retry=retry)
+
+    @bulk("Cancel", order="due_at", done="{taken} of {count} deliveries are cancelled.")
+    def cancel_selected(self, retry: Retry) -> None:
+        retries.cancel_retry(retry=retry)
 
     @column("Event")
     def event_type(self, retry: Retry) -> str:

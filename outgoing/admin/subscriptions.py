@@ -13,6 +13,7 @@ from outgoing.admin.attempts import OUTCOME_COLOURS, answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS
 from outgoing.doctor import Diagnosis, Verdict, diagnose
 from outgoing.models import Attempt, Delivery
+from outgoing.policies import policy_of
 from outgoing.resuming import resume_subscription
 from subscriptions.models import Subscription
 from webhooks_project.admin.base import HubAdmin
@@ -20,6 +21,7 @@ from webhooks_project.admin.buttons import acting, button, opens_page, page_cont
 from webhooks_project.admin.forms import TextInput
 from webhooks_project.admin.panels import Custom, Panel, Table
 from webhooks_project.admin.values import (
+    EMPTY,
     capped_count,
     label,
     link,
@@ -79,6 +81,29 @@ def attempts_of_subscription(subscription: Subscription) -> Panel:
     headers = ["Started", "Event", "Number", "Outcome", "Answer", "Duration"]
     url = list_of("outgoing.attempt", delivery__subscription__id__exact=subscription.pk)
     return Table("Last attempts", headers, rows, empty="None yet.", more=link(url, "All attempts"))
+
+
+def retry_times_of_subscription(subscription: Subscription) -> Panel:
+    """When each attempt of a delivery would be, if all before it failed at once."""
+    rows = [
+        [
+            item.number,
+            _span(item.after_seconds) if item.number > 1 else "at once",
+            f"{_span(item.earliest_seconds)} to {_span(item.latest_seconds)}"
+            if item.number > 1
+            else EMPTY,
+        ]
+        for item in policy_of(subscription).planned()
+    ]
+    return Table("Attempts of a delivery that fails", ["Attempt", "After", "Between"], rows)
+
+
+def _span(seconds: float) -> str:
+    """`45 s`, `12.5 min`, `3.0 h`, `2.5 days`."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length or (unit != "days" and seconds >= length):
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 class ResumeForm(forms.Form):

@@ -1,4 +1,4 @@
-from outgoing.api.views import RetryViewSet
+from outgoing.api.retries import RetryViewSet
 from webhooks_project.api.routing import Router
 
 router = Router()

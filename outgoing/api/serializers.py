@@ -103,22 +103,25 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
 
 
 class RetrySerializer(serializers.ModelSerializer[Retry]):
-    """A delivery's place in the retry queue."""
+    """A delivery's place in the retry queue: when, which number, and why."""
 
+    account = serializers.UUIDField(source="delivery.account_id", read_only=True)
     subscription = serializers.UUIDField(source="delivery.subscription_id", read_only=True)
     event = serializers.UUIDField(source="delivery.event_id", read_only=True)
+    event_type = serializers.CharField(source="delivery.event.type", read_only=True)
+    status_code = serializers.IntegerField(
+        source="delivery.last_status_code",
+        read_only=True,
+        allow_null=True,
+        help_text="The answer before it.",
+    )
 
     class Meta:
         model = Retry
         fields: ClassVar[tuple[str, ...]] = (
-            "delivery",
-            "subscription",
-            "event",
-            "due_at",
-            "number",
-            "cause",
-            "created_at",
-        )
+            "delivery", "account", "subscription", "event", "event_type", "due_at", "number",
+            "cause", "status_code", "created_at",
+        )  # fmt: skip
 
 
 class RetryPlaceSerializer(serializers.ModelSerializer[Retry]):
@@ -137,6 +140,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
         fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "event", "subscription", "status", "trigger", "attempt_count",
             "last_cause", "last_status_code", "retry", "replay", "created_at", "delivered_at",
+            "exhausted_at", "fingerprint", "discard_reason",
         )  # fmt: skip
 
     def get_retry(self, delivery: Delivery) -> dict[str, Any] | None:

@@ -10,7 +10,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from outgoing.api.retries import PlannedAttemptSerializer
 from outgoing.doctor import Name, Verdict, diagnose
+from outgoing.policies import policy_of
 from outgoing.resuming import resume_subscription
 from subscriptions.api.subscriptions import SubscriptionSerializer
 from subscriptions.models import Subscription
@@ -55,6 +57,13 @@ class DiagnosisSerializer(serializers.Serializer[Any]):
     probes = ProbeSerializer(many=True)
 
 
+class RetryTimesSerializer(serializers.Serializer[Any]):
+    """When the attempts of one delivery would be."""
+
+    subscription = serializers.UUIDField()
+    attempts = PlannedAttemptSerializer(many=True)
+
+
 class SubscriptionDeliveriesViewSet(AccountScopedViewSet):
     """What is done to subscriptions by means of their deliveries."""
 
@@ -78,3 +87,11 @@ class SubscriptionDeliveriesViewSet(AccountScopedViewSet):
     def diagnose(self, request: Request, pk: str) -> Response:
         """Send its URL five test deliveries, right and wrong ones, and judge the answers."""
         return Response(DiagnosisSerializer(diagnose(subscription=self.get_object())).data)
+
+    @extend_schema(responses=RetryTimesSerializer, filters=False)
+    @action(detail=True, url_path="retry-times")
+    def retry_times(self, request: Request, pk: str) -> Response:
+        """When each attempt of a delivery would be by its retry policy, earliest and latest."""
+        subscription = self.get_object()
+        times = {"subscription": subscription.pk, "attempts": policy_of(subscription).planned()}
+        return Response(RetryTimesSerializer(times).data)

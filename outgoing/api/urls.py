@@ -1,9 +1,11 @@
+from outgoing.api.dead_letters import DeadLetterViewSet
 from outgoing.api.views import AttemptViewSet, DeliveryViewSet, EventViewSet, ReplayViewSet
 from webhooks_project.api.routing import Router
 
 router = Router()
 router.register("events", EventViewSet, basename="event")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
+router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
 router.register("attempts", AttemptViewSet, basename="attempt")
 router.register("replays", ReplayViewSet, basename="replay")
 urlpatterns = router.urls

@@ -20,9 +20,8 @@ from outgoing.api.serializers import (
     PublishedSerializer,
     PublishSerializer,
     ReplaySerializer,
-    RetrySerializer,
 )
-from outgoing.models import Attempt, Delivery, Event, Replay, Retry
+from outgoing.models import Attempt, Delivery, Event, Replay
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
@@ -119,7 +118,9 @@ class DeliveryFilter(FilterSet):
 
     class Meta:
         model = Delivery
-        fields = ("account", "status", "subscription", "event", "last_cause", "replay")
+        fields = (
+            "account", "status", "subscription", "event", "last_cause", "fingerprint", "replay",
+        )  # fmt: skip
 
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
@@ -194,22 +195,3 @@ class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
     def run(self, request: Request, pk: str) -> Response:
         """Put the planned deliveries back in line."""
         return Response(self.get_serializer(replays.start_replay(self.get_object())).data)
-
-
-class RetryFilter(FilterSet):
-    due_before = MomentFilter(field_name="due_at", lookup_expr="lt")
-    subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
-
-    class Meta:
-        model = Retry
-        fields = ("cause", "number", "delivery")
-
-
-class RetryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
-    """The retry queue, the next due first."""
-
-    account_path = "delivery__account_id"
-    queryset = Retry.objects.select_related("delivery")
-    serializer_class = RetrySerializer
-    filterset_class = RetryFilter
-    ordering = ("due_at", "delivery_id")

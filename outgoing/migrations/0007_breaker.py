@@ -6,7 +6,6 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('outgoing', '0006_parked'),
-        ('outgoing', '0006_parked'),
         ('subscriptions', '0007_breaker'),
     ]
 

@@ -7,7 +7,13 @@ from typing import Any, ClassVar, Final
 from django import forms
 
 from subscriptions import services
-from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
+from subscriptions.acceptable import (
+    MAX_BATCH,
+    MAX_BATCH_SECONDS,
+    MAX_IN_FLIGHT,
+    MAX_RATE,
+    MAX_RETRY_AGE_SECONDS,
+)
 from subscriptions.admin.security import SecurityForm
 from subscriptions.models import Subscription
 from webhooks_project.admin.forms import (
@@ -45,7 +51,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
             "delivery_window",
         ),
     ),
-    ("Retries", ("retry_policy", "retry_schedule", "retry_statuses")),
+    ("Retries", ("retry_policy", "retry_schedule", "retry_max_age_seconds", "retry_statuses")),
     ("Life", ("expires_at", "checks_health")),
     ("Notes", ("description", "labels", "metadata")),
 )
@@ -105,8 +111,17 @@ class SubscriptionForm(SecurityForm):
     retry_schedule = JsonField(
         empty=[],
         required=False,
-        widget=Textarea(attrs={"rows": 1}),
-        help_text="Seconds to each next attempt, of a custom policy, such as [60, 600].",
+        widget=Textarea(attrs={"rows": 2}),
+        help_text="Of a custom policy: seconds to each next attempt, such as [60, 600], or "
+        '{"kind": "exponential", "base": 5, "factor": 2, "cap": 3600, "attempts": 10}, or '
+        '{"kind": "linear", "base": 60, "step": 60, "attempts": 10}.',
+    )
+    retry_max_age_seconds = _number(
+        1,
+        MAX_RETRY_AGE_SECONDS,
+        "No attempt is planned for later than this after the delivery was asked for; empty for no "
+        "limit.",
+        required=False,
     )
     labels = HeadersField(
         required=False,

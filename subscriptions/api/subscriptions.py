@@ -11,7 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from subscriptions import services, setup
-from subscriptions.acceptable import MAX_BATCH, MAX_BATCH_SECONDS, MAX_IN_FLIGHT, MAX_RATE
+from subscriptions.acceptable import (
+    MAX_BATCH,
+    MAX_BATCH_SECONDS,
+    MAX_IN_FLIGHT,
+    MAX_RATE,
+    MAX_RETRY_AGE_SECONDS,
+)
 from subscriptions.api.security import (
     RotatedSecretSerializer,
     RotationSerializer,
@@ -73,10 +79,11 @@ class SubscriptionSerializer(SecuritySerializer):
             "channels", "filter", "payload_form", "transformation", "schema_versions",
             "timeout_seconds", "max_in_flight", "rate_limit", "rate_period", "ordering",
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
-            "retry_statuses", "delivery_window", "status", "status_reason", "paused_at",
-            "disabled_at", "expires_at", "failing_since", "breaker", "breaker_changed_at",
-            "certificate_expires_at", "checks_health", "health_checked_at", "health_problem",
-            "setup", "created_at", "secrets", *SecuritySerializer.SECURITY_FIELDS,
+            "retry_max_age_seconds", "retry_statuses", "delivery_window", "status",
+            "status_reason", "paused_at", "disabled_at", "expires_at", "failing_since", "breaker",
+            "breaker_changed_at", "certificate_expires_at", "checks_health", "health_checked_at",
+            "health_problem", "setup", "created_at", "secrets",
+            *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields: ClassVar[tuple[str, ...]] = (
             "status", "status_reason", "expires_at", "breaker", "breaker_changed_at",
@@ -88,6 +95,7 @@ class SubscriptionSerializer(SecuritySerializer):
             "rate_limit": {"min_value": 1, "max_value": MAX_RATE},
             "batch_size": {"min_value": 1, "max_value": MAX_BATCH},
             "batch_seconds": {"min_value": 0, "max_value": MAX_BATCH_SECONDS},
+            "retry_max_age_seconds": {"min_value": 1, "max_value": MAX_RETRY_AGE_SECONDS},
         }
 
 

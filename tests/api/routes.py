@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -78,6 +79,7 @@ class World:
     bulk_job: BulkJob
     api_key: ApiKey
     member: Membership
+    dead: Receipt
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -98,6 +100,7 @@ def make_world(account: Account | None = None) -> World:
     )
     source = make_source(account)
     receipt = make_receipt(source, status="failed")
+    dead = make_receipt(source, status="dead", next_attempt_at=None, dead_at=now)
     SourceSecret.objects.create(source=source, secret="a-learned-secret", is_showable=True)
     record_activity(account_id=account.pk, kind="test", text="Something was done.")
     return World(
@@ -113,6 +116,7 @@ def make_world(account: Account | None = None) -> World:
         source=source,
         receipt=receipt,
         quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
+        dead=dead,
         held_back=make_event(account, quarantined_at=now),
         route=source.routes.get(),
         run=HandlerRun.objects.create(
@@ -183,6 +187,18 @@ def reads(path: str, row: str = "", role: Role = VIEWER) -> Route:
 
 def acts(path: str, role: Role, body: Body = lambda ids: None) -> Route:
     return Route(path, {"post": role}, {"post": body})
+
+
+def _until(ids: dict[str, UUID]) -> Any:
+    return {"until": "2100-01-01T00:00:00Z"}
+
+
+def _discarded(ids: dict[str, UUID]) -> Any:
+    return {"until": "2100-01-01T00:00:00Z", "reason": "Nobody wants it."}
+
+
+def _soon(ids: dict[str, UUID]) -> Any:
+    return {"until": (clock.now() + timedelta(days=1)).isoformat()}
 
 
 def _replay_body(ids: dict[str, UUID]) -> Any:
@@ -262,6 +278,13 @@ ROUTES: Final[dict[str, Route]] = {
     "receipt-replay-detail": reads("incoming/replays/{receipt_replay}"),
     "receipt-replay-cancel": acts("incoming/replays/{receipt_replay}/cancel", OPERATOR),
     "receipt-replay-start": acts("incoming/replays/{receipt_replay}/start", OPERATOR),
+    "dead-receipt-list": reads("incoming/dead-letters", "dead"),
+    "dead-receipt-detail": reads("incoming/dead-letters/{dead}"),
+    "dead-receipt-groups": reads("incoming/dead-letters/groups"),
+    "dead-receipt-reprocess": acts("incoming/dead-letters/{dead}/reprocess", OPERATOR),
+    "dead-receipt-discard": acts("incoming/dead-letters/{dead}/discard", OPERATOR, _discarded),
+    "dead-receipt-reprocess-many": acts("incoming/dead-letters/reprocess", OPERATOR, _until),
+    "dead-receipt-discard-many": acts("incoming/dead-letters/discard", OPERATOR, _discarded),
     "refusal-list": reads("incoming/refusals", "refusal"),
     "event-list": Route(
         "outgoing/events",
@@ -277,6 +300,13 @@ ROUTES: Final[dict[str, Route]] = {
     "delivery-detail": reads("outgoing/deliveries/{delivery}"),
     "delivery-cancel": acts("outgoing/deliveries/{retry}/cancel", OPERATOR),
     "delivery-redeliver": acts("outgoing/deliveries/{delivery}/redeliver", OPERATOR),
+    "dead-letter-list": reads("outgoing/dead-letters", "delivery"),
+    "dead-letter-detail": reads("outgoing/dead-letters/{delivery}"),
+    "dead-letter-groups": reads("outgoing/dead-letters/groups"),
+    "dead-letter-redeliver": acts("outgoing/dead-letters/{delivery}/redeliver", OPERATOR),
+    "dead-letter-discard": acts("outgoing/dead-letters/{delivery}/discard", OPERATOR, _discarded),
+    "dead-letter-redeliver-many": acts("outgoing/dead-letters/redeliver", OPERATOR, _until),
+    "dead-letter-discard-many": acts("outgoing/dead-letters/discard", OPERATOR, _discarded),
     "attempt-list": reads("outgoing/attempts", "attempt"),
     "attempt-detail": reads("outgoing/attempts/{attempt}"),
     "replay-list": Route(
@@ -367,6 +397,7 @@ ROUTES: Final[dict[str, Route]] = {
         "subscriptions/{subscription}/renew", DEVELOPER, lambda ids: {"days": 30}
     ),
     "subscription-diagnose": acts("subscriptions/{subscription}/diagnose", DEVELOPER),
+    "subscription-retry-times": reads("subscriptions/{subscription}/retry-times"),
     "subscription-rotate-secret": acts("subscriptions/{subscription}/rotate-secret", DEVELOPER),
     "validate-filter": acts(
         "validation/filter", DEVELOPER, lambda ids: {"filter": {}, "document": {}}
@@ -388,6 +419,11 @@ ROUTES: Final[dict[str, Route]] = {
     "validate-url": acts("validation/url", DEVELOPER, lambda ids: {"url": URL}),
     "retry-list": reads("retry", "retry"),
     "retry-detail": reads("retry/{retry}"),
+    "retry-counts": reads("retry/counts"),
+    "retry-policies": reads("retry/policies"),
+    "retry-bring-forward": acts("retry/{retry}/bring-forward", OPERATOR),
+    "retry-postpone": acts("retry/{retry}/postpone", OPERATOR, _soon),
+    "retry-cancel": acts("retry/{retry}/cancel", OPERATOR),
     "activity-list": reads("monitoring/activities", "activity"),
     "activity-detail": reads("monitoring/activities/{activity}"),
     "audit-list": reads("monitoring/audit", "audit", ADMIN),
@@ -406,6 +442,8 @@ ROWLESS: Final = frozenset(
         "account-list",
         "queues",
         "overview",
+        "retry-counts",
+        "retry-policies",
         "validate-filter",
         "validate-payload",
         "validate-transformation",

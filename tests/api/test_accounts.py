@@ -30,7 +30,8 @@ def test_shows_the_caller_s_own_account_alone(api: Api, account: Account) -> Non
     answer = api.get("accounts")
     assert [{**row, "created_at": ""} for row in answer.rows] == [
         {"id": str(account.pk), "name": "Acme", "slug": "acme", "receipt_body_days": None,
-         "receipt_days": 365, "unknown_event_types": "allow", "has_public_catalogue": False,
+         "receipt_days": 365, "dead_letter_days": None, "unknown_event_types": "allow",
+         "has_public_catalogue": False,
          "asks_for_ownership": False, "created_at": ""}
     ]  # fmt: skip
     assert answer.rows[0] == api.get(f"accounts/{account.pk}").json
@@ -52,6 +53,8 @@ def test_an_administrator_says_how_long_receipts_are_kept(api: Api, account: Acc
     ("changes", "errors"),
     [
         ({"receipt_days": 0}, {"/receipt_days": "min_value"}),
+        ({"dead_letter_days": 0}, {"/dead_letter_days": "min_value"}),
+        ({"dead_letter_days": 40_000}, {"/dead_letter_days": "max_value"}),
         ({"receipt_body_days": -1}, {"/receipt_body_days": "min_value"}),
         ({"receipt_days": 40_000}, {"/receipt_days": "max_value"}),
         ({"receipt_days": "ever"}, {"/receipt_days": "invalid"}),

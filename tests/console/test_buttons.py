@@ -81,6 +81,8 @@ def every_button() -> list[tuple[str, Any]]:
     return [
         ("redeliver", lambda: make_delivery(status="exhausted")),
         ("cancel", lambda: make_delivery(status="held")),
+        ("bring-forward", make_retry),
+        ("cancel", make_retry),
         ("reprocess", lambda: make_receipt(status="dead", next_attempt_at=None)),
         ("release", lambda: make_receipt(**QUARANTINED)),
         ("drop", lambda: make_receipt(**QUARANTINED)),

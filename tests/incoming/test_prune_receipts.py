@@ -327,13 +327,16 @@ def test_the_command_counts_and_then_prunes() -> None:
     before = list(Receipt.objects.order_by("pk").values())
 
     assert run("--dry-run", "--account", "acme") == [
-        "1 bodies would be emptied, 2 receipts and 1 counts of refusals deleted"
+        "1 bodies would be emptied, 2 receipts and 1 counts of refusals deleted, "
+        "0 dead receipts discarded"
     ]
     assert list(Receipt.objects.order_by("pk").values()) == before
     assert run("--account", "acme") == [
-        "1 bodies emptied, 2 receipts and 1 counts of refusals deleted"
+        "1 bodies emptied, 2 receipts and 1 counts of refusals deleted, 0 dead receipts discarded"
     ]
-    assert run() == ["1 bodies emptied, 0 receipts and 0 counts of refusals deleted"]
+    assert run() == [
+        "1 bodies emptied, 0 receipts and 0 counts of refusals deleted, 0 dead receipts discarded"
+    ]
 
 
 def test_the_command_refuses_an_account_that_is_none() -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pycurl
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,6 +27,7 @@ from webhooks_project.lib.outbound import (
     Outbound,
     Request,
     Response,
+    _Transfer,
 )
 from webhooks_project.lib.ssrf import Policy, parse_networks
 from webhooks_project.running import free_port
@@ -535,6 +537,7 @@ def test_trusts_no_unknown_certificate(certificate: Path) -> None:
     with receiver(answer(), context=tls(certificate)) as there:
         response = send(there.url.replace("http:", "https:"))
     assert (response.status, response.failure) == (None, Failure.TLS)
+    assert response.detail.startswith("self_signed: ")
     assert there.arrived == []
 
 
@@ -573,3 +576,27 @@ def test_a_receiver_without_tls_is_a_tls_failure() -> None:
         response = send(there.url.replace("http:", "https:"), timeout_seconds=2)
     assert response.status is None
     assert response.failure in (Failure.TLS, Failure.TIMEOUT_TLS)
+
+
+class _Handle:
+    """A libcurl handle of a transfer that has sent nothing."""
+
+    def getinfo(self, _option: int) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("phases", "failure"),
+    [
+        ({}, Failure.TIMEOUT_DNS),
+        ({"dns_ms": 1.0}, Failure.TIMEOUT_CONNECT),
+        ({"dns_ms": 1.0, "connect_ms": 2.0}, Failure.TIMEOUT_TLS),
+        ({"dns_ms": 1.0, "connect_ms": 2.0, "tls_ms": 3.0}, Failure.TIMEOUT_RESPONSE),
+    ],
+)
+def test_a_timeout_is_told_by_its_phase(phases: dict[str, float], failure: Failure) -> None:
+    # No name server that hangs can be had here: only the phases that libcurl tells are played.
+    transfer = _Transfer(LOOPBACK, "test", False)
+    transfer.begin(Request("https://example.com/", [], b"", 5), "token")
+    transfer.handle = _Handle()  # type: ignore[assignment]
+    assert transfer._failure(pycurl.E_OPERATION_TIMEDOUT, "", Response(**phases)) == failure

@@ -47,6 +47,8 @@ def test_a_claim_says_what_is_to_be_done() -> None:
         replay_id=None,
         due_at=NOW,
         order_key=None,
+        created_at=row.created_at,
+        asked_at=None,
         token=item.token,
     )
     row.refresh_from_db()

@@ -31,6 +31,8 @@ def work(subscription_id: UUID, lane: int = FIRST) -> Work:
         replay_id=None,
         due_at=NOW,
         order_key=None,
+        created_at=NOW,
+        asked_at=None,
         token=uuid4(),
     )
     return Work(claim, lane, message())

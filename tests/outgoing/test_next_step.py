@@ -9,6 +9,7 @@ import pytest
 
 from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, cause_of, next_step
 from outgoing.models import Attempt
+from outgoing.policies import RetryPolicy
 from webhooks_project.lib.backoff import SCHEDULE_SECONDS, delay_seconds
 from webhooks_project.lib.outbound import Failure, Response
 
@@ -78,6 +79,7 @@ def test_anything_else_is_tried_again_after_five_seconds(response: Response, cau
     [
         (Response(status=429), Cause.STATUS_4XX),
         (Response(status=503), Cause.STATUS_5XX),
+        (Response(failure=Failure.TIMEOUT_DNS), Cause.TIMEOUT_DNS),
         (Response(failure=Failure.TIMEOUT_CONNECT), Cause.TIMEOUT_CONNECT),
         (Response(failure=Failure.TIMEOUT_TLS), Cause.TIMEOUT_TLS),
         (Response(failure=Failure.TIMEOUT_RESPONSE), Cause.TIMEOUT_RESPONSE),
@@ -165,3 +167,34 @@ def test_every_failure_has_a_cause_of_its_name(failure: Failure) -> None:
 def test_a_failure_counts_more_than_a_status() -> None:
     # An answer that was cut short is no success, whatever it began with.
     assert cause_of(Response(status=200, failure=Failure.BAD_RESPONSE)) == Cause.BAD_RESPONSE
+
+
+# --- policies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_jitter")
+@pytest.mark.parametrize(
+    ("age", "step"),
+    [
+        (95, RetryAt(Cause.STATUS_5XX, NOW + timedelta(seconds=5))),
+        (96, GiveUp(Cause.STATUS_5XX)),
+    ],
+)
+def test_gives_up_at_the_maximum_age(age: int, step: object) -> None:
+    policy = RetryPolicy(max_age_seconds=100)
+    since = NOW - timedelta(seconds=age)
+    assert next_step(Response(status=500), number=1, now=NOW, since=since, policy=policy) == step
+
+
+@pytest.mark.usefixtures("no_jitter")
+def test_a_receiver_that_asks_for_more_time_than_the_maximum_age_is_given_up() -> None:
+    policy = RetryPolicy(max_age_seconds=100)
+    response = Response(status=503, headers={"retry-after": "101"})
+    step = next_step(response, number=1, now=NOW, since=NOW, policy=policy)
+    assert step == GiveUp(Cause.STATUS_5XX)
+
+
+def test_spreads_by_the_policy_s_own_jitter() -> None:
+    policy = RetryPolicy(schedule=(100,), jitter=0)
+    step = next_step(Response(status=500), number=1, now=NOW, policy=policy)
+    assert step == RetryAt(Cause.STATUS_5XX, NOW + timedelta(seconds=100))

@@ -108,6 +108,7 @@ EVERY = [
     ("webhooks-processing", "incoming.tasks.process_receipts", "hub"),
     ("webhooks-processing-hourly", "incoming.tasks.prune", "hub"),
     ("webhooks-retry", "outgoing.tasks.release_retries", "hub"),
+    ("webhooks-retry-hourly", "outgoing.tasks.prune", "hub"),
     ("webhooks-subscriptions.bulk.tasks.run_bulk_jobs",
      "subscriptions.bulk.tasks.run_bulk_jobs", "hub"),
 ]  # fmt: skip
@@ -125,8 +126,9 @@ def test_each_family_is_looked_at_every_minute_come_what_may() -> None:
 
 def test_what_is_old_is_pruned_every_hour() -> None:
     ensure_schedules()
-    hourly = Schedule.objects.get(name="webhooks-processing-hourly")
-    assert (hourly.schedule_type, hourly.repeats) == (Schedule.HOURLY, -1)
+    for family in ("processing", "retry"):
+        hourly = Schedule.objects.get(name=f"webhooks-{family}-hourly")
+        assert (hourly.schedule_type, hourly.repeats) == (Schedule.HOURLY, -1)
 
 
 def test_every_task_that_is_named_is_there() -> None:
@@ -154,7 +156,10 @@ def test_a_family_with_a_cluster_of_its_own_is_scheduled_there(settings: Any) ->
     settings.WEBHOOKS_SHARED_CLUSTER = False
     settings.QM_WEBHOOKS = {family: family == "retry" for family in settings.FAMILIES}
     ensure_schedules()
-    assert schedules() == [("webhooks-retry", "outgoing.tasks.release_retries", "retry")]
+    assert schedules() == [
+        ("webhooks-retry", "outgoing.tasks.release_retries", "retry"),
+        ("webhooks-retry-hourly", "outgoing.tasks.prune", "retry"),
+    ]
 
 
 def test_people_are_told_at_once_by_the_monitoring_family() -> None:

@@ -102,8 +102,8 @@ class MemberForm(forms.Form):
 
 
 ACCOUNT_FIELDS = (
-    "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
-    "has_public_catalogue", "asks_for_ownership",
+    "name", "slug", "receipt_body_days", "receipt_days", "dead_letter_days",
+    "unknown_event_types", "has_public_catalogue", "asks_for_ownership",
 )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ class AccountForm(ServiceForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in {"receipt_body_days", "receipt_days"} & self.fields.keys():
+        for name in {"receipt_body_days", "receipt_days", "dead_letter_days"} & self.fields.keys():
             self.fields[name].validators.append(MaxValueValidator(MAX_KEPT_DAYS))
 
 

@@ -60,6 +60,12 @@ class Account(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Days that receipts are kept; empty for ever.",
     )
+    dead_letter_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Days that dead letters wait for someone to take them up; empty for ever.",
+    )
     unknown_event_types = models.CharField(
         max_length=8,
         choices=UnknownEventTypes.choices,

@@ -32,6 +32,7 @@ import pycurl
 from certifi import where as bundled_ca_file
 
 from webhooks_project.lib.ssrf import Policy, Problem, check_endpoint, is_forbidden
+from webhooks_project.lib.tls_checks import failed_check, is_refusal
 
 SUPPRESS_CONNECT_HEADERS: Final = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name
 STATUS_LINE: Final = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?:[ \r\n]|$)")
@@ -51,6 +52,7 @@ class Failure(StrEnum):
     REFUSED = "refused"
     RESET = "reset"
     TLS = "tls"
+    TIMEOUT_DNS = "timeout_dns"
     TIMEOUT_CONNECT = "timeout_connect"
     TIMEOUT_TLS = "timeout_tls"
     TIMEOUT_RESPONSE = "timeout_response"
@@ -298,14 +300,17 @@ class _Transfer:
             response.failure = Failure.TOO_LARGE
             response.detail = f"more than {MAX_HEADER_BYTES} bytes of headers"
             return response
-        response.failure = self._failure(errno, response)
+        response.failure = self._failure(errno, message, response)
         response.detail = self._forbidden or message or "the response head was cut short"
+        if response.failure is Failure.TLS:
+            check = failed_check(getinfo(pycurl.SSL_VERIFYRESULT), message)
+            response.detail = f"{check}: {message}"
         return response
 
-    def _failure(self, errno: int, response: Response) -> Failure:
+    def _failure(self, errno: int, message: str, response: Response) -> Failure:
         if self._forbidden and response.connect_ms is None:
             return Failure.FORBIDDEN_ADDRESS
-        if errno in _TLS_ERRORS:
+        if errno in _TLS_ERRORS or is_refusal(message):
             return Failure.TLS
         if self._policy.egress_proxy and self.handle.getinfo(pycurl.HTTP_CONNECTCODE) >= 300:
             return Failure.REFUSED
@@ -313,6 +318,8 @@ class _Transfer:
         if errno == pycurl.E_OPERATION_TIMEDOUT:
             if sent:  # on a connection used before there are no other times to go by
                 return Failure.TIMEOUT_RESPONSE
+            if response.dns_ms is None:
+                return Failure.TIMEOUT_DNS
             if response.connect_ms is None:
                 return Failure.TIMEOUT_CONNECT
             secure = self.request is not None and self.request.url.startswith("https:")

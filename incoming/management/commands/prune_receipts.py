@@ -23,7 +23,8 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write(
                 f"{counted.bodies} bodies would be emptied, {counted.receipts} receipts and "
-                f"{counted.refusal_counts} counts of refusals deleted"
+                f"{counted.refusal_counts} counts of refusals deleted, {counted.dead_letters} "
+                "dead receipts discarded"
             )
             return
         with Progress(disable=not self.stdout.isatty()) as progress:
@@ -33,5 +34,6 @@ class Command(BaseCommand):
             )
         self.stdout.write(
             f"{pruned.bodies} bodies emptied, {pruned.receipts} receipts and "
-            f"{pruned.refusal_counts} counts of refusals deleted"
+            f"{pruned.refusal_counts} counts of refusals deleted, {pruned.dead_letters} dead "
+            "receipts discarded"
         )

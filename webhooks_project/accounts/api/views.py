@@ -13,18 +13,20 @@ from webhooks_project.api.scoping import AccountScopedViewSet
 
 
 class AccountSerializer(serializers.ModelSerializer[Account]):
-    """A tenant. How many days it keeps the bodies of its receipts and the receipts: null is for
-    ever. What happens to an event whose type is not in its catalogue, and who may read that."""
+    """A tenant. How many days it keeps the bodies of its receipts, the receipts, and dead letters
+    that nobody takes up: null is for ever. What happens to an event whose type is not in its
+    catalogue, and who may read that."""
 
     class Meta:
         model = Account
         fields = (
-            "id", "name", "slug", "receipt_body_days", "receipt_days", "unknown_event_types",
-            "has_public_catalogue", "asks_for_ownership", "created_at",
+            "id", "name", "slug", "receipt_body_days", "receipt_days", "dead_letter_days",
+            "unknown_event_types", "has_public_catalogue", "asks_for_ownership", "created_at",
         )  # fmt: skip
         read_only_fields = ("slug",)
         extra_kwargs: ClassVar = {
-            name: {"max_value": MAX_KEPT_DAYS} for name in ("receipt_body_days", "receipt_days")
+            name: {"max_value": MAX_KEPT_DAYS}
+            for name in ("receipt_body_days", "receipt_days", "dead_letter_days")
         }
 
 
