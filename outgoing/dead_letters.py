@@ -190,18 +190,11 @@ def discard_dead_letter(*, delivery: Delivery, reason: str) -> Delivery:
 
 def _discard(ids: Sequence[UUID], reason: str) -> int:
     rows = Delivery.objects.filter(pk__in=ids, status=Delivery.Status.EXHAUSTED)
-    taken = list(
-        rows.select_for_update().order_by("pk").values_list("pk", "subscription", "order_key")
-    )
-    Delivery.objects.filter(pk__in=[pk for pk, _, _ in taken]).update(
+    taken = list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=taken).update(
         status=Delivery.Status.CANCELLED, lane=None, discard_reason=reason
     )
-    keys: dict[UUID, set[str]] = {}
-    for _, subscription_id, key in taken:
-        if key is not None:
-            keys.setdefault(subscription_id, set()).add(key)
-    for subscription_id, done in keys.items():  # what waited behind them in their order
-        Delivery.objects.unpark(subscription_id, done)
+    Delivery.objects.unpark_after(taken)  # what waited behind them in their order
     return len(taken)
 
 

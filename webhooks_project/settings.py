@@ -313,9 +313,12 @@ def _page(title: str, icon: str, model: str, page: str = "changelist") -> dict[s
     def may_open(request: Any) -> bool:
         from django.apps import apps
 
-        from webhooks_project.admin.access import may
+        from webhooks_project.admin.access import may, may_everywhere
 
-        return may(request, apps.get_model(model), "view")
+        # A list shows each their own; another page is over the rows of all accounts.
+        return (may if page == "changelist" else may_everywhere)(
+            request, apps.get_model(model), "view"
+        )
 
     return {
         "title": title,
