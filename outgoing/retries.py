@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
 from outgoing.models import Delivery, Retry
+from outgoing.replays import Pace
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 from webhooks_project.pumps import Place
@@ -52,13 +53,18 @@ def release_due_retries(now: datetime) -> int:
 
 
 def run_retry_pump(place: Place) -> int:
-    """Release retries at their time until the place's turn is over. Returns how many."""
+    """Release retries at their time, and move replays on, until the place's turn is over.
+
+    Returns how many retries were released.
+    """
     released = 0
+    pace = Pace()
     while True:
         try:
             if not place.goes_on():
                 return released
             now = clock.now()
+            pace.advance(now)
             if Retry.objects.any_due(now):
                 released += release_due_retries(now)
             else:
