@@ -248,7 +248,13 @@ def cancel_replay(replay: ReceiptReplay) -> ReceiptReplay:
     Raises StateNotAllowed for one that has ended.
     """
     open_ = (ReceiptReplay.Status.PLANNED, ReceiptReplay.Status.RUNNING)
-    turn(replay, open_, StateNotAllowed, status=ReceiptReplay.Status.CANCELLED, finished_at=clock.now())
+    turn(
+        replay,
+        open_,
+        StateNotAllowed,
+        status=ReceiptReplay.Status.CANCELLED,
+        finished_at=clock.now(),
+    )
     _record(replay, "receipt_replay.cancelled", {"replayed_count": replay.replayed_count})
     return replay
 

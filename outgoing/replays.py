@@ -330,7 +330,7 @@ class Pace:
         self._after = 0.0
 
     def advance(self, now: datetime) -> int:
-        """Move running jobs on where it is time to. Returns how many deliveries were put in line."""
+        """Move running jobs on where it is time to. Returns how many deliveries it put in line."""
         if time.monotonic() < self._after:
             return 0
         self._after = time.monotonic() + LOOK_SECONDS
@@ -429,9 +429,7 @@ def _batch(replay: Replay, room: int) -> tuple[int, _Last]:
     selection = Selection.of(replay)
     # One of the selection that another job, or a person, has put in line is passed over; and so is
     # what this job took already, should it have run before it had a cursor.
-    rows = deliveries_to_replay(replay.kind, selection).filter(
-        Q(replay=None) | ~Q(replay=replay)
-    )
+    rows = deliveries_to_replay(replay.kind, selection).filter(Q(replay=None) | ~Q(replay=replay))
     page = page_of_deliveries(selection, rows, after=_after(replay), limit=room)
     taken = services.redeliver(
         deliveries=page.keys,
@@ -477,9 +475,7 @@ def _missing_batch(replay: Replay, room: int) -> tuple[int, _Last]:
     return taken, page.last
 
 
-def _missing(
-    keys: Sequence[UUID], selection: Selection
-) -> Iterator[tuple[Event, Sequence[Match]]]:
+def _missing(keys: Sequence[UUID], selection: Selection) -> Iterator[tuple[Event, Sequence[Match]]]:
     """The events, the oldest first, with who matches them now and has no delivery of them."""
     types: dict[UUID, set[str]] = {}
     for account, event_type in Event.objects.filter(pk__in=keys).values_list("account", "type"):

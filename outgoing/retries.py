@@ -11,6 +11,8 @@ from django import db
 from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
+from monitoring import journal
+from outgoing.errors import StateNotAllowed
 from outgoing.models import Delivery, Retry
 from outgoing.replays import Pace
 from subscriptions.models import Subscription
@@ -50,6 +52,25 @@ def release_due_retries(now: datetime) -> int:
     Retry.objects.filter(pk__in=ids).delete()
     transaction.on_commit(lambda: wake("delivery"))
     return len(ids)
+
+
+@transaction.atomic
+def bring_forward(*, retry: Retry) -> Retry:
+    """Make it due now. Raises StateNotAllowed where it was released or cancelled meanwhile."""
+    row = Retry.objects.select_for_update(of=("self",)).filter(pk=retry.pk).first()
+    if row is None:
+        raise StateNotAllowed("it is no longer in the retry queue")
+    before, row.due_at = row.due_at, clock.now()
+    row.save(update_fields=["due_at"])
+    journal.record_change(
+        account_id=retry.delivery.account_id,
+        action="retry.brought_forward",
+        subject=retry.delivery,
+        before={"due_at": before},
+        after={"due_at": row.due_at},
+    )
+    transaction.on_commit(lambda: wake("retry"))
+    return row
 
 
 def run_retry_pump(place: Place) -> int:

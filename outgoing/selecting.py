@@ -140,7 +140,9 @@ def page_of_deliveries(
     Where the events themselves are asked, at most SCAN_ROWS are: then a page may be empty and not
     the last.
     """
-    found = rows.filter(selection.of_deliveries, behind("event__created_at", *(after or (None,) * 2)))
+    found = rows.filter(
+        selection.of_deliveries, behind("event__created_at", *(after or (None,) * 2))
+    )
     return _page(
         selection, found.order_by("event__created_at", "pk"), "event__created_at", limit,
         lambda queryset: queryset.select_related("event").only(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outgoing.deliver import DeliveryPump
+from outgoing.retention import prune_events
 from outgoing.retries import run_retry_pump
 from webhooks_project.pumps import take_place
 
@@ -17,3 +18,11 @@ def release_retries() -> int:
     """Release retries for one turn. Returns how many."""
     with take_place("retry") as place:
         return run_retry_pump(place) if place else 0
+
+
+def prune() -> int:
+    """Empty and delete events that are older than their accounts keep them, for a minute at most.
+
+    Returns how many; the next hour's goes on with the rest.
+    """
+    return prune_events().total

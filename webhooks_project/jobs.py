@@ -33,9 +33,7 @@ def behind(column: str, moment: datetime | None, key: UUID | None) -> Q:
     return Q(**{f"{column}__gte": moment}) & ~Q(**{column: moment, "pk__lte": key})
 
 
-def turn(
-    job: Model, before: Sequence[str], refusal: type[DomainError], /, **changes: Any
-) -> None:
+def turn(job: Model, before: Sequence[str], refusal: type[DomainError], /, **changes: Any) -> None:
     """Change a job that has one of these statuses; raise the refusal for one that has another.
 
     While a batch has the job's row locked, this waits for the batch's end.

@@ -36,7 +36,7 @@ PERIODIC: Final = {
     "analytics": "analytics.tasks.roll_up",
 }
 # Once an hour, beside these.
-HOURLY: Final = {"processing": "incoming.tasks.prune"}
+HOURLY: Final = {"processing": "incoming.tasks.prune", "retry": "outgoing.tasks.prune"}
 SHARED_CLUSTER: Final = "hub"
 WAKE_SECONDS: Final = 1.0  # a process hints at a family at most this often
 ALIVE_SECONDS: Final = 3.0  # a pump that beat this recently looks by itself and needs no hint

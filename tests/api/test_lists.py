@@ -17,7 +17,7 @@ from outgoing.models import Replay
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.services import rotate_secret
 from tests.api.calls import Api
-from tests.api.routes import LISTS, NO_PLAN, ROUTES
+from tests.api.routes import LISTS, NO_EVENT_PLAN, NO_PLAN, ROUTES
 from tests.factories import (
     make_account,
     make_api_key,
@@ -179,7 +179,7 @@ def _rows(account: Account) -> None:
     RefusalCount.objects.create(account=account, source=source, hour=NOW, cause="rate_limited")
     record_activity(account_id=account.pk, kind="k", text="t")
     record_change(account_id=account.pk, action="a", subject=source)
-    Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW)
+    Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW, plan=NO_EVENT_PLAN)
     Rollup.objects.create(
         account=account, subscription=subscription, minute=NOW, attempts=1, first_attempts=1,
         duration_ms_sum=1, duration_ms_max=1,

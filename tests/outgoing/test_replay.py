@@ -305,9 +305,7 @@ def test_a_run_puts_every_delivery_of_the_plan_back_in_line() -> None:
     assert Delivery.objects.count() == 4
     actions = AuditEntry.objects.order_by("sequence").values_list("action", flat=True)
     assert list(actions) == ["replay.planned", "replay.started"]
-    assert Activity.objects.get().text == (
-        "3 of 3 planned deliveries were put in line again."
-    )
+    assert Activity.objects.get().text == ("3 of 3 planned deliveries were put in line again.")
 
 
 def test_the_retry_pump_moves_jobs_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -488,7 +486,10 @@ def attempts(count: int, *, wait_ms: float, trigger: str = "first", ago: float =
     delivery = make_delivery(status="delivered")
     for _ in range(count):
         make_attempt(
-            delivery, trigger=trigger, queue_wait_ms=wait_ms, started_at=NOW - timedelta(seconds=ago)
+            delivery,
+            trigger=trigger,
+            queue_wait_ms=wait_ms,
+            started_at=NOW - timedelta(seconds=ago),
         )
 
 

@@ -108,6 +108,7 @@ EVERY = [
     ("webhooks-processing", "incoming.tasks.process_receipts", "hub"),
     ("webhooks-processing-hourly", "incoming.tasks.prune", "hub"),
     ("webhooks-retry", "outgoing.tasks.release_retries", "hub"),
+    ("webhooks-retry-hourly", "outgoing.tasks.prune", "hub"),
 ]
 
 
@@ -151,7 +152,10 @@ def test_a_family_with_a_cluster_of_its_own_is_scheduled_there(settings: Any) ->
     settings.WEBHOOKS_SHARED_CLUSTER = False
     settings.QM_WEBHOOKS = {family: family == "retry" for family in settings.FAMILIES}
     ensure_schedules()
-    assert schedules() == [("webhooks-retry", "outgoing.tasks.release_retries", "retry")]
+    assert schedules() == [
+        ("webhooks-retry", "outgoing.tasks.release_retries", "retry"),
+        ("webhooks-retry-hourly", "outgoing.tasks.prune", "retry"),
+    ]
 
 
 def test_people_are_told_at_once_by_the_monitoring_family() -> None:

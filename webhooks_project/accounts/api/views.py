@@ -14,7 +14,8 @@ from webhooks_project.api.scoping import AccountScopedViewSet
 
 class AccountSerializer(serializers.ModelSerializer[Account]):
     """A tenant. How many days it keeps the bodies of its receipts and the receipts, the data of
-    its events and the events: null is for ever. What happens to an event whose type is not in its catalogue, and who may read that."""
+    its events and the events: null is for ever. What happens to an event whose type is not in its
+    catalogue, and who may read that."""
 
     class Meta:
         model = Account
@@ -23,9 +24,7 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
             "has_public_catalogue", "asks_for_ownership", "created_at",
         )  # fmt: skip
         read_only_fields = ("slug",)
-        extra_kwargs: ClassVar = {
-            name: {"max_value": MAX_KEPT_DAYS} for name in KEPT_DAYS_FIELDS
-        }
+        extra_kwargs: ClassVar = {name: {"max_value": MAX_KEPT_DAYS} for name in KEPT_DAYS_FIELDS}
 
 
 class AccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
