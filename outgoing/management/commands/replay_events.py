@@ -128,7 +128,8 @@ class Command(BaseCommand):
                 done = max(done, replay.redelivered_count - under_way)
                 if replay.status != Status.RUNNING and not under_way:
                     return
-                if not (_has_pump() or pace.advance(clock.now())):
+                moved = 0 if _has_pump() else pace.advance(clock.now())
+                if not moved:
                     time.sleep(LOOK_SECONDS)
 
 
