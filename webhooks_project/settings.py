@@ -274,6 +274,7 @@ SPECTACULAR_SETTINGS = {
         "ReceiptStatus": "incoming.models.Receipt.Status",
         "DeliveryStatus": "outgoing.models.Delivery.Status",
         "SubscriptionStatus": "subscriptions.models.Subscription.Status",
+        "SigningSecretKind": "subscriptions.models.SigningSecret.Kind",
         "ReplayKind": "outgoing.models.Replay.Kind",
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
