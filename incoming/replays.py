@@ -18,8 +18,7 @@ import structlog
 from django import db
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Left, Length
-from django.db.models.lookups import Exact
+from django.db.models.functions import Length
 
 from incoming.errors import ReplayNotAcceptable, StateNotAllowed
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
@@ -27,6 +26,7 @@ from incoming.refusals import KEPT_BODY_BYTES
 from incoming.repeats import dedup_slot
 from monitoring import journal
 from webhooks_project.accounts.models import Account
+from webhooks_project.jobs import behind, turn, type_condition
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
 from webhooks_project.lib.sql import is_due
@@ -105,18 +105,13 @@ class Selection:
     def condition(self) -> Q:
         """Of the receipts that are asked for, whether or not they may be replayed."""
         wanted = Q(received_at__gte=self.since, received_at__lt=self.until)
+        wanted &= type_condition("type", self.type_pattern)
         if self.account is not None:
             wanted &= Q(account=self.account)
         if self.source is not None:
             wanted &= Q(source=self.source)
         if self.receipt_id is not None:
             wanted &= Q(pk=self.receipt_id)
-        beginning = self.type_pattern.removesuffix("*")
-        if beginning != self.type_pattern:
-            # Not `startswith`: SQLite's LIKE takes capitals and small letters for the same.
-            wanted &= Q(Exact(Left("type", len(beginning)), beginning)) if beginning else Q()
-        elif self.type_pattern:
-            wanted &= Q(type=self.type_pattern)
         if self.statuses:
             wanted &= Q(status__in=list(self.statuses))
         if self.cause:
@@ -232,9 +227,10 @@ def start_replay(replay: ReceiptReplay) -> ReceiptReplay:
     )
     if running.exclude(pk=replay.pk).count() >= MAX_RUNNING:
         raise StateNotAllowed(f"{MAX_RUNNING} replays are running; start it when one has ended")
-    _turn(
+    turn(
         replay,
         startable,
+        StateNotAllowed,
         status=ReceiptReplay.Status.RUNNING,
         started_at=replay.started_at or clock.now(),
         finished_at=None,
@@ -252,17 +248,15 @@ def cancel_replay(replay: ReceiptReplay) -> ReceiptReplay:
     Raises StateNotAllowed for one that has ended.
     """
     open_ = (ReceiptReplay.Status.PLANNED, ReceiptReplay.Status.RUNNING)
-    _turn(replay, open_, status=ReceiptReplay.Status.CANCELLED, finished_at=clock.now())
+    turn(
+        replay,
+        open_,
+        StateNotAllowed,
+        status=ReceiptReplay.Status.CANCELLED,
+        finished_at=clock.now(),
+    )
     _record(replay, "receipt_replay.cancelled", {"replayed_count": replay.replayed_count})
     return replay
-
-
-def _turn(replay: ReceiptReplay, before: Sequence[str], **changes: Any) -> None:
-    # With the row locked by a batch this waits for the batch's end.
-    if not ReceiptReplay.objects.filter(pk=replay.pk, status__in=before).update(**changes):
-        replay.refresh_from_db()
-        raise StateNotAllowed(f"the replay is {replay.status}")
-    replay.refresh_from_db()
 
 
 def _record(replay: ReceiptReplay, action: str, after: dict[str, Any] | None = None) -> None:
@@ -325,11 +319,9 @@ def _advance(pk: UUID, room: int, now: datetime) -> int:
     )
     if replay is None:  # cancelled meanwhile, or in another pump's hands
         return 0
-    found = receipts_to_replay(Selection.of(replay))
-    if replay.cursor_at is not None:
-        found = found.filter(received_at__gte=replay.cursor_at).exclude(
-            received_at=replay.cursor_at, pk__lte=replay.cursor_id
-        )
+    found = receipts_to_replay(Selection.of(replay)).filter(
+        behind("received_at", replay.cursor_at, replay.cursor_id)
+    )
     rows = list(
         found.select_for_update().only(
             "received_at", "status", "external_id", "dedup_slot", "source_id"

@@ -5,34 +5,23 @@ Dead ones that nobody took up are discarded when their account's days for that a
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
-from uuid import UUID
 
 import structlog
-from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount
 from incoming.replays import NOT_ENDED, Selection
 from webhooks_project.accounts.models import Account
+from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows
 from webhooks_project.dead_letters import kept_too_long
 from webhooks_project.lib import clock
 
 log = structlog.get_logger(__name__)
-
-BATCH_ROWS: Final = 1_000  # in one transaction, at most
-MIN_BATCH_ROWS: Final = 50
-# A transaction that took longer is followed by one of half the rows: on SQLite nobody else writes
-# meanwhile, and large bodies take their time.
-LONG_SECONDS: Final = 0.2
-PAUSE_SECONDS: Final = 0.01  # between two, for those who wait to write
-TURN_SECONDS: Final = 60.0  # of one task
 
 Status = Receipt.Status
 
@@ -71,7 +60,7 @@ def prune_receipts(
     In transactions of at most BATCH_ROWS, for `seconds` (None for as long as it takes); what is
     left is left for the next call. `progress` is called with each transaction's count.
     """
-    batches = _Batches(None if seconds is None else time.monotonic() + seconds, progress)
+    batches = Batches(seconds, progress)
     now = clock.now()
     done = sum((_prune(item, now, batches) for item in _accounts(account)), Pruned())
     if done.total:
@@ -94,11 +83,11 @@ def _accounts(account: Account | None) -> QuerySet[Account]:
     return found if account is None else found.filter(pk=account.pk)
 
 
-def _prune(account: Account, now: datetime, batches: _Batches) -> Pruned:
+def _prune(account: Account, now: datetime, batches: Batches) -> Pruned:
     deleted = counts = bodies = dead = 0
     if account.receipt_days is not None:
         deleted = batches.each(partial(_to_delete, account, now), "received_at", _delete_receipts)
-        counts = batches.each(partial(_old_counts, account, now), "hour", _delete)
+        counts = batches.each(partial(_old_counts, account, now), "hour", delete_rows)
     if account.receipt_body_days is not None:
         bodies = batches.each(partial(_to_empty, account, now), "received_at", _empty_receipts)
     if account.dead_letter_days is not None:
@@ -168,63 +157,6 @@ def _old_counts(account: Account, now: datetime) -> QuerySet[RefusalCount]:
     return RefusalCount.objects.filter(account=account, hour__lt=before)
 
 
-# --- in batches -----------------------------------------------------------------------------------
-
-
-class _Batches:
-    """Transactions of so many rows that each is short, until the time is over."""
-
-    def __init__(self, ends_at: float | None, progress: Callable[[int], None]) -> None:
-        self._ends_at = ends_at
-        self._progress = progress
-        self._size = BATCH_ROWS
-
-    @property
-    def goes_on(self) -> bool:
-        return self._ends_at is None or time.monotonic() < self._ends_at
-
-    def each(
-        self,
-        find: Callable[[], QuerySet[Any]],
-        column: str,
-        act: Callable[[QuerySet[Any]], int],
-    ) -> int:
-        """Let `act` have the rows in order of the column. Returns the sum of what it gives back.
-
-        It gets them by their ids and as `find` finds them at that moment, so that one which has
-        changed, or is wanted by a replay since, is left alone.
-        """
-        done = 0
-        for ids in self._ids(find, column):
-            started_at = time.monotonic()
-            with transaction.atomic():
-                count = act(find().filter(pk__in=ids))
-            self._notice(time.monotonic() - started_at)
-            done += count
-            self._progress(count)
-            time.sleep(PAUSE_SECONDS)
-        return done
-
-    def _ids(self, find: Callable[[], QuerySet[Any]], column: str) -> Iterator[list[UUID]]:
-        """The ids of the rows, a batch at a time, each behind the last one's."""
-        behind = Q()
-        while self.goes_on:
-            found = list(
-                find().filter(behind).order_by(column, "pk").values_list("pk", column)[: self._size]
-            )
-            if not found:
-                return
-            key, moment = found[-1]
-            behind = Q(**{f"{column}__gte": moment}) & ~Q(**{column: moment, "pk__lte": key})
-            yield [pk for pk, _ in found]
-
-    def _notice(self, seconds: float) -> None:
-        if seconds > LONG_SECONDS:
-            self._size = max(MIN_BATCH_ROWS, self._size // 2)
-        else:
-            self._size = min(BATCH_ROWS, self._size * 2)
-
-
 def _empty_receipts(rows: QuerySet[Receipt]) -> int:
     """The hash stays: what was received can still be proved."""
     return rows.update(body=b"", headers=b"{}", query="", body_pruned_at=clock.now())
@@ -244,10 +176,5 @@ def _delete_receipts(rows: QuerySet[Receipt]) -> int:
     # Locked, so that nobody takes one up between its runs' end and its own. Ids alone: the bodies
     # would be read for nothing.
     ids = list(rows.select_for_update().values_list("pk", flat=True))
-    _delete(HandlerRun.objects.filter(receipt__in=ids))
-    return _delete(Receipt.objects.filter(pk__in=ids).only("pk"))
-
-
-def _delete(rows: QuerySet[Any]) -> int:
-    model: type[models.Model] = rows.model
-    return rows.delete()[1].get(model._meta.label, 0)
+    delete_rows(HandlerRun.objects.filter(receipt__in=ids))
+    return delete_rows(Receipt.objects.filter(pk__in=ids).only("pk"))

@@ -16,6 +16,7 @@ import orjson
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models, transaction
+from django.db.models import QuerySet
 
 from monitoring.models import Activity, AuditEntry, Notification
 from webhooks_project.accounts.models import Membership, Role
@@ -182,6 +183,13 @@ def record_change(
     entry.hash = hash_of(entry)
     entry.save(force_insert=True)
     return entry
+
+
+def changes_of(subject: models.Model) -> QuerySet[AuditEntry]:
+    """What the audit chain says of one row, the oldest first."""
+    return AuditEntry.objects.filter(
+        object_type=subject._meta.label_lower, object_id=str(subject.pk)
+    ).order_by("created_at", "sequence")
 
 
 def hash_of(entry: AuditEntry) -> str:

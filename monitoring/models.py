@@ -65,6 +65,8 @@ class AuditEntry(models.Model):
         indexes: ClassVar = [
             # The console's list over all accounts.
             models.Index(fields=["-created_at"], name="audit_by_time"),
+            # What was done to one row.
+            models.Index(fields=["object_id"], name="audit_by_object"),
         ]
 
     def __str__(self) -> str:

@@ -88,3 +88,9 @@ class EventTypeReserved(OutgoingError):
     """Events of that type are published by the hub alone."""
 
     code = "event_type_reserved"
+
+
+class SelectionNotAcceptable(OutgoingError):
+    """What is asked for is not acceptable."""
+
+    code = "selection_not_acceptable"

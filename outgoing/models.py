@@ -16,7 +16,7 @@ from outgoing.querysets import (
     RetryQuerySet,
 )
 from subscriptions.models import Subscription
-from webhooks_project.accounts.models import Account, User
+from webhooks_project.accounts.models import Account
 from webhooks_project.lib.ids import new_id
 
 
@@ -47,6 +47,9 @@ class Event(models.Model):
     schema_errors = models.JSONField(default=list, blank=True)
     quarantined_at = models.DateTimeField(null=True, blank=True, editable=False)
     dropped_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Since when the data is not kept any more: too old, or a person's and taken out.
+    body_pruned_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expunged_at = models.DateTimeField(null=True, blank=True, editable=False)
     # [{"subscription": id, "reason": …}] for those that hear the type and yet got no delivery.
     not_matched = models.JSONField(default=list)
 
@@ -92,8 +95,13 @@ class Event(models.Model):
 
     @property
     def payload(self) -> Any:
-        """`data`, parsed."""
+        """`data`, parsed; None where it is not kept any more."""
         return orjson.loads(bytes(self.data))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether its data is still there, so that it can be carried again."""
+        return self.body_pruned_at is None and self.expunged_at is None
 
 
 class Delivery(models.Model):
@@ -201,6 +209,12 @@ class Delivery(models.Model):
                 fields=["leased_until"],
                 condition=Q(leased_until__isnull=False),
                 name="delivery_leased",
+            ),
+            # How much of a replay waits in line.
+            models.Index(
+                fields=["replay"],
+                condition=Q(lane__isnull=False) & Q(replay__isnull=False),
+                name="delivery_replay_waiting",
             ),
             # The sweep of what is held for subscriptions that are active again.
             models.Index(fields=["subscription"], condition=Q(status="held"), name="delivery_held"),
@@ -382,6 +396,11 @@ class Breaker(models.Model):
 class Replay(models.Model):
     """A job that carries past events again: planned, run, its progress, its end."""
 
+    class Kind(models.TextChoices):
+        RECOVER = "recover"  # what was given up
+        MISSING = "missing"  # what a subscription never got, and matches now
+        REPLAY = "replay"  # whatever ended, delivered or not
+
     class Status(models.TextChoices):
         PLANNED = "planned"
         RUNNING = "running"
@@ -393,22 +412,43 @@ class Replay(models.Model):
     account = models.ForeignKey(
         Account, models.CASCADE, null=True, blank=True, related_name="replays"
     )
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.REPLAY)
+    # Events created in [since, until) with these marks; empty for any.
     since = models.DateTimeField()
     until = models.DateTimeField()
     event_type = models.CharField(max_length=128, blank=True)
     subscription = models.ForeignKey(
         Subscription, models.CASCADE, null=True, blank=True, related_name="replays"
     )
+    statuses = models.JSONField(default=list, blank=True)
+    channel = models.CharField(max_length=128, blank=True)
+    filter = models.JSONField(null=True, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PLANNED)
+    # Of one that is running: nothing more is put in line until it is resumed.
+    paused_at = models.DateTimeField(null=True, blank=True)
     planned_count = models.PositiveIntegerField(default=0)
     redelivered_count = models.PositiveIntegerField(default=0)
+    # Counts of the plan by type and subscription, the oldest event, how long it may take.
+    plan = models.JSONField(default=dict, blank=True)
+    # How far it has come; a run that was cut off goes on from here.
+    cursor_at = models.DateTimeField(null=True, blank=True, editable=False)
+    cursor_id = models.UUIDField(null=True, blank=True, editable=False)
     error = models.TextField(blank=True)
-    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    requested_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [
+            # The jobs to be moved on; holds only those.
+            models.Index(
+                fields=["created_at"],
+                condition=Q(status="running"),
+                name="replay_running",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"replay {self.id}"

@@ -15,6 +15,7 @@ from monitoring import journal
 from outgoing.errors import StateNotAllowed
 from outgoing.models import Delivery, Retry
 from outgoing.querysets import lane_again
+from outgoing.replays import Pace
 from outgoing.services import cancel_delivery
 from webhooks_project.lib import clock
 from webhooks_project.pumps import Place
@@ -115,13 +116,18 @@ def count_by_due_time(retries: QuerySet[Retry]) -> dict[str, int]:
 
 
 def run_retry_pump(place: Place) -> int:
-    """Release retries at their time until the place's turn is over. Returns how many."""
+    """Release retries at their time, and move replays on, until the place's turn is over.
+
+    Returns how many retries were released.
+    """
     released = 0
+    pace = Pace()
     while True:
         try:
             if not place.goes_on():
                 return released
             now = clock.now()
+            pace.advance(now)
             count = release_due_retries(now) if Retry.objects.any_due(now) else 0
             if not count:  # or all that are due are held by others at this moment
                 time.sleep(LOOK_SECONDS)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 from django.db import transaction
+from django.db.models import Q
 
 from monitoring import journal
 from outgoing.acceptable import event_problems
@@ -39,6 +40,10 @@ from webhooks_project.lib.sql import insert_instances
 from webhooks_project.queues import wake
 
 SchemaMode = EventType.SchemaMode
+
+ABOUT_ITSELF: Final = "event_about_itself"  # why a subscription does not get it
+# Deliveries that can be carried again: their event's data is still kept.
+HAS_BODY: Final = Q(event__body_pruned_at=None, event__expunged_at=None)
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def _match(
     for event in events:
         facts = facts_of(event)
         found = [
-            Match(hearer.subscription_id, reason="event_about_itself")
+            Match(hearer.subscription_id, reason=ABOUT_ITSELF)
             if hearer.subscription_id == about.get(event.pk)
             else hearer.match(facts)
             for hearer in hearers[event.account_id, event.type]
@@ -374,17 +379,19 @@ def redeliver(
     deliveries: Iterable[UUID],
     trigger: Delivery.Trigger = Delivery.Trigger.REDELIVER,
     replay_id: UUID | None = None,
+    statuses: Sequence[str] = (),
 ) -> list[UUID]:
     """Carry deliveries again from the start of the retry schedule, with the same `webhook-id`.
 
-    Delivered, exhausted, cancelled and waiting ones are taken; those being delivered at this
-    moment are left alone, and those of a subscription that is paused or disabled become held.
-    Returns the ids of those taken.
+    Delivered, exhausted, cancelled and waiting ones are taken, or only those of `statuses`; those
+    being delivered at this moment and those whose event's data is gone are left alone, and those
+    of a subscription that is paused or disabled become held. Returns the ids of those taken.
     """
     now = clock.now()
+    wanted = Q(status__in=list(statuses)) if statuses else Q()
     rows = list(
         Delivery.objects.select_for_update(of=("self",))
-        .filter(pk__in=list(deliveries))
+        .filter(wanted, HAS_BODY, pk__in=list(deliveries))
         .exclude(status=Delivery.Status.DELIVERING)
         .exclude(subscription__status=Subscription.Status.ARCHIVED)
         .select_related("subscription")
@@ -417,11 +424,39 @@ def _again_lane(subscription: Subscription) -> Delivery.Lane:
 
 
 @transaction.atomic
+def deliver_later(*, event: Event, matches: Sequence[Match], replay_id: UUID) -> int:
+    """Make the deliveries that an old event lacks, behind first attempts. Returns how many.
+
+    One that has come about meanwhile is passed over.
+    """
+    now = clock.now()
+    rows = [_delivery(event, match) for match in matches]
+    for row in rows:
+        row.lane = Delivery.Lane.AGAIN if row.lane == Delivery.Lane.FIRST else row.lane
+        row.trigger, row.replay_id = Delivery.Trigger.REPLAY, replay_id
+        row.next_attempt_at = row.created_at = now
+    Delivery.objects.bulk_create(rows, batch_size=400, ignore_conflicts=True)
+    if any(row.lane is not None for row in rows):
+        transaction.on_commit(_wake_delivery)
+    return Delivery.objects.filter(pk__in=[row.pk for row in rows]).count()
+
+
+def about_itself(event: Event) -> set[UUID]:
+    """The subscriptions that one of the hub's own events is about, which do not get it."""
+    return {
+        UUID(item["subscription"])
+        for item in event.not_matched
+        if item.get("reason") == ABOUT_ITSELF
+    }
+
+
+@transaction.atomic
 def redeliver_one(*, delivery: Delivery) -> Delivery:
     """Redeliver one, on a person's word. Raises StateNotAllowed where that cannot be."""
     if not redeliver(deliveries=[delivery.pk]):
         raise StateNotAllowed(
-            "it is being delivered at this moment, or its subscription is archived"
+            "it is being delivered at this moment, its subscription is archived, or its event's "
+            "data is not kept any more"
         )
     journal.record_change(
         account_id=delivery.account_id, action="delivery.redelivered", subject=delivery

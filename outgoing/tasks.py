@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from outgoing.dead_letters import prune_dead_letters
 from outgoing.deliver import DeliveryPump
+from outgoing.retention import prune_events
 from outgoing.retries import run_retry_pump
 from webhooks_project.pumps import take_place
 
@@ -22,5 +23,9 @@ def release_retries() -> int:
 
 
 def prune() -> int:
-    """End the wait of dead letters that nobody took up in time. Returns how many."""
-    return prune_dead_letters()
+    """End the wait of dead letters that nobody took up in time; empty and delete events that are
+    older than their accounts keep them, for a minute at most.
+
+    Returns how many; the next hour's goes on with the rest.
+    """
+    return prune_dead_letters() + prune_events().total

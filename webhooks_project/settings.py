@@ -281,6 +281,8 @@ SPECTACULAR_SETTINGS = {
         "ReceiptStatus": "incoming.models.Receipt.Status",
         "DeliveryStatus": "outgoing.models.Delivery.Status",
         "SubscriptionStatus": "subscriptions.models.Subscription.Status",
+        "SigningSecretKind": "subscriptions.models.SigningSecret.Kind",
+        "ReplayKind": "outgoing.models.Replay.Kind",
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from incoming import replays
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, ReceiptReplay
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
-from webhooks_project.admin.forms import Checkboxes, ServiceForm
+from webhooks_project.admin.forms import Checkboxes
 from webhooks_project.admin.panels import Panel, Table
-from webhooks_project.admin.replays import STARTABLE, JobAdmin
+from webhooks_project.admin.replays import STARTABLE, JobAdmin, PlanForm
 from webhooks_project.admin.search import id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -29,8 +27,6 @@ from webhooks_project.admin.values import (
     text_column,
     visible,
 )
-from webhooks_project.lib import clock
-from webhooks_project.lib.errors import DomainError
 
 Status = ReceiptReplay.Status
 PLANNING = (
@@ -39,8 +35,10 @@ PLANNING = (
 )
 
 
-class PlanForm(ServiceForm):
+class ReceiptPlanForm(PlanForm):
     """Which receipts: see `replays.Selection`."""
+
+    part = "source"
 
     statuses = forms.MultipleChoiceField(
         required=False,
@@ -65,17 +63,6 @@ class PlanForm(ServiceForm):
             "type_pattern": "A type, or a beginning with * after it; empty for all.",
             "cause": "Why they were refused or failed, such as schema_mismatch; empty for all.",
         }
-
-    def clean(self) -> dict[str, Any] | None:
-        """What a person does is in the audit chain, and each account has its own."""
-        cleaned = super().clean()
-        given = self.cleaned_data
-        if {"account", "source"} <= set(given) and not (given["account"] or given["source"]):
-            self.add_error("account", "Choose an account or a source.")
-        return cleaned
-
-    def _messages(self, error: DomainError) -> list[tuple[str, Any]]:
-        return [(str(error.extra.get("field", "")), str(error))]
 
 
 def plan_of_replay(replay: ReceiptReplay) -> Panel:
@@ -113,6 +100,9 @@ def receipts_of_replay(replay: ReceiptReplay) -> Panel:
 @admin.register(ReceiptReplay)
 class ReceiptReplayAdmin(JobAdmin):
     done_count = "replayed_count"
+    plan_form = ReceiptPlanForm
+    planning = PLANNING
+    planned_word = "Receipts"
     autocomplete_fields = ("account", "source")
     empty_text = (
         "A replay processes past receipts again. Plan one, look at its plan, then start it."
@@ -143,51 +133,8 @@ class ReceiptReplayAdmin(JobAdmin):
         "started", "finished", "error",
     )  # fmt: skip
 
-    # --- a new one is planned ---
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, "add")
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> type[forms.ModelForm[Any]]:
-        if obj is None:
-            kwargs["form"] = PlanForm
-        return super().get_form(request, obj, change, **kwargs)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None:
-            return super().get_fieldsets(request, obj)
-        return [("Plan a replay", {"fields": PlanForm.Meta.fields, "description": PLANNING})]
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        now = clock.now()
-        day_before = {"since": now - timedelta(days=1), "until": now}
-        return day_before | super().get_changeform_initial_data(request)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        if kwargs.get("obj") is None:
-            context |= {
-                "title": "Plan a replay",
-                "show_save_and_add_another": False,
-                "show_save_and_continue": False,
-            }
-        return super().render_change_form(request, context, *args, **kwargs)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        selection = replays.Selection(**form.cleaned_data)
-        obj.__dict__.update(replays.plan_replay(selection).__dict__)
-
-    def response_add(
-        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        text = (
-            f"Receipts planned: {obj.planned_count:,}. Nothing is processed before it is started."
-        )
-        messages.success(request, text)
-        return HttpResponseRedirect(page_of("incoming.receiptreplay", obj.pk))
+    def plan(self, asked: dict[str, Any]) -> ReceiptReplay:
+        return replays.plan_replay(replays.Selection(**asked))
 
     def find(self, term: str) -> Q:
         key = id_in(term)

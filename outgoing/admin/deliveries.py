@@ -18,6 +18,7 @@ from outgoing.dead_letters import (
     group_dead_letters,
     redeliver_dead_letters,
 )
+from outgoing.explaining import shown, timeline_of
 from outgoing.models import Attempt, Delivery, Event
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
@@ -35,7 +36,7 @@ from webhooks_project.admin.filters import (
     TextChoiceFilter,
     ValuesFilter,
 )
-from webhooks_project.admin.panels import Custom, Panel, Texts
+from webhooks_project.admin.panels import Custom, Panel, Table, Texts
 from webhooks_project.admin.search import NONE, first_found, id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -52,6 +53,7 @@ from webhooks_project.admin.values import (
     text_block,
     text_column,
     value_column,
+    visible,
 )
 from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE, count_groups
 
@@ -64,6 +66,7 @@ STATUS_COLOURS = {
     Status.HELD: "warning",
 }
 SHOWN_ATTEMPTS: Final = 20
+TOLD: Final = ("due_at", "until", "since", "replay", "delivery", "reason")  # of a step's facts
 
 
 def attempts_of_delivery(delivery: Delivery) -> Panel:
@@ -76,6 +79,17 @@ def attempts_of_delivery(delivery: Delivery) -> Panel:
             f"All {delivery.attempt_count} attempts",
         )
     return Custom("Attempts", "admin/console/attempts.html", {"attempts": shown, "more": more})
+
+
+def timeline_of_delivery(delivery: Delivery) -> Panel:
+    """Its way in order, and what it waits for."""
+    rows = [
+        [moment(step.at) if step.at else "now", step.kind.replace("_", " "), visible(step.text),
+         "; ".join(f"{name}: {value}" for name, value in shown(step.facts).items()
+                   if name in TOLD and value)]
+        for step in timeline_of(delivery)
+    ]  # fmt: skip
+    return Table("Timeline", ["When", "What", "In words", "Facts"], rows)
 
 
 def data_of_delivery(delivery: Delivery) -> Panel:
@@ -100,7 +114,7 @@ def is_used(event_type: str) -> bool:
 class DeliveryAdmin(DeadLetterAdmin):
     has_history = True
     deferred = ("event__data", "event__not_matched")
-    panels: ClassVar = [attempts_of_delivery, data_of_delivery]
+    panels: ClassVar = [timeline_of_delivery, attempts_of_delivery, data_of_delivery]
     created = moment_column("Created", "created_at")
     trigger_word = value_column("Trigger", "trigger")
     delivered = moment_column("Delivered", "delivered_at")

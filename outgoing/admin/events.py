@@ -15,6 +15,7 @@ from django.utils.html import format_html_join
 from outgoing import services
 from outgoing.admin.attempts import answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS, is_used
+from outgoing.explaining import Considered, explain_event
 from outgoing.models import Delivery, Event
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
@@ -85,6 +86,31 @@ def not_matched_of_event(event: Event) -> Panel:
     return Table("Heard, and yet not delivered to", headers, rows, empty="None.")
 
 
+def explanation_of_event(event: Event) -> Panel:
+    """Every subscription, what became of the event there, and whether it would get it now."""
+    found = explain_event(event)
+    rows = [
+        [
+            link_to(item.subscription),
+            link_to(item.delivery) if item.delivery else item.outcome.replace("_", " "),
+            REASONS.get(item.reason, item.reason.replace("_", " ")) or EMPTY,
+            _now(item),
+        ]
+        for item in found[:SHOWN_DELIVERIES]
+    ]
+    headers = ["Subscription", "What became of it", "Why", "Now"]
+    more = "" if len(found) <= SHOWN_DELIVERIES else f"and {len(found) - SHOWN_DELIVERIES} more"
+    return Table("Explained", headers, rows, empty="There is no subscription.", more=more)
+
+
+def _now(item: Considered) -> str:
+    if item.delivery is not None:
+        return label(item.delivery.status, STATUS_COLOURS)
+    if item.matches_now:
+        return "it would get it"
+    return REASONS.get(item.reason_now, item.reason_now.replace("_", " "))
+
+
 def _clauses(clauses: Any) -> str:
     """The clauses of a filter in words: what was asked, and what was found."""
     return "; ".join(
@@ -139,11 +165,14 @@ class EventAdmin(HistoryAdmin):
         schema_of_event,
         deliveries_of_event,
         not_matched_of_event,
+        explanation_of_event,
         data_of_event,
     ]
     has_history = True
     quarantined = moment_column("Quarantined", "quarantined_at")
     dropped = moment_column("Dropped", "dropped_at")
+    body_pruned = moment_column("Data pruned", "body_pruned_at")
+    expunged = moment_column("Data expunged", "expunged_at")
     actions_detail = ("release", "drop")
     created = moment_column("Created", "created_at")
     occurred = moment_column("Occurred", "occurred_at")
@@ -158,7 +187,7 @@ class EventAdmin(HistoryAdmin):
     fields = (
         "type", "webhook_id", "id", "account", "occurred", "created", "idempotency_key",
         "correlation_id", "caused_by", "schema_version", "channel_names", "facts", "quarantined",
-        "dropped",
+        "dropped", "body_pruned", "expunged",
     )  # fmt: skip
 
     def find(self, term: str) -> Q:

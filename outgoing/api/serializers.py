@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from outgoing.explaining import Step, shown
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.models import Subscription
 from webhooks_project.api.scoping import AccountField, scoped
@@ -25,7 +26,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
             "id", "webhook_id", "account", "type", "data", "occurred_at", "created_at",
             "idempotency_key", "correlation_id", "causation_id", "channels", "metadata",
             "headers", "schema_version", "schema_errors", "quarantined_at", "dropped_at",
-            "not_matched",
+            "body_pruned_at", "expunged_at", "not_matched",
         )  # fmt: skip
 
     def get_data(self, event: Event) -> Any:
@@ -155,6 +156,35 @@ class DeliveryWithAttemptsSerializer(DeliverySerializer):
         fields: ClassVar[tuple[str, ...]] = (*DeliverySerializer.Meta.fields, "attempts")
 
 
+class ConsideredSerializer(serializers.Serializer[Any]):
+    """What became of an event at one subscription, and whether it would get it now.
+
+    `outcome`: delivery, not_matched, quarantined, created_later or not_heard.
+    """
+
+    subscription = serializers.UUIDField(source="subscription.pk")
+    subscription_name = serializers.CharField(source="subscription.name")
+    outcome = serializers.CharField()
+    reason = serializers.CharField(allow_blank=True)
+    clauses = serializers.ListField(child=serializers.DictField())
+    delivery = serializers.UUIDField(source="delivery.pk", default=None, allow_null=True)
+    delivery_status = serializers.CharField(source="delivery.status", default=None, allow_null=True)
+    matches_now = serializers.BooleanField()
+    reason_now = serializers.CharField(allow_blank=True)
+
+
+class StepSerializer(serializers.Serializer[Any]):
+    """One step of a delivery's way; `at` is null for what is so at present."""
+
+    at = serializers.DateTimeField(allow_null=True)
+    kind = serializers.CharField()
+    text = serializers.CharField()
+    facts = serializers.SerializerMethodField()
+
+    def get_facts(self, step: Step) -> dict[str, Any]:
+        return shown(step.facts)
+
+
 if TYPE_CHECKING:
     _SubscriptionRelatedField = serializers.PrimaryKeyRelatedField[Subscription]
 else:
@@ -169,23 +199,63 @@ class OwnSubscriptionField(_SubscriptionRelatedField):
         return scoped(Subscription.objects.all(), self.context["request"], "account_id")
 
 
+class PlannedDeliveriesSerializer(serializers.Serializer[Any]):
+    """Deliveries of one event type and subscription that would be carried again."""
+
+    event_type = serializers.CharField()
+    subscription = serializers.UUIDField()
+    subscription_name = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class EventReplayPlanSerializer(serializers.Serializer[Any]):
+    """What a replay would come to. `left_out` counts, by reason, what fits but is not carried:
+    waiting, archived, body_pruned. Not `is_complete`: too many events fit to look at all of them.
+    """
+
+    # Those that an older release planned have none of it.
+    count = serializers.IntegerField(default=0)
+    oldest = serializers.DateTimeField(allow_null=True, default=None)
+    deliveries = PlannedDeliveriesSerializer(many=True, default=list)
+    left_out = serializers.DictField(child=serializers.IntegerField(), default=dict)
+    estimated_seconds = serializers.IntegerField(default=0)
+    is_complete = serializers.BooleanField(default=True)
+
+
 class ReplaySerializer(serializers.ModelSerializer[Replay]):
-    """A job that carries past events again."""
+    """A job that carries past events again. Empty fields select any."""
 
     account = AccountField()
     subscription = OwnSubscriptionField(required=False, allow_null=True)
+    event_type = serializers.CharField(
+        required=False, allow_blank=True, max_length=128, help_text="A type, or a name ending in *."
+    )
+    statuses = serializers.ListField(
+        child=serializers.ChoiceField(Delivery.Status.choices), required=False
+    )
+    filter = serializers.JSONField(required=False, allow_null=True)
+    plan = EventReplayPlanSerializer(read_only=True)
 
     class Meta:
         model = Replay
         fields: ClassVar[tuple[str, ...]] = (
-            "id", "account", "since", "until", "event_type", "subscription", "status",
-            "planned_count", "redelivered_count", "error", "created_at", "finished_at",
+            "id", "account", "kind", "since", "until", "event_type", "subscription", "statuses",
+            "channel", "filter", "status", "paused_at", "planned_count", "redelivered_count",
+            "plan", "error", "requested_by", "created_at", "started_at", "finished_at",
         )  # fmt: skip
         read_only_fields = (
-            "status", "planned_count", "redelivered_count", "error", "created_at", "finished_at",
+            "status", "paused_at", "planned_count", "redelivered_count", "error", "requested_by",
+            "created_at", "started_at", "finished_at",
         )  # fmt: skip
+        extra_kwargs: ClassVar = {
+            "kind": {
+                "help_text": "recover: what was given up. missing: what a subscription never got "
+                "and matches now. replay: whatever has ended."
+            },
+            "until": {"required": False, "help_text": "Exclusive; now where it is not given."},
+        }
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["since"] >= attrs["until"]:
+        if "until" in attrs and attrs["since"] >= attrs["until"]:
             raise serializers.ValidationError({"until": ["it must be after since"]})
         return attrs

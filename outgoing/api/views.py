@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from outgoing import replays, services
 from outgoing.api.serializers import (
     AttemptSerializer,
+    ConsideredSerializer,
     DeliverySerializer,
     DeliveryWithAttemptsSerializer,
     EventInListSerializer,
@@ -20,8 +21,11 @@ from outgoing.api.serializers import (
     PublishedSerializer,
     PublishSerializer,
     ReplaySerializer,
+    StepSerializer,
 )
+from outgoing.explaining import explain_event, timeline_of
 from outgoing.models import Attempt, Delivery, Event, Replay
+from outgoing.selecting import Selection
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
@@ -110,6 +114,13 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         found = self.get_object().deliveries.select_related("retry").order_by("created_at")
         return Response(DeliverySerializer(found, many=True).data)
 
+    @extend_schema(responses=ConsideredSerializer(many=True), filters=False)
+    @action(detail=True)
+    def explain(self, request: Request, pk: str) -> Response:
+        """Every subscription of the account and what became of the event there, or why nothing."""
+        found = explain_event(self.get_object())
+        return Response(ConsideredSerializer(found, many=True).data)
+
 
 class DeliveryFilter(FilterSet):
     since = MomentFilter(field_name="created_at", lookup_expr="gte")
@@ -151,6 +162,12 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountS
         services.cancel_delivery(delivery=self.get_object())
         return Response(self.get_serializer(self.get_object()).data)
 
+    @extend_schema(responses=StepSerializer(many=True), filters=False)
+    @action(detail=True)
+    def timeline(self, request: Request, pk: str) -> Response:
+        """The delivery's whole way in order, and what it waits for."""
+        return Response(StepSerializer(timeline_of(self.get_object()), many=True).data)
+
 
 class AttemptFilter(FilterSet):
     since = MomentFilter(field_name="started_at", lookup_expr="gte")
@@ -177,21 +194,40 @@ class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
 
     queryset = Replay.objects.all()
     serializer_class = ReplaySerializer
-    filterset_fields = ("account", "status", "subscription")
-    roles: ClassVar = {"create": Role.OPERATOR, "run": Role.OPERATOR}
+    filterset_fields = ("account", "status", "kind", "subscription")
+    roles: ClassVar = dict.fromkeys(("create", "run", "pause", "resume", "cancel"), Role.OPERATOR)
 
     @extend_schema(request=ReplaySerializer, responses={201: ReplaySerializer})
     def create(self, request: Request) -> Response:
-        """Plan a replay: `planned_count` says how many deliveries it would carry again."""
+        """Plan a replay: `plan` says what it would come to. Nothing is sent yet."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         fields = dict(serializer.validated_data)
         account = account_for_create(self, fields.pop("account", None))
-        replay = replays.plan_replay(account=account, **fields)
+        kind = fields.pop("kind", Replay.Kind.REPLAY)
+        replay = replays.plan_replay(Selection(account=account, **fields), kind)
         return Response(self.get_serializer(replay).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses=ReplaySerializer)
     @action(detail=True, methods=["post"])
     def run(self, request: Request, pk: str) -> Response:
-        """Put the planned deliveries back in line."""
+        """Carry out a planned replay, or go on with one that failed."""
         return Response(self.get_serializer(replays.start_replay(self.get_object())).data)
+
+    @extend_schema(request=None, responses=ReplaySerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Put no more deliveries in line until it is resumed."""
+        return Response(self.get_serializer(replays.pause_replay(self.get_object())).data)
+
+    @extend_schema(request=None, responses=ReplaySerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Go on with a paused replay."""
+        return Response(self.get_serializer(replays.resume_replay(self.get_object())).data)
+
+    @extend_schema(request=None, responses=ReplaySerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Put no more deliveries in line."""
+        return Response(self.get_serializer(replays.cancel_replay(self.get_object())).data)

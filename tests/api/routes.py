@@ -48,6 +48,10 @@ from webhooks_project.lib.ids import new_id
 VIEWER, DEVELOPER, OPERATOR, ADMIN = Role
 MADE_USER = "somebody"
 URL = "http://127.0.0.1:8009/hook"
+NO_EVENT_PLAN: Final = {
+    "count": 0, "oldest": None, "deliveries": [], "left_out": {}, "estimated_seconds": 0,
+    "is_complete": True,
+}  # fmt: skip
 NO_PLAN: Final = {"count": 0, "oldest": None, "receipts": [], "left_out": {}}
 
 
@@ -64,6 +68,8 @@ class World:
     attempt: Attempt
     retry: Retry
     replay: Replay
+    running: Replay
+    paused: Replay
     source: Source
     receipt: Receipt
     refusal: RefusalCount
@@ -103,6 +109,7 @@ def make_world(account: Account | None = None) -> World:
     dead = make_receipt(source, status="dead", next_attempt_at=None, dead_at=now)
     SourceSecret.objects.create(source=source, secret="a-learned-secret", is_showable=True)
     record_activity(account_id=account.pk, kind="test", text="Something was done.")
+    job = {"since": now, "until": now, "created_at": now, "plan": NO_EVENT_PLAN}
     return World(
         account=account,
         subscription=subscription,
@@ -112,7 +119,9 @@ def make_world(account: Account | None = None) -> World:
         delivery=delivery,
         attempt=make_attempt(delivery),
         retry=make_retry(waiting),
-        replay=Replay.objects.create(account=account, since=now, until=now, created_at=now),
+        replay=Replay.objects.create(account=account, **job),
+        running=Replay.objects.create(account=account, status="running", **job),
+        paused=Replay.objects.create(account=account, status="running", paused_at=now, **job),
         source=source,
         receipt=receipt,
         quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
@@ -294,10 +303,12 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "event-detail": reads("outgoing/events/{event}"),
     "event-deliveries": reads("outgoing/events/{event}/deliveries"),
+    "event-explain": reads("outgoing/events/{event}/explain"),
     "event-release": acts("outgoing/events/{held_back}/release", OPERATOR),
     "event-drop": acts("outgoing/events/{held_back}/drop", OPERATOR),
     "delivery-list": reads("outgoing/deliveries", "delivery"),
     "delivery-detail": reads("outgoing/deliveries/{delivery}"),
+    "delivery-timeline": reads("outgoing/deliveries/{delivery}/timeline"),
     "delivery-cancel": acts("outgoing/deliveries/{retry}/cancel", OPERATOR),
     "delivery-redeliver": acts("outgoing/deliveries/{delivery}/redeliver", OPERATOR),
     "dead-letter-list": reads("outgoing/dead-letters", "delivery"),
@@ -317,6 +328,9 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "replay-detail": reads("outgoing/replays/{replay}"),
     "replay-run": acts("outgoing/replays/{replay}/run", OPERATOR),
+    "replay-pause": acts("outgoing/replays/{running}/pause", OPERATOR),
+    "replay-resume": acts("outgoing/replays/{paused}/resume", OPERATOR),
+    "replay-cancel": acts("outgoing/replays/{replay}/cancel", OPERATOR),
     "event-type-list": Route(
         "subscriptions/event-types",
         {"get": VIEWER, "post": DEVELOPER},

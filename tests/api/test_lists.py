@@ -18,7 +18,7 @@ from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob
 from subscriptions.services import rotate_secret
 from tests.api.calls import Api
-from tests.api.routes import LISTS, NO_PLAN, ROUTES
+from tests.api.routes import LISTS, NO_EVENT_PLAN, NO_PLAN, ROUTES
 from tests.factories import (
     make_account,
     make_api_key,
@@ -181,7 +181,7 @@ def _rows(account: Account) -> None:
     RefusalCount.objects.create(account=account, source=source, hour=NOW, cause="rate_limited")
     record_activity(account_id=account.pk, kind="k", text="t")
     record_change(account_id=account.pk, action="a", subject=source)
-    Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW)
+    Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW, plan=NO_EVENT_PLAN)
     BulkJob.objects.create(account=account, action="pause", created_at=NOW)
     make_api_key(account)
     make_user(account)

@@ -14,6 +14,7 @@ from django.test import Client
 from incoming.models import HandlerRun, Source, SourceSecret
 from monitoring.models import AuditEntry
 from outgoing.models import Delivery, Replay, Retry
+from outgoing.replays import advance_replays
 from subscriptions.models import EventType
 from tests.factories import (
     SIGNING_SECRET,
@@ -193,7 +194,11 @@ def test_a_refusal_is_told_and_changes_nothing(console: Client) -> None:
     delivery.refresh_from_db()
     assert delivery.status == "delivering"
     assert told(response) == [
-        ("error", "it is being delivered at this moment, or its subscription is archived")
+        (
+            "error",
+            "it is being delivered at this moment, its subscription is archived, or its event's "
+            "data is not kept any more",
+        )
     ]
     assert not AuditEntry.objects.exists()
 
@@ -251,10 +256,11 @@ def test_run_carries_a_replay_out(console: Client) -> None:
     response = console.post(path_of(replay, "run"))
 
     replay.refresh_from_db()
+    assert (replay.status, replay.redelivered_count) == ("running", 0)
+    assert told(response) == [("success", "The replay is running.")]
+    assert advance_replays(clock.now()) == 1
     delivery.refresh_from_db()
-    assert (replay.status, replay.redelivered_count) == ("finished", 1)
     assert (delivery.status, delivery.replay_id) == ("pending", replay.pk)
-    assert told(response) == [("success", "1 deliveries are in line again.")]
 
 
 def test_pause_keeps_the_reason(console: Client) -> None:

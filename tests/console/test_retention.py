@@ -22,7 +22,7 @@ NO_MEMBERS = {
 def fields(**changes: Any) -> dict[str, Any]:
     return {
         "name": "Acme", "slug": "acme", "receipt_body_days": "", "receipt_days": "",
-        "unknown_event_types": "allow", **NO_MEMBERS,
+        "event_body_days": "", "event_days": "", "unknown_event_types": "allow", **NO_MEMBERS,
     } | changes  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, So
 from incoming.retention import Pruned, count_prunable, prune_receipts
 from incoming.tasks import prune
 from tests.factories import make_account, make_receipt, make_source
+from webhooks_project import batches as batching
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +29,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def _frozen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(retention, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(batching, "PAUSE_SECONDS", 0)
     with time_machine.travel(NOW, tick=False):
         yield
 
@@ -218,7 +219,7 @@ def test_old_counts_of_refusals_go() -> None:
 
 
 def test_a_thousand_in_a_transaction_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH_ROWS", 2)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 2)
     source = keeping(rows=30)
     receipts = [old(source, days=days) for days in (40, 60, 50, 70, 70)]
     waits = old(source, days=65, status="accepted")
@@ -238,8 +239,8 @@ def test_a_thousand_in_a_transaction_the_oldest_first(monkeypatch: pytest.Monkey
 def test_a_transaction_that_took_long_is_followed_by_a_smaller_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    batches = retention._Batches(None, lambda count: None)
-    monkeypatch.setattr(retention, "MIN_BATCH_ROWS", 300)
+    batches = batching.Batches(None, lambda count: None)
+    monkeypatch.setattr(batching, "MIN_BATCH_ROWS", 300)
     sizes = []
     for seconds in (0.1, 0.3, 0.3, 0.3, 0.1, 0.1):
         batches._notice(seconds)
@@ -250,12 +251,12 @@ def test_a_transaction_that_took_long_is_followed_by_a_smaller_one(
 def test_stops_when_its_time_is_over_and_goes_on_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH_ROWS", 1)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 1)
     source = keeping(bodies=30)
     for _ in range(3):
         old(source)
     now = [1000.0]
-    monkeypatch.setattr(retention.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(batching.time, "monotonic", lambda: now[0])
 
     def tick(count: int) -> None:
         now[0] += 20.0
@@ -282,7 +283,7 @@ def test_what_changed_since_it_was_found_is_left_alone(monkeypatch: pytest.Monke
 def test_a_replay_that_starts_meanwhile_keeps_what_it_may_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH_ROWS", 1)
+    monkeypatch.setattr(batching, "BATCH_ROWS", 1)
     source = keeping(rows=30)
     for days in (70, 60, 50):
         old(source, days=days)

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from webhooks_project.accounts import services
 from webhooks_project.accounts.models import (
+    KEPT_DAYS_FIELDS,
     MAX_KEPT_DAYS,
     Account,
     ApiKey,
@@ -102,8 +103,8 @@ class MemberForm(forms.Form):
 
 
 ACCOUNT_FIELDS = (
-    "name", "slug", "receipt_body_days", "receipt_days", "dead_letter_days",
-    "unknown_event_types", "has_public_catalogue", "asks_for_ownership",
+    "name", "slug", *KEPT_DAYS_FIELDS, "unknown_event_types",
+    "has_public_catalogue", "asks_for_ownership",
 )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ class AccountForm(ServiceForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in {"receipt_body_days", "receipt_days", "dead_letter_days"} & self.fields.keys():
+        for name in self.fields.keys() & set(KEPT_DAYS_FIELDS):
             self.fields[name].validators.append(MaxValueValidator(MAX_KEPT_DAYS))
 
 

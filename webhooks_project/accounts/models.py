@@ -11,6 +11,9 @@ from django.db import models
 from webhooks_project.lib.ids import new_id
 
 MAX_KEPT_DAYS: Final = 32_767  # as many as PostgreSQL's column holds
+KEPT_DAYS_FIELDS: Final = (
+    "receipt_body_days", "receipt_days", "event_body_days", "event_days", "dead_letter_days",
+)  # fmt: skip
 
 
 class Role(models.TextChoices):
@@ -65,6 +68,19 @@ class Account(models.Model):
         blank=True,
         validators=[MinValueValidator(1)],
         help_text="Days that dead letters wait for someone to take them up; empty for ever.",
+    )
+    event_body_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Days that the data of events and the answers to them are kept; empty for as "
+        "long as the events.",
+    )
+    event_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Days that events are kept, with their deliveries; empty for ever.",
     )
     unknown_event_types = models.CharField(
         max_length=8,

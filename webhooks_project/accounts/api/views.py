@@ -8,26 +8,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from webhooks_project.accounts import services
-from webhooks_project.accounts.models import MAX_KEPT_DAYS, Account, Role
+from webhooks_project.accounts.models import KEPT_DAYS_FIELDS, MAX_KEPT_DAYS, Account, Role
 from webhooks_project.api.scoping import AccountScopedViewSet
 
 
 class AccountSerializer(serializers.ModelSerializer[Account]):
-    """A tenant. How many days it keeps the bodies of its receipts, the receipts, and dead letters
-    that nobody takes up: null is for ever. What happens to an event whose type is not in its
+    """A tenant. How many days it keeps the bodies of its receipts and the receipts, the data of
+    its events and the events, and dead letters that nobody takes up: null is for ever. What happens
+    to an event whose type is not in its
     catalogue, and who may read that."""
 
     class Meta:
         model = Account
         fields = (
-            "id", "name", "slug", "receipt_body_days", "receipt_days", "dead_letter_days",
-            "unknown_event_types", "has_public_catalogue", "asks_for_ownership", "created_at",
+            "id", "name", "slug", *KEPT_DAYS_FIELDS, "unknown_event_types",
+            "has_public_catalogue", "asks_for_ownership", "created_at",
         )  # fmt: skip
         read_only_fields = ("slug",)
-        extra_kwargs: ClassVar = {
-            name: {"max_value": MAX_KEPT_DAYS}
-            for name in ("receipt_body_days", "receipt_days", "dead_letter_days")
-        }
+        extra_kwargs: ClassVar = {name: {"max_value": MAX_KEPT_DAYS} for name in KEPT_DAYS_FIELDS}
 
 
 class AccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
