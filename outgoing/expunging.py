@@ -80,12 +80,9 @@ def _empty(event: Event) -> None:
 
 def _empty_order_keys(rows: Sequence[Delivery]) -> None:
     """An order key is a value of the data; what waited behind one that was given up goes on."""
-    keys: dict[UUID, set[str]] = {}
-    for row in rows:
-        if row.order_key is not None:
-            keys.setdefault(row.subscription_id, set()).add(row.order_key)
+    in_order = {row.subscription_id for row in rows if row.order_key is not None}
     Delivery.objects.filter(pk__in=[row.pk for row in rows], order_key__isnull=False).update(
         order_key=None
     )
-    for subscription_id, found in keys.items():
-        Delivery.objects.unpark(subscription_id, found)
+    for subscription_id in in_order:
+        Delivery.objects.unpark(subscription_id)

@@ -100,8 +100,8 @@ def retry_times_of_subscription(subscription: Subscription) -> Panel:
 
 def _span(seconds: float) -> str:
     """`45 s`, `12.5 min`, `3.0 h`, `2.5 days`."""
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length or (unit != "days" and seconds >= length):
+    for unit, length, least in (("days", 86_400, 172_800), ("h", 3_600, 3_600), ("min", 60, 60)):
+        if seconds >= least:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
 

@@ -22,7 +22,8 @@ NO_MEMBERS = {
 def fields(**changes: Any) -> dict[str, Any]:
     return {
         "name": "Acme", "slug": "acme", "receipt_body_days": "", "receipt_days": "",
-        "event_body_days": "", "event_days": "", "unknown_event_types": "allow", **NO_MEMBERS,
+        "event_body_days": "", "event_days": "", "dead_letter_days": "",
+        "unknown_event_types": "allow", **NO_MEMBERS,
     } | changes  # fmt: skip
 
 
@@ -43,15 +44,17 @@ def test_changed_and_audited(console: Client) -> None:
 
 def test_set_with_a_new_account(console: Client) -> None:
     url = list_of("accounts.account") + "add/"
-    assert console.post(url, fields(receipt_days=90)).status_code == 302
+    assert console.post(url, fields(receipt_days=90, dead_letter_days=7)).status_code == 302
     account = Account.objects.get(slug="acme")
     assert (account.receipt_body_days, account.receipt_days) == (None, 90)
+    assert account.dead_letter_days == 7
 
 
 @pytest.mark.parametrize("days", [0, -1, 32_768, 10**30, "ever"])
 def test_refuses_what_is_no_number_of_days(console: Client, days: Any) -> None:
     account = make_account(name="Acme", slug="acme")
-    answer = console.post(page_of("accounts.account", account.pk), fields(receipt_days=days))
-    assert set(errors_of(answer)) == {"receipt_days"}
+    wrong = fields(receipt_days=days, dead_letter_days=days)
+    answer = console.post(page_of("accounts.account", account.pk), wrong)
+    assert set(errors_of(answer)) == {"receipt_days", "dead_letter_days"}
     account.refresh_from_db()
-    assert account.receipt_days is None
+    assert (account.receipt_days, account.dead_letter_days) == (None, None)
