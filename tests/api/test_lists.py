@@ -167,8 +167,10 @@ def _rows(account: Account) -> None:
     delivery = make_delivery(make_event(account), subscription, lane=None)
     make_attempt(delivery)
     make_retry(delivery)
+    make_delivery(make_event(account), subscription, status="exhausted")
     source = make_source(account, routes=({}, {}))
     receipt = make_receipt(source)
+    make_receipt(source, status="dead", next_attempt_at=None, dead_at=NOW)
     HandlerRun.objects.create(
         account=account, source=source, receipt=receipt, handler="h", created_at=NOW
     )
