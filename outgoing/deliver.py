@@ -12,9 +12,6 @@ from uuid import UUID
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import Case, F, When
-from django.db.models.functions import Length
-from django.db.models.lookups import LessThanOrEqual
 
 from outgoing import breakers, conf
 from outgoing.endpoints import Endpoint, Endpoints
@@ -34,13 +31,15 @@ from subscriptions.versions import Downgrades, downgrades_of, steps_down
 from webhooks_project import __version__
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
-from webhooks_project.lib.sql import wait_for_writers
+from webhooks_project.lib.sql import select_by_key, wait_for_writers
 from webhooks_project.pumps import POLL_SECONDS, Place
 
 log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 400
 FIRST: Final = Delivery.Trigger.FIRST.value
+FIRST_LANE: Final = Delivery.Lane.FIRST.value
+AGAIN_LANE: Final = Delivery.Lane.AGAIN.value
 NOTHING_TO_SEND: Final = "nothing_to_send"  # why a delivery was cancelled: its transformation
 ACTIVE: Final = Subscription.Status.ACTIVE.value
 RECORD_ROWS: Final = 400  # written together at most
@@ -262,7 +261,7 @@ class DeliveryPump:
                 continue
             work = Work(
                 claim=claim,
-                lane=Delivery.Lane.FIRST if claim.trigger == FIRST else Delivery.Lane.AGAIN,
+                lane=FIRST_LANE if claim.trigger == FIRST else AGAIN_LANE,
                 message=message,
                 is_limited=is_limited,
             )
@@ -543,19 +542,15 @@ class DeliveryPump:
 
 
 def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
-    rows = (
-        Event.objects.filter(pk__in=event_ids)
-        .annotate(
-            data_bytes=Length("data"),
-            small_data=Case(
-                When(LessThanOrEqual(Length("data"), SMALL_DATA_BYTES), then=F("data")),
-                default=None,
-            ),
-        )
-        .values_list(
-            "pk", "account_id", "type", "occurred_at", "correlation_id", "small_data",
-            "data_bytes", "schema_version", "channels", "metadata", "headers",
-        )
+    rows = select_by_key(
+        Event,
+        event_ids,
+        ("id", "account", "type", "occurred_at", "correlation_id", "schema_version", "channels",
+         "metadata", "headers"),
+        expressions=(
+            "length(data)",
+            f"CASE WHEN length(data) <= {SMALL_DATA_BYTES} THEN data END",
+        ),
     )  # fmt: skip
     return {
         key: Message(
@@ -565,9 +560,10 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
             occurred_at,
             correlation_id,
             None if data is None else bytes(data),
+            data_bytes,
             *rest,
         )
-        for key, account_id, type_, occurred_at, correlation_id, data, *rest in rows
+        for key, account_id, type_, occurred_at, correlation_id, *rest, data_bytes, data in rows
     }
 
 
