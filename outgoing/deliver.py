@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -17,7 +17,7 @@ from outgoing import breakers, conf
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
-from outgoing.lines import Horizon, Lines, Work
+from outgoing.lines import APART_TIMES, Horizon, Lines, Work
 from outgoing.models import Delivery, Event
 from outgoing.payload import Message, Shape, batch_id_of, shown_headers, webhook_id_of
 from outgoing.posts import post_of
@@ -44,6 +44,7 @@ NOTHING_TO_SEND: Final = "nothing_to_send"  # why a delivery was cancelled: its 
 ACTIVE: Final = Subscription.Status.ACTIVE.value
 RECORD_ROWS: Final = 400  # written together at most
 RECORD_SECONDS: Final = 0.1  # and this late at most
+HANGING_SECONDS: Final = 2.0  # under way for longer, an attempt is in nobody's way
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
 LOCK_SECONDS: Final = 4.0  # waited for SQLite's one writer, so that leases can be renewed in time
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
@@ -59,7 +60,7 @@ class DeliveryPump:
         self._place = place
         self._outbound = Outbound(
             policy=address_policy(),
-            max_in_flight=conf.in_flight(),
+            max_in_flight=conf.in_flight() * (1 + APART_TIMES),
             user_agent=f"webhooks-hub/{__version__}",
         )
         self._endpoints = Endpoints()
@@ -79,6 +80,7 @@ class DeliveryPump:
         self._shaped: dict[UUID, list[Work]] = {}  # on the way to their batch
         self._nothing: list[Work] = []  # shaped, and nothing is to be sent
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
+        self._started: deque[tuple[float, Work]] = deque()
         self._results: list[Result] = []
         self._result_since = 0.0
         self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
@@ -112,6 +114,7 @@ class DeliveryPump:
         """Start what may start, take in what has ended, write it down when that is due."""
         if self._shaper.pending or self._nothing:
             self._take_shaped()
+        self._set_apart()
         started = self._start()
         if self._outbound.in_flight:
             for subject, response in self._outbound.wait(POLL_SECONDS):
@@ -412,11 +415,18 @@ class DeliveryPump:
         count = 0
         while (work := self._lines.take()) is not None:
             count += 1
+            self._started.append((time.monotonic(), work))
             endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
             if self._has_data(work):
                 self._send(work, endpoint)
         return count
+
+    def _set_apart(self) -> None:
+        """Those that hang leave their room to others."""
+        long_ago = time.monotonic() - HANGING_SECONDS
+        while self._started and self._started[0][0] < long_ago:
+            self._lines.set_apart(self._started.popleft()[1])
 
     def _send(self, work: Work, endpoint: Endpoint) -> None:
         """Begin the request, unless it has to wait for a token first."""
