@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -12,15 +12,12 @@ from uuid import UUID
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import Case, F, When
-from django.db.models.functions import Length
-from django.db.models.lookups import LessThanOrEqual
 
 from outgoing import breakers, conf
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
-from outgoing.lines import Horizon, Lines, Work
+from outgoing.lines import APART_TIMES, Horizon, Lines, Work
 from outgoing.models import Delivery, Event
 from outgoing.payload import Message, Shape, batch_id_of, shown_headers, webhook_id_of
 from outgoing.posts import post_of
@@ -34,17 +31,20 @@ from subscriptions.versions import Downgrades, downgrades_of, steps_down
 from webhooks_project import __version__
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
-from webhooks_project.lib.sql import wait_for_writers
+from webhooks_project.lib.sql import select_by_key, wait_for_writers
 from webhooks_project.pumps import POLL_SECONDS, Place
 
 log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 400
 FIRST: Final = Delivery.Trigger.FIRST.value
+FIRST_LANE: Final = Delivery.Lane.FIRST.value
+AGAIN_LANE: Final = Delivery.Lane.AGAIN.value
 NOTHING_TO_SEND: Final = "nothing_to_send"  # why a delivery was cancelled: its transformation
 ACTIVE: Final = Subscription.Status.ACTIVE.value
 RECORD_ROWS: Final = 400  # written together at most
 RECORD_SECONDS: Final = 0.1  # and this late at most
+HANGING_SECONDS: Final = 2.0  # under way for longer, an attempt is in nobody's way
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
 LOCK_SECONDS: Final = 4.0  # waited for SQLite's one writer, so that leases can be renewed in time
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
@@ -60,7 +60,7 @@ class DeliveryPump:
         self._place = place
         self._outbound = Outbound(
             policy=address_policy(),
-            max_in_flight=conf.in_flight(),
+            max_in_flight=conf.in_flight() * (1 + APART_TIMES),
             user_agent=f"webhooks-hub/{__version__}",
         )
         self._endpoints = Endpoints()
@@ -80,6 +80,7 @@ class DeliveryPump:
         self._shaped: dict[UUID, list[Work]] = {}  # on the way to their batch
         self._nothing: list[Work] = []  # shaped, and nothing is to be sent
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
+        self._started: deque[tuple[float, Work]] = deque()
         self._results: list[Result] = []
         self._result_since = 0.0
         self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
@@ -113,6 +114,7 @@ class DeliveryPump:
         """Start what may start, take in what has ended, write it down when that is due."""
         if self._shaper.pending or self._nothing:
             self._take_shaped()
+        self._set_apart()
         started = self._start()
         if self._outbound.in_flight:
             for subject, response in self._outbound.wait(POLL_SECONDS):
@@ -262,7 +264,7 @@ class DeliveryPump:
                 continue
             work = Work(
                 claim=claim,
-                lane=Delivery.Lane.FIRST if claim.trigger == FIRST else Delivery.Lane.AGAIN,
+                lane=FIRST_LANE if claim.trigger == FIRST else AGAIN_LANE,
                 message=message,
                 is_limited=is_limited,
             )
@@ -412,11 +414,18 @@ class DeliveryPump:
         count = 0
         while (work := self._lines.take()) is not None:
             count += 1
+            self._started.append((time.monotonic(), work))
             endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
             if self._has_data(work):
                 self._send(work, endpoint)
         return count
+
+    def _set_apart(self) -> None:
+        """Those that hang leave their room to others."""
+        long_ago = time.monotonic() - HANGING_SECONDS
+        while self._started and self._started[0][0] < long_ago:
+            self._lines.set_apart(self._started.popleft()[1])
 
     def _send(self, work: Work, endpoint: Endpoint) -> None:
         """Begin the request, unless it has to wait for a token first."""
@@ -543,19 +552,15 @@ class DeliveryPump:
 
 
 def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
-    rows = (
-        Event.objects.filter(pk__in=event_ids)
-        .annotate(
-            data_bytes=Length("data"),
-            small_data=Case(
-                When(LessThanOrEqual(Length("data"), SMALL_DATA_BYTES), then=F("data")),
-                default=None,
-            ),
-        )
-        .values_list(
-            "pk", "account_id", "type", "occurred_at", "correlation_id", "small_data",
-            "data_bytes", "schema_version", "channels", "metadata", "headers",
-        )
+    rows = select_by_key(
+        Event,
+        event_ids,
+        ("id", "account", "type", "occurred_at", "correlation_id", "schema_version", "channels",
+         "metadata", "headers"),
+        expressions=(
+            "length(data)",
+            f"CASE WHEN length(data) <= {SMALL_DATA_BYTES} THEN data END",
+        ),
     )  # fmt: skip
     return {
         key: Message(
@@ -565,9 +570,10 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
             occurred_at,
             correlation_id,
             None if data is None else bytes(data),
+            data_bytes,
             *rest,
         )
-        for key, account_id, type_, occurred_at, correlation_id, data, *rest in rows
+        for key, account_id, type_, occurred_at, correlation_id, *rest, data_bytes, data in rows
     }
 
 

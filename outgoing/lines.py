@@ -5,6 +5,8 @@
   that hang cannot take it all.
 - Attempts that are not a first one use at most half of the capacity, and of a subscription that
   has both, three first ones go before one of those.
+- What has been under way for long counts no more, up to twice the capacity; but subscriptions that
+  have such use at most a quarter of the capacity for others, however many of them hang.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from webhooks_project.lib.outbound import Request
 
 FIRSTS_BEFORE_AGAIN: Final = 3
 FIRST: Final = Delivery.Lane.FIRST.value
+APART_TIMES: Final = 2
 HORIZON_SECONDS: Final = 1.0  # how late something behind the horizon may be found
 
 
@@ -35,6 +38,7 @@ class Line:
     first: deque[Work] = field(default_factory=deque)
     again: deque[Work] = field(default_factory=deque)
     in_flight: int = 0
+    apart: int = 0  # of those under way, so many for long
     firsts_in_a_row: int = 0
     has_turn: bool = False
 
@@ -59,6 +63,8 @@ class Work:
     request: Request | None = None
     security: Security = ORDINARY
     line: Line | None = None
+    is_under_way: bool = False
+    is_apart: bool = False
 
     @property
     def all(self) -> Sequence[Work]:
@@ -119,6 +125,8 @@ class Lines:
         self._turns: deque[Line] = deque()
         self._in_flight = 0
         self._again_in_flight = 0
+        self._apart = 0
+        self._hanging_in_flight = 0  # of subscriptions that have some apart
 
     @property
     def ready(self) -> int:
@@ -132,7 +140,7 @@ class Lines:
         first = again = newcomers = newcomers_again = 0
         for line in self._lines.values():
             own = line.cap - line.in_flight
-            if own <= 0:
+            if own <= 0 or self._hangs(line):
                 continue
             first += min(len(line.first), own)
             again += min(len(line.again), own)
@@ -172,8 +180,10 @@ class Lines:
             line.has_turn = False
             work = self._take_from(line)
             if work is not None:
+                work.is_under_way = True
                 line.in_flight += 1
                 self._in_flight += 1
+                self._hanging_in_flight += line.apart > 0
                 self._again_in_flight += work.lane != FIRST
             self._give_turn(line)
             if work is not None:
@@ -185,12 +195,36 @@ class Lines:
         line = work.line
         if line is None:
             raise ValueError("the work never stood in a line")
+        work.is_under_way = False
         line.in_flight -= 1
-        self._in_flight -= 1
-        self._again_in_flight -= work.lane != FIRST
+        if work.is_apart:
+            work.is_apart = False
+            self._apart -= 1
+            line.apart -= 1
+            if not line.apart:
+                self._hanging_in_flight -= line.in_flight
+        else:
+            self._in_flight -= 1
+            self._again_in_flight -= work.lane != FIRST
+            self._hanging_in_flight -= line.apart > 0
         self._give_turn(line)
         if not line.in_flight and not line.waiting:
             self._lines.pop(work.claim.subscription_id, None)
+
+    def set_apart(self, work: Work) -> None:
+        """It has been under way for long: it takes no room of others from now on, if any is left
+        for such."""
+        line = work.line
+        if line is None or not work.is_under_way or self._apart >= APART_TIMES * self._capacity:
+            return
+        if not line.apart:
+            self._hanging_in_flight += line.in_flight
+        work.is_apart = True
+        line.apart += 1
+        self._apart += 1
+        self._hanging_in_flight -= 1
+        self._in_flight -= 1
+        self._again_in_flight -= work.lane != FIRST
 
     def full(self) -> list[UUID]:
         """Subscriptions with as much waiting as they may start: claim no more of them."""
@@ -198,7 +232,8 @@ class Lines:
         return [
             key
             for key, line in self._lines.items()
-            if line.waiting >= line.cap or (no_room and line.waiting and line.in_flight)
+            if line.waiting >= line.cap
+            or (line.waiting and line.in_flight and (no_room or self._hangs(line)))
         ]
 
     def waiting_of(self, subscription_id: UUID) -> int:
@@ -258,6 +293,10 @@ class Lines:
     def _again_room(self) -> int:
         return max(1, self._capacity // 2) - self._again_in_flight
 
+    def _hangs(self, line: Line) -> bool:
+        """Whether it and others that hang have all of the room that such are left."""
+        return line.apart > 0 and self._hanging_in_flight >= max(1, self._capacity // 4)
+
     def _give_turn(self, line: Line) -> None:
         if not line.has_turn and line.in_flight < line.cap and (line.first or line.again):
             line.has_turn = True
@@ -265,6 +304,8 @@ class Lines:
 
     def _take_from(self, line: Line) -> Work | None:
         if line.in_flight >= line.cap or (line.in_flight and self._shared_room <= 0):
+            return None
+        if self._hangs(line):
             return None
         may_again = line.again and self._again_room > 0
         if line.first and not (may_again and line.firsts_in_a_row >= FIRSTS_BEFORE_AGAIN):

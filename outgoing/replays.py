@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from statistics import fmean, median
@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 from django import db
 from django.db import transaction
-from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
 
 from monitoring import journal
 from outgoing import conf, services
@@ -392,31 +392,34 @@ def _waiting_of(pk: UUID) -> int:
     return waiting[:MAX_WAITING].count()
 
 
-@transaction.atomic
 def _advance(pk: UUID, limit: int, now: datetime) -> int:
-    replay = (
-        Replay.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("account", "subscription")
-        .filter(pk=pk, status=Status.RUNNING, paused_at=None)
-        .first()
-    )
-    if replay is None:  # cancelled or paused meanwhile, or in another pump's hands
+    jobs = Replay.objects.filter(pk=pk, status=Status.RUNNING, paused_at=None)
+    replay = jobs.select_related("account", "subscription").first()
+    if replay is None:  # cancelled or paused meanwhile
         return 0
     room = min(limit, BATCH_ROWS, MAX_WAITING - _waiting_of(pk))
     if room <= 0:
         return 0
-    batch = _missing_batch if replay.kind == Kind.MISSING else _batch
-    taken, last = batch(replay, room)
-    if last is None:
-        _finish(replay, now)
-        return 0
-    replay.redelivered_count += taken
-    replay.cursor_at, replay.cursor_id = last
-    replay.save(update_fields=["redelivered_count", "cursor_at", "cursor_id"])
+    # Looked for outside the transaction: SQLite would let nobody write meanwhile.
+    look = _look_for_missing if replay.kind == Kind.MISSING else _look
+    put_in_line, last = look(replay, room)
+    with transaction.atomic():
+        # Not one that another pump has moved on since.
+        same = jobs.filter(cursor_at=replay.cursor_at, cursor_id=replay.cursor_id)
+        if same.select_for_update(skip_locked=True).first() is None:
+            return 0
+        if last is None:
+            _finish(replay, now)
+            return 0
+        taken = put_in_line()
+        jobs.update(
+            redelivered_count=F("redelivered_count") + taken, cursor_at=last[0], cursor_id=last[1]
+        )
     return taken
 
 
 _Last = tuple[datetime, UUID] | None
+_Found = tuple[Callable[[], int], _Last]
 
 
 def _after(replay: Replay) -> _Last:
@@ -425,19 +428,24 @@ def _after(replay: Replay) -> _Last:
     return replay.cursor_at, replay.cursor_id
 
 
-def _batch(replay: Replay, room: int) -> tuple[int, _Last]:
+def _look(replay: Replay, room: int) -> _Found:
+    """What puts the next batch in line, and its last row."""
     selection = Selection.of(replay)
     # One of the selection that another job, or a person, has put in line is passed over; and so is
     # what this job took already, should it have run before it had a cursor.
     rows = deliveries_to_replay(replay.kind, selection).filter(Q(replay=None) | ~Q(replay=replay))
     page = page_of_deliveries(selection, rows, after=_after(replay), limit=room)
-    taken = services.redeliver(
-        deliveries=page.keys,
-        trigger=Delivery.Trigger.REPLAY,
-        replay_id=replay.pk,
-        statuses=ENDED,
-    )
-    return len(taken), page.last
+
+    def put_in_line() -> int:
+        taken = services.redeliver(
+            deliveries=page.keys,
+            trigger=Delivery.Trigger.REPLAY,
+            replay_id=replay.pk,
+            statuses=ENDED,
+        )
+        return len(taken)
+
+    return put_in_line, page.last
 
 
 def _finish(replay: Replay, now: datetime) -> None:
@@ -464,15 +472,27 @@ def _events_to_match() -> QuerySet[Event]:
     )
 
 
-def _missing_batch(replay: Replay, room: int) -> tuple[int, _Last]:
+def _look_for_missing(replay: Replay, room: int) -> _Found:
+    """The same of what is missing."""
     selection = Selection.of(replay)
     page = page_of_events(selection, _events_to_match(), after=_after(replay), limit=BATCH_ROWS)
-    taken = 0
+    found: list[tuple[Event, Sequence[Match]]] = []
+    last, count = page.last, 0
     for event, matches in _missing(page.keys, selection):
-        taken += services.deliver_later(event=event, matches=matches, replay_id=replay.pk)
-        if taken >= room:
-            return taken, (event.created_at, event.pk)
-    return taken, page.last
+        if matches:
+            found.append((event, matches))
+            count += len(matches)
+        if count >= room:
+            last = (event.created_at, event.pk)
+            break
+
+    def put_in_line() -> int:
+        return sum(
+            services.deliver_later(event=event, matches=matches, replay_id=replay.pk)
+            for event, matches in found
+        )
+
+    return put_in_line, last
 
 
 def _missing(keys: Sequence[UUID], selection: Selection) -> Iterator[tuple[Event, Sequence[Match]]]:

@@ -64,6 +64,8 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
         "schema_errors": [],
         "quarantined_at": None,
         "dropped_at": None,
+        "body_pruned_at": None,
+        "expunged_at": None,
         "not_matched": [{"subscription": str(draft.pk), "reason": "subscription_draft"}],
         "is_new": True,
         "deliveries": [str(delivery.pk)],

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from incoming.models import Receipt
-from outgoing.models import Attempt, Delivery, Retry
+from outgoing.models import Attempt, Delivery, Event, Retry
 from tests.factories import (
     make_delivery,
     make_event,
@@ -20,7 +20,14 @@ from tests.factories import (
     make_subscription,
 )
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.sql import insert_instance, insert_rows, is_due, update_returning
+from webhooks_project.lib.sql import (
+    insert_instance,
+    insert_rows,
+    is_due,
+    select_by_key,
+    update_returning,
+    wait_for_writers,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -214,3 +221,24 @@ def test_a_second_instance_of_one_key_is_an_integrity_error() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         insert_instance(receipt)
     assert Receipt.objects.count() == 1
+
+
+def test_selects_rows_by_key_as_the_orm_would() -> None:
+    events = [make_event(data={"n": n}, headers={"X-A": "é"}, channels=["a"]) for n in range(3)]
+    columns = ("id", "account", "occurred_at", "headers", "channels", "idempotency_key")
+    rows = select_by_key(
+        Event, [event.pk for event in events[:2]], columns, expressions=("length(data)",)
+    )
+    expected = Event.objects.filter(pk__in=[event.pk for event in events[:2]])
+    assert sorted(row[:-1] for row in rows) == sorted(expected.values_list(*columns))
+    assert {row[-1] for row in rows} == {len(bytes(events[0].data))}
+    assert select_by_key(Event, [], columns) == []
+
+
+def test_a_pump_waits_for_sqlite_s_writer_no_longer_than_it_is_told() -> None:
+    wait_for_writers(1.5)
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout")
+            assert cursor.fetchone() == (1500,)
+        wait_for_writers(20)

@@ -306,3 +306,59 @@ def test_nothing_is_lost_and_nothing_is_doubled(
     assert set(seen) == added
     assert set(seen.values()) <= {1}
     assert (lines.take(), lines.startable, lines.drain()) == (None, 0, [])
+
+
+# --- what hangs -----------------------------------------------------------------------------------
+
+
+def test_what_hangs_makes_room_for_others_and_none_for_its_own() -> None:
+    hanging = [UUID(int=100 + n) for n in range(16)]
+    lines = lines_with(*(work(key) for key in hanging for _ in range(20)), capacity=16)
+    taken = take_all(lines)
+    assert len(taken) == 16
+    assert lines.take() is None
+    for item in taken:
+        lines.set_apart(item)
+    # A quarter of the room is for those that hang, and the rest for everybody else.
+    assert len(take_all(lines)) == 4
+    for item in (work(A) for _ in range(20)):
+        lines.add(item)
+    assert lines.wants(FIRST)
+    assert [item.claim.subscription_id for item in take_all(lines)] == [A] * 8
+
+
+def test_no_more_hang_apart_than_twice_the_room() -> None:
+    lines = Lines(capacity=8, cap=lambda _: 1000)
+    apart = 0
+    for key in range(100):
+        lines.add(work(UUID(int=100 + key)))
+        item = lines.take()
+        if item is None:
+            break
+        lines.set_apart(item)
+        apart += item.is_apart
+    assert apart == 16
+    assert key == 16 + 8  # and after those as many as ever
+
+
+def test_the_end_of_what_hung_gives_everything_back() -> None:
+    lines = lines_with(*(work(A) for _ in range(40)), capacity=16)
+    taken = take_all(lines)
+    assert len(taken) == 12
+    for item in taken[:5]:
+        lines.set_apart(item)
+    for item in taken:
+        lines.ended(item)
+    again = take_all(lines)
+    assert len(again) == 12
+    for item in again:
+        lines.ended(item)
+    assert (lines._in_flight, lines._apart, lines._hanging_in_flight) == (0, 0, 0)
+
+
+def test_setting_apart_what_has_ended_changes_nothing() -> None:
+    lines = lines_with(work(A))
+    (item,) = take_all(lines)
+    lines.ended(item)
+    lines.set_apart(item)
+    assert (lines._in_flight, lines._apart, item.is_apart) == (0, 0, False)

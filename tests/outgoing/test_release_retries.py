@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 
 from outgoing import retries
 from outgoing.models import Delivery, Retry
@@ -96,3 +97,26 @@ def test_a_pump_outlives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch
     make_retry(due_at=NOW)
     turn = Turn(until=lambda: turn.passes > 4)
     assert retries.run_retry_pump(turn) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_whose_delivery_is_locked_is_left_to_who_holds_it(woken: list[str]) -> None:
+    """Redelivering locks the delivery, and then ends its Retry: nobody may hold that meanwhile."""
+    if connection.vendor != "postgresql":
+        pytest.skip("one writer at a time")
+    row = make_retry(due_at=NOW).delivery
+    found: list[int] = []
+
+    def release() -> None:
+        found.append(release_due_retries(NOW))
+        connection.close()
+
+    with transaction.atomic():
+        Delivery.objects.select_for_update().get(pk=row.pk)
+        thread = threading.Thread(target=release)
+        thread.start()
+        thread.join(10)
+        assert found == [0]
+        assert Retry.objects.filter(pk=row.pk).delete()[0] == 1
+    assert release_due_retries(NOW) == 0
+    assert woken == []

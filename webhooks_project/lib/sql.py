@@ -6,14 +6,16 @@ For SQLite and PostgreSQL alike.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, SafeUUID
 
 import orjson
 from django.db import connections, models, router
 from django.db.models.sql.subqueries import UpdateQuery
+
+_UNKNOWN: Final = SafeUUID.unknown
 
 
 def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) -> bool:
@@ -74,6 +76,45 @@ def update_returning(
     return [tuple(_changed(row, converters)) for row in rows]
 
 
+def select_by_key(
+    model: type[models.Model],
+    keys: Collection[Any],
+    columns: Sequence[str],
+    *,
+    expressions: Sequence[str] = (),
+) -> list[tuple[Any, ...]]:
+    """`columns` of the rows with these primary keys; after them SQL `expressions`, as they come.
+
+    For rows that are read by the hundred: the ORM's own converters and lists cost as much as the
+    database itself.
+    """
+    if not keys:
+        return []
+    connection = connections[router.db_for_read(model)]
+    adapt = _adapter(model._meta.pk, connection.vendor)
+    values = [adapt(key) for key in keys] if adapt else list(keys)
+    sql, converters = _select_parts(model, tuple(columns), tuple(expressions), connection.alias)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"{sql} = ANY(%s)", [values])
+        else:
+            cursor.execute(f"{sql} IN ({', '.join(['%s'] * len(values))})", values)
+        return [tuple(_changed(row, converters)) for row in cursor.fetchall()]
+
+
+@functools.cache
+def _select_parts(
+    model: type[models.Model], columns: tuple[str, ...], expressions: tuple[str, ...], using: str
+) -> tuple[str, list[tuple[int, Callable[[Any], Any]]]]:
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
+    names = ", ".join([*(quote(field.column) for field in fields), *expressions])
+    table, key = quote(model._meta.db_table), quote(str(model._meta.pk.column))
+    sql = f"SELECT {names} FROM {table} WHERE {key}"  # noqa: S608 - names of our own
+    return sql, _where_needed(_converter(field, connection) for field in fields)
+
+
 def _converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
     """What turns the database's value of this field into Python's; None where they are the same."""
     target = field.target_field if field.is_relation else field
@@ -82,6 +123,8 @@ def _converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
         return _uuid_of_hex
     if connection.vendor == "sqlite" and isinstance(target, models.DateTimeField):
         return _utc_of_text
+    if isinstance(target, models.JSONField):
+        return _value_of_json
     column = target.get_col(target.model._meta.db_table)
     found = connection.ops.get_db_converters(column) + target.get_db_converters(connection)
     if not found:
@@ -91,12 +134,18 @@ def _converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
     )
 
 
+# One object for each key that comes again: of the same, a mapping does not ask whether it is equal.
+@functools.lru_cache(maxsize=8192)
 def _uuid_of_hex(text: str) -> UUID:
     """`UUID(hex=text)` for 32 hex digits, without the checks of what the database holds anyway."""
     value = object.__new__(UUID)
     object.__setattr__(value, "int", int(text, 16))
-    object.__setattr__(value, "is_safe", SafeUUID.unknown)
+    object.__setattr__(value, "is_safe", _UNKNOWN)
     return value
+
+
+def _value_of_json(text: Any) -> Any:
+    return orjson.loads(text) if isinstance(text, str | bytes) else text
 
 
 def _utc_of_text(value: datetime | str) -> datetime:
