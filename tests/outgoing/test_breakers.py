@@ -60,8 +60,9 @@ def result(
     started_at = started_at or timezone.now()
     step: Step = Delivered() if succeeded else RetryAt(Attempt.Cause.REFUSED, started_at)
     claim = Claim(
-        new_id(), new_id(), subscription.pk, "first", 0, 0, None, started_at, None, new_id()
-    )
+        new_id(), new_id(), subscription.pk, "first", 0, 0, None, started_at, None, started_at,
+        None, new_id(),
+    )  # fmt: skip
     return Result(
         claim=claim,
         account_id=subscription.account_id,
