@@ -14,6 +14,7 @@ from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 
 from outgoing import conf
+from outgoing.bodies import hash_of, is_reproducible
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
@@ -247,7 +248,9 @@ class DeliveryPump:
             if steps is None:
                 unshapable.append(work)
                 continue
-            work.shape = Shape(endpoint.payload_form, steps, endpoint.transformation)
+            work.shape = Shape(
+                endpoint.payload_form, steps, endpoint.transformation, endpoint.variables
+            )
             (to_shape if work.shape.is_computed else ready).append(work)
         for work in self._batched(ready):
             self._lines.add(work)
@@ -426,6 +429,11 @@ class DeliveryPump:
         now = clock.now()
         request = work.request
         shown = shown_headers(request.headers, secret=work.security.names) if request else {}
+        sha256, kept_body = b"", b""
+        if request:
+            sha256 = hash_of(request.body)
+            if not is_reproducible(work.shape, work.security, is_batch=work.is_batch):
+                kept_body = request.body
         for one in _each([work]):
             claim = one.claim
             self._results.append(
@@ -443,6 +451,8 @@ class DeliveryPump:
                     started_at=work.started_at,
                     request_headers=shown,
                     request_bytes=len(request.body) if request else 0,
+                    request_sha256=sha256,
+                    kept_body=kept_body,
                 )
             )
 
@@ -481,7 +491,7 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
         )
         .values_list(
             "pk", "account_id", "type", "occurred_at", "correlation_id", "small_data",
-            "schema_version", "channels", "metadata", "headers",
+            "schema_version", "channels", "metadata", "headers", "traceparent", "tracestate",
         )
     )  # fmt: skip
     return {

@@ -51,6 +51,7 @@ def attempt_row(delivery: Delivery, **values: Any) -> dict[str, Any]:
         "duration_ms": 1e-3,
         "request_headers": {"webhook-id": "evt_1", "x": "\\N 'quote' \x00"},
         "request_bytes": 0,
+        "request_sha256": b"",
         "response_headers": {},
         "response_body": b"\x00\xff\\x41\n\t",
         "response_bytes": 2**40,
