@@ -77,7 +77,7 @@ class Published:
     @property
     def warnings(self) -> Sequence[str]:
         """Words of the catalogue about the event's type and data, when it was published."""
-        return list(self.event.warnings)
+        return tuple(self.event.warnings)
 
 
 def publish(

@@ -70,6 +70,12 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Those that wait for their time."""
         return self.filter(deliver_at__gt=now, cancelled_at=None)
 
+    def not_scheduled(self, now: datetime) -> EventQuerySet:
+        """All others."""
+        return self.filter(
+            Q(deliver_at=None) | Q(deliver_at__lte=now) | Q(cancelled_at__isnull=False)
+        )
+
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self, now: datetime, lane: int) -> DeliveryQuerySet:

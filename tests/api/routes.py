@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -70,6 +71,7 @@ class World:
     notification: Notification
     quarantined: Receipt
     held_back: Event
+    scheduled: Event
     route: SourceRoute
     run: HandlerRun
 
@@ -107,6 +109,7 @@ def make_world(account: Account | None = None) -> World:
         receipt=receipt,
         quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
         held_back=make_event(account, quarantined_at=now),
+        scheduled=make_event(account, deliver_at=now + timedelta(days=1)),
         route=source.routes.get(),
         run=HandlerRun.objects.create(
             account=account,
@@ -238,6 +241,12 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "event-detail": reads("outgoing/events/{event}"),
     "event-deliveries": reads("outgoing/events/{event}/deliveries"),
+    "event-batch": acts(
+        "outgoing/events/batch",
+        DEVELOPER,
+        lambda ids: {"events": [{"type": "invoice.paid", "data": {"amount": 1}}]},
+    ),
+    "event-cancel": acts("outgoing/events/{scheduled}/cancel", DEVELOPER),
     "event-release": acts("outgoing/events/{held_back}/release", OPERATOR),
     "event-drop": acts("outgoing/events/{held_back}/drop", OPERATOR),
     "delivery-list": reads("outgoing/deliveries", "delivery"),
@@ -246,6 +255,7 @@ ROUTES: Final[dict[str, Route]] = {
     "delivery-redeliver": acts("outgoing/deliveries/{delivery}/redeliver", OPERATOR),
     "attempt-list": reads("outgoing/attempts", "attempt"),
     "attempt-detail": reads("outgoing/attempts/{attempt}"),
+    "attempt-request-body": reads("outgoing/attempts/{attempt}/request-body"),
     "replay-list": Route(
         "outgoing/replays",
         {"get": VIEWER, "post": OPERATOR},

@@ -12,7 +12,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
-from webhooks_project.accounts.models import Account
+from webhooks_project.accounts.models import Account, ApiKey
 from webhooks_project.api.authentication import caller_of
 from webhooks_project.api.permissions import role_needed
 
@@ -60,7 +60,12 @@ def account_for_create(view: Any, account: Account | None) -> Account:
     if account is None:
         if len(caller.roles) != 1:
             raise serializers.ValidationError({"account": ["name the account"]})
-        account = Account.objects.get(pk=next(iter(caller.roles)))
+        key = view.request.auth
+        account = (
+            key.account
+            if isinstance(key, ApiKey)
+            else Account.objects.get(pk=next(iter(caller.roles)))
+        )
     role = caller.role_in(account.pk)
     if role is None or role.rank < role_needed(view, view.request.method).rank:
         raise PermissionDenied("your role in this account does not allow that")
