@@ -91,6 +91,12 @@ class NewEventSerializer(serializers.Serializer[Any]):
     )
 
 
+class AccountSerializer(serializers.Serializer[Any]):
+    """The account to publish in."""
+
+    account = AccountField(required=True)
+
+
 class PublishSerializer(NewEventSerializer):
     """What to publish. The `Idempotency-Key` header is the same as `idempotency_key`."""
 

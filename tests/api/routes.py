@@ -244,7 +244,10 @@ ROUTES: Final[dict[str, Route]] = {
     "event-batch": acts(
         "outgoing/events/batch",
         DEVELOPER,
-        lambda ids: {"events": [{"type": "invoice.paid", "data": {"amount": 1}}]},
+        lambda ids: {
+            "account": str(ids["account"]),
+            "events": [{"type": "invoice.paid", "data": {"amount": 1}}],
+        },
     ),
     "event-cancel": acts("outgoing/events/{scheduled}/cancel", DEVELOPER),
     "event-release": acts("outgoing/events/{held_back}/release", OPERATOR),

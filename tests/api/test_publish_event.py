@@ -76,9 +76,7 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
     assert (delivery.status, delivery.event) == ("pending", event)
     shown = api.get(f"{PATH}/{event.pk}")
     assert shown.json == {
-        key: value
-        for key, value in answer.json.items()
-        if key not in ("is_new", "deliveries")
+        key: value for key, value in answer.json.items() if key not in ("is_new", "deliveries")
     }
     (row,) = api.get(f"{PATH}/{event.pk}/deliveries").json
     assert (row["id"], row["subscription"]) == (str(delivery.pk), str(active.pk))

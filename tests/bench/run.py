@@ -11,11 +11,11 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import delivery, idle, ingest, machine, verify
+from tests.bench import delivery, idle, ingest, machine, publish, verify
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
-NAMES: Final = (verify.NAME, *ingest.NAMES, *delivery.MARKS, *idle.NAMES)
+NAMES: Final = (verify.NAME, *ingest.NAMES, *publish.NAMES, *delivery.MARKS, *idle.NAMES)
 
 
 def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
@@ -38,6 +38,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
             delivery.measure_delivery(url=sink.url, sink=sink.kind, runs=runs, only=only)
         if set(ingest.NAMES) & set(only):
             ingest.measure_ingest(runs=runs, only=only)
+        if set(publish.NAMES) & set(only):
+            publish.measure_publish(runs=runs, only=only)
 
 
 def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:
