@@ -108,15 +108,20 @@ class NewEventsField(serializers.ListField):
     """Events that are looked at one by one later."""
 
 
-class PublishBatchSerializer(serializers.Serializer[Any]):
-    """Events to publish. What is wrong with one of them stands in its result."""
+class BatchSerializer(serializers.Serializer[Any]):
+    """Several events to publish."""
 
-    account = AccountField()
     events = NewEventsField(
         min_length=1,
         max_length=MAX_BATCH,
         help_text="Each as for a single one, without its account.",
     )
+
+
+class PublishBatchSerializer(BatchSerializer):
+    """Events to publish. What is wrong with one of them stands in its result."""
+
+    account = AccountField()
 
 
 class PublishedSerializer(EventSerializer):

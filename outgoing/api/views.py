@@ -18,6 +18,7 @@ from outgoing import replays, services
 from outgoing.api.serializers import (
     AccountSerializer,
     AttemptSerializer,
+    BatchSerializer,
     DeliverySerializer,
     DeliveryWithAttemptsSerializer,
     EventInListSerializer,
@@ -37,15 +38,20 @@ from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from outgoing.publishing import NewEvent, Published
 from outgoing.querysets import EventQuerySet
 from outgoing.together import publisher
-from webhooks_project.accounts.models import Account, Role
+from webhooks_project.accounts.models import Role
 from webhooks_project.api.errors import problem_of
 from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.rendering import ExactDataParser
-from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
+from webhooks_project.api.scoping import (
+    AccountScopedViewSet,
+    account_for_create,
+    account_id_for_create,
+)
 from webhooks_project.lib import clock
 
 # Kept, since making a serializer takes longer than what it does. They keep nothing of a request.
 NEW_EVENT: Final = NewEventSerializer()
+BATCH: Final = BatchSerializer()
 EVENT: Final = EventSerializer()
 # Parts of a problem that are the whole answer's.
 NOT_OF_A_RESULT: Final = ("type", "title", "status")
@@ -102,9 +108,9 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         header = request.headers.get("Idempotency-Key", "")
         if len(header) > 255:
             raise serializers.ValidationError({"idempotency_key": ["at most 255 characters"]})
-        account = self._account(request)
+        account_id = self._account_id(request)
         fields["idempotency_key"] = fields.get("idempotency_key") or header or None
-        published = publisher.publish(_new_event(request, account, fields))
+        published = publisher.publish(_new_event(request, account_id, fields))
         event = published.event
         body = EVENT.to_representation(event) | {
             "is_new": published.is_new,
@@ -116,14 +122,14 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
             body, status=status.HTTP_201_CREATED if published.is_new else status.HTTP_200_OK
         )
 
-    def _account(self, request: Request) -> Account:
+    def _account_id(self, request: Request) -> UUID:
         """The account to publish in: the one that is named, or the caller's only one."""
         named = None
         if "account" in request.data:
             serializer = AccountSerializer(data=request.data, context=self.get_serializer_context())
             serializer.is_valid(raise_exception=True)
             named = serializer.validated_data["account"]
-        return account_for_create(self, named)
+        return account_id_for_create(self, named)
 
     @extend_schema(request=PublishBatchSerializer, responses=PublishedBatchSerializer)
     @action(detail=False, methods=["post"])
@@ -137,12 +143,8 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
             raise serializers.ValidationError(
                 {"idempotency_key": ["each event of a batch has one of its own"]}
             )
-        serializer = PublishBatchSerializer(
-            data=request.data, context=self.get_serializer_context()
-        )
-        serializer.is_valid(raise_exception=True)
-        account = account_for_create(self, serializer.validated_data.get("account"))
-        outcomes = _publish_batch(request, account, serializer.validated_data["events"])
+        events = BATCH.run_validation(request.data)["events"]
+        outcomes = _publish_batch(request, self._account_id(request), events)
         results = _results(outcomes)
         counts = Counter(result["status"] for result in results)
         return Response(
@@ -183,10 +185,10 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         return Response(DeliverySerializer(found, many=True).data)
 
 
-def _new_event(request: Request, account: Account, fields: Mapping[str, Any]) -> NewEvent:
+def _new_event(request: Request, account_id: UUID, fields: Mapping[str, Any]) -> NewEvent:
     return NewEvent(
         **{
-            "account_id": account.pk,
+            "account_id": account_id,
             "correlation_id": getattr(request, "request_id", ""),
             "traceparent": request.headers.get("traceparent", ""),
             "tracestate": request.headers.get("tracestate", ""),
@@ -196,13 +198,13 @@ def _new_event(request: Request, account: Account, fields: Mapping[str, Any]) ->
 
 
 def _publish_batch(
-    request: Request, account: Account, events: Sequence[Any]
+    request: Request, account_id: UUID, events: Sequence[Any]
 ) -> list[Published | OutgoingError | serializers.ValidationError]:
     outcomes: dict[int, Published | OutgoingError | serializers.ValidationError] = {}
     new_events: dict[int, NewEvent] = {}
     for index, fields in enumerate(events):
         try:
-            new_events[index] = _new_event(request, account, NEW_EVENT.run_validation(fields))
+            new_events[index] = _new_event(request, account_id, NEW_EVENT.run_validation(fields))
         except serializers.ValidationError as error:
             outcomes[index] = error
     outcomes.update(zip(new_events, services.publish_each(list(new_events.values())), strict=True))
