@@ -207,7 +207,7 @@ def _publish_batch(
             new_events[index] = _new_event(request, account_id, NEW_EVENT.run_validation(fields))
         except serializers.ValidationError as error:
             outcomes[index] = error
-    outcomes.update(zip(new_events, services.publish_each(list(new_events.values())), strict=True))
+    outcomes.update(zip(new_events, publisher.publish_each(list(new_events.values())), strict=True))
     return [outcomes[index] for index in range(len(events))]
 
 
