@@ -19,6 +19,7 @@ from outgoing.querysets import (
 )
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account, User
+from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
 
@@ -231,6 +232,11 @@ class Delivery(models.Model):
         """Whether it waits for the time that its event is to be delivered at."""
         waiting = self.status in (self.Status.PENDING, self.Status.HELD)
         return waiting and not self.attempt_count and self.next_attempt_at > now
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The time of its event that it waits for, if it waits for one now."""
+        return self.next_attempt_at if self.is_scheduled(clock.now()) else None
 
 
 class Attempt(models.Model):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
@@ -13,7 +12,6 @@ from outgoing.bodies import Origin
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.models import Subscription
 from webhooks_project.api.scoping import AccountField, scoped
-from webhooks_project.lib import clock
 
 MAX_BATCH: Final = 1_000  # events published by one request
 
@@ -228,8 +226,10 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     """The duty to bring one event to one subscription."""
 
     retry = serializers.SerializerMethodField()
-    scheduled_for = serializers.SerializerMethodField(
-        help_text="The time of its event that it waits for; null where it waits for none."
+    scheduled_for = serializers.DateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text="The time of its event that it waits for; null where it waits for none.",
     )
 
     class Meta:
@@ -239,9 +239,6 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
             "last_cause", "last_status_code", "scheduled_for", "retry", "replay", "created_at",
             "delivered_at",
         )  # fmt: skip
-
-    def get_scheduled_for(self, delivery: Delivery) -> datetime | None:
-        return delivery.next_attempt_at if delivery.is_scheduled(clock.now()) else None
 
     def get_retry(self, delivery: Delivery) -> dict[str, Any] | None:
         retry = getattr(delivery, "retry", None)

@@ -148,6 +148,84 @@ def test_a_database_that_fails_never_yields_a_2xx(
     assert nothing_was_written()
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"18446744073709551617",
+        b"-9223372036854775809",
+        b'{ "a" : 1.10, "b":\t[ 1e2 ] }',
+        b'{"a":1,"a":2}',
+        b'"\\u00e9"',
+    ],
+)
+def test_the_data_is_kept_and_shown_byte_for_byte(api: Api, data: bytes) -> None:
+    answer = api.post(PATH, raw=b'{"type": "a", "data": ' + data + b' , "metadata": {"data": "x"}}')
+    assert answer.status == 201
+    assert bytes(Event.objects.get().data) == data
+    shown = '"data":' + data.decode() + ","
+    assert shown in answer.text
+    assert shown in api.get(f"{PATH}/{answer.json['id']}").text
+
+
+@pytest.mark.parametrize("data", [b"NaN", b"[Infinity]", b"-Infinity", b"01", b""])
+def test_what_is_no_json_is_refused(api: Api, data: bytes) -> None:
+    answer = api.post(PATH, raw=b'{"type":"a","data":' + data + b"}")
+    assert (answer.status, answer.code) == (400, "parse_error")
+    assert nothing_was_written()
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"1", b'"data"'])
+def test_what_is_no_object_is_refused(api: Api, raw: bytes) -> None:
+    assert api.post(PATH, raw=raw).errors == {"": "invalid"}
+    assert nothing_was_written()
+
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({}, ("", "")),
+        ({"traceparent": PARENT}, (PARENT, "")),
+        ({"traceparent": PARENT, "tracestate": "a=1,b=2"}, (PARENT, "a=1,b=2")),
+        ({"traceparent": "no trace", "tracestate": "a=1"}, ("", "")),
+        ({"tracestate": "a=1"}, ("", "")),
+    ],
+)
+def test_the_requests_trace_is_kept(
+    api: Api, headers: dict[str, str], kept: tuple[str, str]
+) -> None:
+    answer = api.post(PATH, {"type": "a", "data": 1}, headers=headers)
+    assert (answer.json["traceparent"], answer.json["tracestate"]) == kept
+
+
+def test_correlation_and_causation_may_be_given(api: Api) -> None:
+    answer = api.post(
+        PATH,
+        {"type": "a", "data": 1, "correlation_id": "order-12345", "causation_id": "evt_abc"},
+        headers={"x-request-id": "request-12345"},
+    )
+    assert (answer.json["correlation_id"], answer.json["causation_id"]) == (
+        "order-12345",
+        "evt_abc",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("causation_id", "receipt:01a218a5-9d75-77d4-b6df-2e22bcf47b09"),
+        ("causation_id", "a b"),
+        ("correlation_id", "short"),
+        ("correlation_id", "order 12345"),
+    ],
+)
+def test_which_receipt_caused_it_is_not_a_callers_to_say(api: Api, name: str, text: str) -> None:
+    assert set(api.post(PATH, {"type": "a", "data": 1, name: text}).errors) == {f"/{name}"}
+    assert nothing_was_written()
+
+
 # --- idempotency ----------------------------------------------------------------------------------
 
 
