@@ -110,17 +110,21 @@ def redeliver(
     """Carry deliveries again from the start of the retry schedule, with the same `webhook-id`.
 
     Delivered, exhausted, cancelled and waiting ones are taken; those being delivered at this
-    moment are left alone, and those of a subscription that is paused or disabled become held.
-    Returns the ids of those taken.
+    moment are left alone, and those of a subscription that is paused or disabled become held. A
+    replay also leaves alone what waits for its time and what was cancelled with its event. Returns
+    the ids of those taken.
     """
     now = clock.now()
-    rows = list(
+    found = (
         Delivery.objects.select_for_update(of=("self",))
         .filter(pk__in=list(deliveries))
         .exclude(status=Delivery.Status.DELIVERING)
         .exclude(subscription__status=Subscription.Status.ARCHIVED)
         .select_related("subscription")
     )
+    if trigger == Delivery.Trigger.REPLAY:
+        found = found.filter(event__cancelled_at=None)
+    rows = [row for row in found if trigger != Delivery.Trigger.REPLAY or not row.is_scheduled(now)]
     Retry.objects.filter(delivery__in=[row.pk for row in rows]).delete()
     for row in rows:
         held = row.subscription.status in Subscription.HOLDING

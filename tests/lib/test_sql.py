@@ -11,8 +11,9 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from incoming.models import Receipt
-from outgoing.models import Attempt, Delivery, Retry
+from outgoing.models import Attempt, Delivery, Event, Retry
 from tests.factories import (
+    make_account,
     make_delivery,
     make_event,
     make_receipt,
@@ -20,7 +21,13 @@ from tests.factories import (
     make_subscription,
 )
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.sql import insert_instance, insert_rows, is_due, update_returning
+from webhooks_project.lib.sql import (
+    insert_instance,
+    insert_new,
+    insert_rows,
+    is_due,
+    update_returning,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -215,3 +222,27 @@ def test_a_second_instance_of_one_key_is_an_integrity_error() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         insert_instance(receipt)
     assert Receipt.objects.count() == 1
+
+
+def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None:
+    account = make_account()
+    known = make_event(account, idempotency_key="known")
+    now = known.created_at
+    given = [
+        Event(
+            account_id=account.pk,
+            type="a",
+            data=b"1",
+            occurred_at=now,
+            created_at=now,
+            idempotency_key=key,
+            metadata={"n": "é"},
+        )
+        for key in ("new", None, "known", "new", None)
+    ]
+    stored = insert_new(given, ("id", "created_at"))
+    assert stored == [(given[index].pk, now) for index in (0, 1, 4)]
+    assert Event.objects.count() == 4
+    row = Event.objects.get(pk=given[0].pk)
+    assert (row.metadata, bytes(row.data), row.deliver_at) == ({"n": "é"}, b"1", None)
+    assert insert_new([], ("id",)) == []

@@ -216,6 +216,20 @@ def test_in_quarantine_it_is_dropped_and_not_cancelled(moment: Any) -> None:
         cancel_event(event=event)
 
 
+def test_a_replay_takes_neither_what_waits_nor_what_was_cancelled(moment: Any) -> None:
+    account = make_subscription().account
+    waits, cancelled, plain = (
+        publish(account=account, type="a", data={}, deliver_at=at).event
+        for at in (LATER, LATER, None)
+    )
+    cancel_event(event=cancelled)
+    ids = Delivery.objects.values_list("pk", flat=True)
+    taken = redeliver(deliveries=ids, trigger=Delivery.Trigger.REPLAY)
+    assert taken == [Delivery.objects.get(event=plain).pk]
+    assert Delivery.objects.get(event=waits).next_attempt_at == LATER
+    assert Delivery.objects.get(event=cancelled).status == "cancelled"
+
+
 def test_what_a_person_sent_sooner_is_not_taken_back(moment: Any) -> None:
     with receiver(answer()) as here:
         subscription = make_subscription(url=here.url)
