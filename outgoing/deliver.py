@@ -14,6 +14,7 @@ from django import db
 from django.db import transaction
 
 from outgoing import breakers, conf
+from outgoing.bodies import hash_of, is_reproducible
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
@@ -291,7 +292,9 @@ class DeliveryPump:
             if steps is None:
                 unshapable.append(work)
                 continue
-            work.shape = Shape(endpoint.payload_form, steps, endpoint.transformation)
+            work.shape = Shape(
+                endpoint.payload_form, steps, endpoint.transformation, endpoint.variables
+            )
             (to_shape if work.shape.is_computed else ready).append(work)
         # Before anything stands in line: the database may fail, and all of the claim be forgotten.
         to_shape = [work for work in to_shape if self._read_data(work)]
@@ -503,6 +506,11 @@ class DeliveryPump:
         now = clock.now()
         request = work.request
         shown = shown_headers(request.headers, secret=work.security.names) if request else {}
+        sha256, kept_body = b"", b""
+        if request:
+            sha256 = hash_of(request.body)
+            if not is_reproducible(work.shape, work.security, is_batch=work.is_batch):
+                kept_body = request.body
         for one in _each([work]):
             claim = one.claim
             self._results.append(
@@ -521,6 +529,8 @@ class DeliveryPump:
                     started_at=work.started_at,
                     request_headers=shown,
                     request_bytes=len(request.body) if request else 0,
+                    request_sha256=sha256,
+                    kept_body=kept_body,
                 )
             )
 
@@ -556,7 +566,7 @@ def _read_messages(event_ids: Collection[UUID]) -> dict[UUID, Message]:
         Event,
         event_ids,
         ("id", "account", "type", "occurred_at", "correlation_id", "schema_version", "channels",
-         "metadata", "headers"),
+         "metadata", "headers", "traceparent", "tracestate"),
         expressions=(
             "length(data)",
             f"CASE WHEN length(data) <= {SMALL_DATA_BYTES} THEN data END",

@@ -52,6 +52,7 @@ class Endpoint:
     policy: RetryPolicy
     payload_form: str
     transformation: str
+    variables: tuple[tuple[str, str], ...]
     schema_versions: Mapping[str, int]
     keys: tuple[Key, ...]
     loaded_at: float
@@ -108,6 +109,10 @@ class Endpoints:
                 "policy": policy_of(subscription),
                 "payload_form": subscription.payload_form,
                 "transformation": subscription.transformation,
+                # Only a transformation sees them.
+                "variables": tuple(sorted(subscription.variables.items()))
+                if subscription.transformation
+                else (),
                 "schema_versions": subscription.schema_versions,
                 "keys": _keys(secrets.get(subscription.pk, ()), security),
                 "loaded_at": now,

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from monitoring import journal
 from outgoing import services
-from outgoing.models import Attempt, Delivery, Event
+from outgoing.models import Attempt, Delivery, Event, SentBody
 from outgoing.retention import NO_DATA, NOT_ENDED, empty_attempts
 from webhooks_project.lib import clock
 
@@ -52,6 +52,7 @@ def expunge_events(keys: Sequence[UUID], *, cancel: bool = False) -> ExpungedEve
     done = [key for key in keys if key not in waiting]
     _empty_order_keys([row for row in rows if row.event_id not in waiting])
     attempts = Attempt.objects.filter(delivery__event__in=done)
+    SentBody.objects.of_events(done).delete()
     count = empty_attempts(attempts)
     attempts.update(detail="")
     for event in Event.objects.filter(pk__in=done).defer("data"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 import orjson
@@ -14,9 +15,11 @@ from outgoing.querysets import (
     EventQuerySet,
     FlowQuerySet,
     RetryQuerySet,
+    SentBodyQuerySet,
 )
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
 
@@ -25,7 +28,8 @@ class Event(models.Model):
 
     `data` is JSON text as bytes, kept exactly: a database's own JSON type refuses some of what
     JSON allows. `correlation_id` is the request id it came with; `causation_id` names what caused
-    it, such as `receipt:<id>`.
+    it, such as `receipt:<id>`; `traceparent` and `tracestate` are those of the request that
+    published it (W3C Trace Context).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -37,12 +41,20 @@ class Event(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - unique where present
     correlation_id = models.CharField(max_length=64, blank=True)
     causation_id = models.CharField(max_length=128, blank=True)
+    traceparent = models.CharField(max_length=55, blank=True)
+    tracestate = models.CharField(max_length=512, blank=True)
+    # Nothing is delivered before it; null for at once. Until then the event can be cancelled.
+    deliver_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     # What subscriptions may also go by: channels, and text by name; the headers are sent along.
     channels = models.JSONField(default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     headers = models.JSONField(default=dict, blank=True)
     # The schema it was checked against, `major.minor`; empty where there was none.
     schema_version = models.CharField(max_length=16, blank=True)
+    # The one that was asked for, and what the catalogue said then: a repeat gets the same answer.
+    asked_version = models.CharField(max_length=16, blank=True, editable=False)
+    warnings = models.JSONField(default=list, blank=True)
     # Where it does not fit: [{"path", "message"}]; delivered all the same, or in quarantine.
     schema_errors = models.JSONField(default=list, blank=True)
     quarantined_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -83,6 +95,12 @@ class Event(models.Model):
                 condition=Q(quarantined_at__isnull=False),
                 name="event_quarantined",
             ),
+            # What waits for its time.
+            models.Index(
+                fields=["account", "deliver_at"],
+                condition=Q(deliver_at__isnull=False),
+                name="event_scheduled",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -102,6 +120,10 @@ class Event(models.Model):
     def has_body(self) -> bool:
         """Whether its data is still there, so that it can be carried again."""
         return self.body_pruned_at is None and self.expunged_at is None
+
+    def is_scheduled(self, now: datetime) -> bool:
+        """Whether it waits for its time."""
+        return self.deliver_at is not None and self.deliver_at > now and not self.cancelled_at
 
 
 class Delivery(models.Model):
@@ -247,6 +269,16 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return f"delivery {self.id}"
 
+    def is_scheduled(self, now: datetime) -> bool:
+        """Whether it waits for the time that its event is to be delivered at."""
+        waiting = self.status in (self.Status.PENDING, self.Status.HELD)
+        return waiting and not self.attempt_count and self.next_attempt_at > now
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The time of its event that it waits for, if it waits for one now."""
+        return self.next_attempt_at if self.is_scheduled(clock.now()) else None
+
 
 class Attempt(models.Model):
     """One HTTP try of a delivery; append-only. Durations are milliseconds since the start."""
@@ -298,6 +330,8 @@ class Attempt(models.Model):
     duration_ms = models.FloatField()
     request_headers = models.JSONField(default=dict)
     request_bytes = models.PositiveIntegerField()
+    # Of the body as it was signed and sent; empty where nothing was sent. outgoing/bodies.py.
+    request_sha256 = models.BinaryField(max_length=32, default=b"")
     response_headers = models.JSONField(default=dict)
     response_body = models.BinaryField(default=b"")
     response_bytes = models.PositiveBigIntegerField()
@@ -320,6 +354,37 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.delivery_id}"
+
+
+class SentBody(models.Model):
+    """A request's body that the event alone does not give again: computed, batched or sealed.
+
+    Kept once for a delivery, whatever number of its attempts had it; that of a batch with one of
+    its deliveries.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="+", db_index=False)
+    sha256 = models.BinaryField(max_length=32)
+    body = models.BinaryField()
+    created_at = models.DateTimeField()
+
+    objects = SentBodyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "sent bodies"
+        constraints: ClassVar = [
+            # Also a delivery's, when it is deleted.
+            models.UniqueConstraint(fields=["delivery", "sha256"], name="sent_body_unique"),
+        ]
+        indexes: ClassVar = [
+            # What an attempt sent, also as one of a batch.
+            models.Index(fields=["account", "sha256"], name="sent_body_by_hash"),
+        ]
+
+    def __str__(self) -> str:
+        return f"body of {self.delivery_id}"
 
 
 class Retry(models.Model):

@@ -15,6 +15,7 @@ from outgoing.security import ORDINARY, Security
 from subscriptions.models import Subscription
 from webhooks_project.lib.redaction import MASK, redact_headers
 from webhooks_project.lib.signing import Key
+from webhooks_project.lib.trace_context import child_of
 
 CONTENT_TYPE: Final = "application/json"
 STANDARD: Final = Subscription.PayloadForm.STANDARD.value
@@ -29,12 +30,14 @@ class Shape:
     """What a subscription makes of an event: expressions over its data, then the body's form.
 
     `downgrades` bring the data to an older schema version, one after the other; `transformation`
-    is asked of the whole event and gives the data that is sent.
+    is asked of the whole event and gives the data that is sent. `variables` are its
+    `$variables`, text by name.
     """
 
     form: str = STANDARD
     downgrades: tuple[str, ...] = ()
     transformation: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_computed(self) -> bool:
@@ -64,6 +67,8 @@ class Message:
     channels: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
+    tracestate: str = ""
     shaped: dict[Shape, bytes] = field(default_factory=dict)
     _bodies: dict[Shape, bytes] = field(default_factory=dict)
 
@@ -161,9 +166,15 @@ def content_headers(message: Message, form: str, *, is_batch: bool = False) -> l
 
 
 def _own_lines(message: Message, is_batch: bool) -> list[str]:
-    if is_batch or not message.headers:
+    """What one event brings along; of several it could not be told whose it is."""
+    if is_batch or not (message.headers or message.traceparent):
         return []
-    return [f"{name}: {text}" for name, text in message.headers.items()]
+    lines = [f"{name}: {text}" for name, text in message.headers.items()]
+    if message.traceparent:
+        lines.append(f"traceparent: {child_of(message.traceparent)}")
+        if message.tracestate:
+            lines.append(f"tracestate: {message.tracestate}")
+    return lines
 
 
 def webhook_id_of(event_id: UUID) -> str:

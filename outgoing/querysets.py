@@ -15,14 +15,22 @@ from django.db.models.functions import Least
 
 from subscriptions.models import Subscription
 from webhooks_project.lib.ids import new_id
-from webhooks_project.lib.sql import insert_rows, is_due, update_returning
+from webhooks_project.lib.sql import (
+    insert_instance,
+    insert_instances,
+    insert_new,
+    insert_rows,
+    is_due,
+    update_returning,
+)
 
 if TYPE_CHECKING:
-    from outgoing.models import Attempt, Delivery, Event, Flow, Retry
+    from outgoing.models import Attempt, Delivery, Event, Flow, Retry, SentBody
 else:
-    Attempt = Delivery = Event = Flow = Retry = models.Model
+    Attempt = Delivery = Event = Flow = Retry = SentBody = models.Model
 
 LEASE_SECONDS: Final = 10  # a worker silent for longer loses its claim
+FEW: Final = 2  # rows that are stored one by one in less time than many are begun with
 PARK_ROWS: Final = 400  # looked at or parked together
 
 # What puts a delivery back where it stood before it was claimed.
@@ -99,11 +107,33 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Those created in `[since, until)`."""
         return self.filter(created_at__gte=since, created_at__lt=until)
 
+    def insert_new(self, events: Sequence[Event]) -> set[UUID]:
+        """Store those whose idempotency keys nobody has yet. Returns their ids."""
+        return {row[0] for row in insert_new(events, ("id",))}
+
+    def scheduled(self, now: datetime) -> EventQuerySet:
+        """Those that wait for their time."""
+        return self.filter(deliver_at__gt=now, cancelled_at=None)
+
+    def not_scheduled(self, now: datetime) -> EventQuerySet:
+        """All others."""
+        return self.filter(
+            Q(deliver_at=None) | Q(deliver_at__lte=now) | Q(cancelled_at__isnull=False)
+        )
+
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def due(self, now: datetime, lane: int) -> DeliveryQuerySet:
         """Those of a lane that may be claimed, the longest waiting first."""
         return self.filter(lane=lane, next_attempt_at__lte=now).order_by("next_attempt_at")
+
+    def insert_many(self, deliveries: Sequence[Delivery]) -> None:
+        """Store new ones in bulk."""
+        if len(deliveries) <= FEW:
+            for delivery in deliveries:
+                insert_instance(delivery)
+        else:
+            insert_instances(deliveries)
 
     def lanes_due(self, now: datetime) -> list[int]:
         """The lanes with something to claim; a read, so that an idle pump takes no write lock."""
@@ -288,7 +318,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             trigger="resume",
             attempts_before=F("attempt_count"),
             asked_at=now,
-            next_attempt_at=Least("next_attempt_at", Value(now)),
+            # What never was attempted may wait for the time of its event.
+            next_attempt_at=Case(
+                When(attempt_count=0, then=F("next_attempt_at")),
+                default=Least("next_attempt_at", Value(now)),
+            ),
         )
 
     def cancel_archived(self, limit: int) -> int:
@@ -343,6 +377,21 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def insert_many(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Append attempts in bulk."""
         insert_rows(self.model, columns, rows)
+
+
+class SentBodyQuerySet(models.QuerySet["SentBody"]):
+    def insert_new(self, bodies: Sequence[SentBody]) -> None:
+        """Store those that their deliveries do not have yet."""
+        insert_new(bodies, ("id",))
+
+    def of_events(self, event_ids: Collection[UUID]) -> SentBodyQuerySet:
+        """Those that hold these events' data, also as a part of a batch."""
+        # The table of attempts is of another class only here, where models are not loaded yet.
+        attempts = self.model._meta.apps.get_model("outgoing", "Attempt")._default_manager
+        sent = attempts.filter(delivery__event__in=list(event_ids)).exclude(request_sha256=b"")
+        return self.filter(
+            account__in=sent.values("delivery__account"), sha256__in=sent.values("request_sha256")
+        )
 
 
 class RetryQuerySet(models.QuerySet["Retry"]):

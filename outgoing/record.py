@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 
 from monitoring import journal
+from outgoing.bodies import keep_bodies
 from outgoing.dead_letters import fingerprint_of_failure, text_of_failure
 from outgoing.failing import Seen, note_attempts
 from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
@@ -35,8 +36,8 @@ log = structlog.get_logger(__name__)
 _ATTEMPT_COLUMNS = (
     "id", "delivery", "number", "trigger", "outcome", "cause", "detail", "status_code",
     "started_at", "queue_wait_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms",
-    "duration_ms", "request_headers", "request_bytes", "response_headers", "response_body",
-    "response_bytes", "address", "protocol", "worker",
+    "duration_ms", "request_headers", "request_bytes", "request_sha256", "response_headers",
+    "response_body", "response_bytes", "address", "protocol", "worker",
 )  # fmt: skip
 _RETRY_COLUMNS = ("delivery", "due_at", "number", "cause", "created_at")
 
@@ -53,6 +54,8 @@ class Result:
     started_at: datetime
     request_headers: Mapping[str, str]
     request_bytes: int
+    request_sha256: bytes = b""
+    kept_body: bytes = b""  # as it was sent, where the event alone does not give it again
 
     @property
     def number(self) -> int:
@@ -75,6 +78,11 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
         stored = _finish_deliveries(results, now)
         Attempt.objects.insert_many(
             _ATTEMPT_COLUMNS, (_attempt_row(result, worker) for result in stored)
+        )
+        keep_bodies(
+            (result.account_id, result.claim.delivery_id, result.request_sha256, result.kept_body)
+            for result in stored
+            if result.kept_body
         )
         retries = [
             (result.claim.delivery_id, result.step.due_at, result.number + 1,
@@ -177,6 +185,7 @@ def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
         response.total_ms,
         result.request_headers,
         result.request_bytes,
+        result.request_sha256,
         redact_headers(response.headers),
         response.body,
         response.body_bytes,

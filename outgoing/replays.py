@@ -467,8 +467,12 @@ def _finish(replay: Replay, now: datetime) -> None:
 
 
 def _events_to_match() -> QuerySet[Event]:
-    return Event.objects.filter(
-        quarantined_at=None, dropped_at=None, body_pruned_at=None, expunged_at=None
+    return Event.objects.not_scheduled(clock.now()).filter(
+        quarantined_at=None,
+        dropped_at=None,
+        cancelled_at=None,
+        body_pruned_at=None,
+        expunged_at=None,
     )
 
 

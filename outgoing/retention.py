@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from outgoing.models import Attempt, Delivery, Event, Retry
+from outgoing.models import Attempt, Delivery, Event, Retry, SentBody
 from outgoing.policies import policy_of
 from outgoing.selecting import wanted_by_replays
 from subscriptions.models import Subscription
@@ -123,7 +123,7 @@ def _ended(account: Account, now: datetime, days: int) -> QuerySet[Event]:
 def key_kept(*, account: Account) -> timedelta:
     """How long an idempotency key is needed: a day, or as long as retries may last."""
     policies = Subscription.objects.filter(account=account).only(
-        "retry_policy", "retry_schedule", "retry_statuses"
+        "retry_policy", "retry_schedule", "retry_statuses", "retry_max_age_seconds"
     )
     longest = max((sum(policy_of(row).schedule) for row in policies.iterator()), default=0)
     return max(KEY_KEPT, timedelta(seconds=longest * (1 + JITTER)))
@@ -132,6 +132,7 @@ def key_kept(*, account: Account) -> timedelta:
 def _empty_events(rows: QuerySet[Event]) -> int:
     """What was sent and answered goes with the data; that it was stays to be seen."""
     ids = list(rows.select_for_update().values_list("pk", flat=True))
+    SentBody.objects.of_events(ids).delete()
     empty_attempts(Attempt.objects.filter(delivery__event__in=ids))
     return Event.objects.filter(pk__in=ids).update(data=NO_DATA, body_pruned_at=clock.now())
 
@@ -146,6 +147,7 @@ def _delete_events(rows: QuerySet[Event]) -> int:
     # the data would be read for nothing.
     ids = list(rows.select_for_update().values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=ids)
+    SentBody.objects.of_events(ids).delete()
     Attempt.objects.filter(delivery__event__in=ids).delete()
     Retry.objects.filter(delivery__event__in=ids).delete()
     deliveries.only("pk").delete()

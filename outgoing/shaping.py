@@ -178,7 +178,14 @@ def _evaluated(works: Sequence[Work]) -> list[Shaped]:
             _take(result, works[n], n, data, outcome, "schema version")
     todo = [n for n, work in enumerate(works) if n not in outcome and work.shape.transformation]
     results = evaluate_many(
-        [(works[n].shape.transformation, _document(works[n].message, data[n]), None) for n in todo]
+        [
+            (
+                works[n].shape.transformation,
+                _document(works[n].message, data[n]),
+                {"variables": dict(works[n].shape.variables)},
+            )
+            for n in todo
+        ]
     )
     for n, result in zip(todo, results, strict=True):
         _take(result, works[n], n, data, outcome, "transformation")

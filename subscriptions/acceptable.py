@@ -20,7 +20,8 @@ from webhooks_project.lib.windows import parse_window
 
 FILTER_ROOTS: Final = ("data", "type", "channels", "headers", "metadata")
 MAX_CHANNELS: Final = 50
-MAX_FACTS: Final = 50  # of metadata and of labels
+MAX_FACTS: Final = 50  # of metadata, of labels and of variables
+MAX_VARIABLE_LENGTH: Final = 1_000  # characters
 MAX_PINNED_TYPES: Final = 200
 MAX_RATE: Final = 100_000  # attempts in a period
 MAX_IN_FLIGHT: Final = 1_000
@@ -44,6 +45,7 @@ def subscription_problems(row: Subscription) -> list[Problem]:
         "channels": lambda: listed(row.channels, MAX_CHANNELS, _channel),
         "filter": lambda: condition(row.filter, roots=FILTER_ROOTS),
         "transformation": lambda: expression(row.transformation),
+        "variables": lambda: _facts(row.variables, MAX_VARIABLE_LENGTH),
         "schema_versions": lambda: _schema_versions(row.schema_versions),
         "timeout_seconds": lambda: _between(row.timeout_seconds, 1, 60),
         "max_in_flight": lambda: _between(row.max_in_flight, 1, MAX_IN_FLIGHT),

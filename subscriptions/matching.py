@@ -17,6 +17,7 @@ from subscriptions.models import SubscribedType, Subscription
 from subscriptions.operational import is_operational
 from subscriptions.versions import Downgrades, downgrades_of, steps_down
 from webhooks_project.lib.filters import Clause, Filter, compile_filter, values_at
+from webhooks_project.lib.prepared import Prepared
 
 MAX_TYPE_LENGTH: Final = 128
 MAX_ORDER_KEY_LENGTH: Final = 128
@@ -164,10 +165,7 @@ def hearers_of(types: Mapping[UUID, Collection[str]]) -> dict[tuple[UUID, str], 
     }
     if not wanted:
         return {}
-    rows = SubscribedType.objects.filter(
-        account_id__in=list(types),
-        pattern__in={p for patterns in wanted.values() for p in patterns},
-    ).values_list("account_id", "pattern", "subscription_id", *_COLUMNS)
+    rows = _heard.rows(list(types), list({p for patterns in wanted.values() for p in patterns}))
     heard: dict[tuple[UUID, str], dict[UUID, tuple[Any, ...]]] = {}
     for account_id, pattern, subscription_id, *columns in rows:
         heard.setdefault((account_id, pattern), {})[subscription_id] = tuple(columns)
@@ -211,6 +209,11 @@ _COLUMNS: Final = tuple(
     )
 )  # fmt: skip
 _VERSIONS: Final = 3
+_heard = Prepared(
+    lambda accounts, patterns: SubscribedType.objects.filter(
+        account_id__in=accounts, pattern__in=patterns
+    ).values_list("account_id", "pattern", "subscription_id", *_COLUMNS)
+)
 
 
 def _hearer(

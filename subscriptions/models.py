@@ -179,6 +179,11 @@ class Subscription(models.Model):
     transformation = models.TextField(
         blank=True, help_text="JSONata over the event; what it gives is sent as the data."
     )
+    variables = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Text by name, as $variables.name in the transformation.",
+    )
     schema_versions = models.JSONField(
         default=dict,
         blank=True,

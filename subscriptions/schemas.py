@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -16,6 +16,7 @@ from django.db.models import FilteredRelation, Q
 from subscriptions.models import EventSchema, EventType
 from webhooks_project.accounts.models import Account, UnknownEventTypes
 from webhooks_project.lib.json_schema import escaped
+from webhooks_project.lib.prepared import Prepared
 
 MAX_KNOWN: Final = 512  # schemas that a process keeps ready
 MAX_ERRORS: Final = 20  # reported at once; the rest would not help a reader
@@ -83,6 +84,19 @@ class Catalogue:
     validators: Mapping[UUID, Any]
 
 
+def _catalogue_rows(accounts: Sequence[UUID], names: Sequence[str]) -> Any:
+    known = FilteredRelation("event_types", condition=Q(event_types__name__in=names))
+    rows = Account.objects.filter(pk__in=accounts).annotate(known=known).order_by()
+    return rows.values_list(
+        "pk", "unknown_event_types", "known__name", "known__schema_mode",
+        "known__archived_at", "known__deprecated_at", "known__successor__name",
+        "known__schemas__pk", "known__schemas__major", "known__schemas__minor",
+    )  # fmt: skip
+
+
+_catalogues = Prepared(_catalogue_rows)
+
+
 def load_catalogue(wanted: Iterable[tuple[UUID, str, str]]) -> Catalogue:
     """All that judging these (account, event type, version asked for) takes.
 
@@ -91,18 +105,11 @@ def load_catalogue(wanted: Iterable[tuple[UUID, str, str]]) -> Catalogue:
     asked = set(wanted)
     settings: dict[UUID, str] = {}
     types: dict[tuple[UUID, str], KnownType] = {}
-    rows = Account.objects.filter(pk__in={account_id for account_id, _, _ in asked}).annotate(
-        known=FilteredRelation(
-            "event_types", condition=Q(event_types__name__in={name for _, name, _ in asked})
-        )
-    )
+    accounts = {account_id for account_id, _, _ in asked}
+    names = {name for _, name, _ in asked}
     for account_id, setting, name, mode, archived, deprecated, successor, key, *number in (
-        rows.order_by().values_list(
-            "pk", "unknown_event_types", "known__name", "known__schema_mode",
-            "known__archived_at", "known__deprecated_at", "known__successor__name",
-            "known__schemas__pk", "known__schemas__major", "known__schemas__minor",
-        )
-    ):  # fmt: skip
+        _catalogues.rows(list(accounts), list(names)) if asked else ()
+    ):
         settings[account_id] = setting
         if name is None:
             continue

@@ -36,9 +36,10 @@ MAX_ROTATION_GRACE: Final = timedelta(days=7)
 
 CHANGEABLE: Final = (
     "name", "url", "description", "metadata", "labels", "channels", "filter", "payload_form",
-    "transformation", "schema_versions", "timeout_seconds", "max_in_flight", "rate_limit",
-    "rate_period", "ordering", "order_key", "batch_size", "batch_seconds", "retry_policy",
-    "retry_schedule", "retry_max_age_seconds", "retry_statuses", "delivery_window", "checks_health",
+    "transformation", "variables", "schema_versions", "timeout_seconds", "max_in_flight",
+    "rate_limit", "rate_period", "ordering", "order_key", "batch_size", "batch_seconds",
+    "retry_policy", "retry_schedule", "retry_max_age_seconds", "retry_statuses",
+    "delivery_window", "checks_health",
 )  # fmt: skip
 
 # Reading a row anew opens what is sealed, and fails where its encryption key is missing.

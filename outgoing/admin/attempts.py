@@ -9,10 +9,11 @@ from typing import ClassVar, Final
 from django.contrib import admin
 from django.db.models import Q
 
+from outgoing.bodies import Origin, body_of
 from outgoing.models import Attempt
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
-from webhooks_project.admin.panels import Custom, Panel
+from webhooks_project.admin.panels import Custom, Panel, Texts
 from webhooks_project.admin.search import NONE, first_found, id_in
 from webhooks_project.admin.values import (
     EMPTY,
@@ -93,6 +94,21 @@ def _phases(attempt: Attempt) -> Iterator[Phase]:
         yield Phase(name, milliseconds(lasted), f"{share:.2f}", colour)
 
 
+ORIGINS: Final = {
+    Origin.REPRODUCED: "made again from the event, and compared with its hash",
+    Origin.STORED: "as it was stored, and compared with its hash",
+    Origin.NOT_SENT: "none was sent",
+    Origin.NOT_KEPT: "not kept: it is too large, or the event's data is gone",
+}
+
+
+def body_panel(attempt: Attempt) -> Panel:
+    """What it sent, byte for byte as it was signed."""
+    found = body_of(attempt)
+    title = f"Request's body: {ORIGINS[found.origin]}"
+    return Texts(title, [bytes_block("Body", found.body or b"")])
+
+
 def attempt_panel(attempt: Attempt) -> Panel:
     return Custom(
         "The attempt",
@@ -107,7 +123,7 @@ class AttemptAdmin(HistoryAdmin):
         "request_headers", "response_headers", "response_body",
         "delivery__event__data", "delivery__event__not_matched",
     )  # fmt: skip
-    panels: ClassVar = [attempt_panel]
+    panels: ClassVar = [attempt_panel, body_panel]
     started = moment_column("Started", "started_at")
     cause_word = value_column("Cause", "cause")
     list_display = (

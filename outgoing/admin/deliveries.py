@@ -285,4 +285,6 @@ class DeliveryAdmin(DeadLetterAdmin):
         retry = getattr(delivery, "retry", None)
         if retry is not None:
             return f"{moment(retry.due_at)}, number {retry.number}, after {retry.cause}"
+        if delivery.scheduled_for is not None:
+            return f"scheduled for {moment(delivery.scheduled_for)}"
         return moment(delivery.next_attempt_at) if delivery.lane is not None else EMPTY

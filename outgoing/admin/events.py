@@ -9,8 +9,9 @@ from uuid import UUID
 
 import orjson
 from django.contrib import admin
-from django.db.models import Count, Q
-from django.utils.html import format_html_join
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 
 from outgoing import services
 from outgoing.admin.attempts import answer_of
@@ -39,10 +40,12 @@ from webhooks_project.admin.values import (
     text_block,
     visible,
 )
+from webhooks_project.lib import clock
 from webhooks_project.lib.redaction import redact_headers
 
 SHOWN_DELIVERIES: Final = 50
 
+SCHEDULED: Final = {"scheduled": "info"}
 REASONS: Final = {
     "channels": "none of its channels",
     "filter": "its filter",
@@ -154,6 +157,20 @@ class QuarantineFilter(YesNoFilter):
     words = ("quarantined", "not quarantined")
 
 
+class ScheduledFilter(YesNoFilter):
+    title = "time to deliver"
+    parameter_name = "scheduled"
+    words = ("scheduled", "not scheduled")
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found = Event.objects.all()
+        if self.value() == self.words[0]:
+            return queryset & found.scheduled(clock.now())
+        if self.value() == self.words[1]:
+            return queryset & found.not_scheduled(clock.now())
+        return queryset
+
+
 def is_quarantined(event: Event) -> bool:
     return event.quarantined_at is not None
 
@@ -173,11 +190,20 @@ class EventAdmin(HistoryAdmin):
     dropped = moment_column("Dropped", "dropped_at")
     body_pruned = moment_column("Data pruned", "body_pruned_at")
     expunged = moment_column("Data expunged", "expunged_at")
-    actions_detail = ("release", "drop")
+    actions_detail = ("release", "drop", "cancel")
+    deliver = moment_column("Deliver at", "deliver_at")
+    cancelled = moment_column("Cancelled", "cancelled_at")
     created = moment_column("Created", "created_at")
     occurred = moment_column("Occurred", "occurred_at")
-    list_display = ("created", "type", "webhook_id", "account", "deliveries", "caused_by")
-    list_filter = (QuarantineFilter, ("account", RelatedFilter), ("created_at", PeriodFilter))
+    list_display = (
+        "created", "type", "webhook_id", "account", "scheduled", "deliveries", "caused_by",
+    )  # fmt: skip
+    list_filter = (
+        QuarantineFilter,
+        ScheduledFilter,
+        ("account", RelatedFilter),
+        ("created_at", PeriodFilter),
+    )
     prefetched = ("account",)
     list_select_related = ()
     search_fields = ("pk",)
@@ -186,8 +212,8 @@ class EventAdmin(HistoryAdmin):
     ordering = ("-created_at",)
     fields = (
         "type", "webhook_id", "id", "account", "occurred", "created", "idempotency_key",
-        "correlation_id", "caused_by", "schema_version", "channel_names", "facts", "quarantined",
-        "dropped", "body_pruned", "expunged",
+        "correlation_id", "caused_by", "trace", "schema_version", "channel_names", "facts",
+        "deliver", "scheduled", "cancelled", "quarantined", "dropped", "body_pruned", "expunged",
     )  # fmt: skip
 
     def find(self, term: str) -> Q:
@@ -235,6 +261,27 @@ class EventAdmin(HistoryAdmin):
     def drop(self, event: Event) -> str:
         services.drop_event(event=event)
         return "It is dropped."
+
+    @button(
+        "Cancel",
+        icon="cancel",
+        variant="danger",
+        question="It is delivered to nobody. That cannot be undone.",
+        is_possible=lambda event: event.is_scheduled(clock.now()) and not is_quarantined(event),
+    )
+    def cancel(self, event: Event) -> str:
+        services.cancel_event(event=event)
+        return "It is cancelled."
+
+    @column("Scheduled")
+    def scheduled(self, event: Event) -> str:
+        if not event.is_scheduled(clock.now()):
+            return EMPTY
+        return format_html("{} {}", label("scheduled", SCHEDULED), moment(event.deliver_at))
+
+    @column("Trace")
+    def trace(self, event: Event) -> str:
+        return visible(" ".join(filter(None, (event.traceparent, event.tracestate)))) or EMPTY
 
     @column("Channels")
     def channel_names(self, event: Event) -> str:

@@ -1,20 +1,31 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import orjson
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from outgoing.bodies import Origin
 from outgoing.explaining import Step, shown
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.models import Subscription
 from webhooks_project.api.scoping import AccountField, scoped
 
+MAX_BATCH: Final = 1_000  # events published by one request
+
+
+class ExactJsonField(serializers.JSONField):
+    """JSON as it is written, as bytes: see ExactDataParser."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
 
 class EventSerializer(serializers.ModelSerializer[Event]):
-    """One immutable fact. `data` is what it was published with."""
+    """One immutable fact. `data` is what it was published with, byte for byte."""
 
     # The serializer's own `data` property is not the field of that name.
     data = serializers.SerializerMethodField()  # type: ignore[assignment]
@@ -25,12 +36,13 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         fields: ClassVar[tuple[str, ...]] = (
             "id", "webhook_id", "account", "type", "data", "occurred_at", "created_at",
             "idempotency_key", "correlation_id", "causation_id", "channels", "metadata",
-            "headers", "schema_version", "schema_errors", "quarantined_at", "dropped_at",
-            "body_pruned_at", "expunged_at", "not_matched",
+            "headers", "schema_version", "schema_errors", "warnings", "traceparent", "tracestate",
+            "deliver_at", "cancelled_at", "quarantined_at", "dropped_at", "body_pruned_at",
+            "expunged_at", "not_matched",
         )  # fmt: skip
 
     def get_data(self, event: Event) -> Any:
-        return event.payload
+        return orjson.Fragment(bytes(event.data))
 
 
 class EventInListSerializer(EventSerializer):
@@ -44,14 +56,25 @@ class EventInListSerializer(EventSerializer):
         )
 
 
-class PublishSerializer(serializers.Serializer[Any]):
-    """What to publish. The `Idempotency-Key` header is the same as `idempotency_key`."""
+class NewEventSerializer(serializers.Serializer[Any]):
+    """An event to publish."""
 
-    account = AccountField()
     type = serializers.CharField(max_length=128)
-    data = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
+    data = ExactJsonField(allow_null=True)  # type: ignore[assignment]
     idempotency_key = serializers.CharField(max_length=255, required=False)
     occurred_at = serializers.DateTimeField(required=False)
+    deliver_at = serializers.DateTimeField(
+        required=False, help_text="When to deliver it, at most 30 days ahead; at once without it."
+    )
+    correlation_id = serializers.RegexField(
+        r"^[A-Za-z0-9._-]{8,64}\Z", required=False, help_text="The request's own id without it."
+    )
+    causation_id = serializers.RegexField(
+        # Which receipt caused an event is the hub's to say.
+        r"^(?!receipt:)[!-~]{1,128}\Z",
+        required=False,
+        help_text="What caused it, such as the webhook_id of another event.",
+    )
     channels = serializers.ListField(child=serializers.CharField(max_length=128), required=False)
     metadata = serializers.DictField(
         child=serializers.CharField(max_length=500, allow_blank=True), required=False
@@ -68,19 +91,76 @@ class PublishSerializer(serializers.Serializer[Any]):
     )
 
 
+class AccountSerializer(serializers.Serializer[Any]):
+    """The account to publish in."""
+
+    account = AccountField(required=True)
+
+
+class PublishSerializer(NewEventSerializer):
+    """What to publish. The `Idempotency-Key` header is the same as `idempotency_key`."""
+
+    account = AccountField()
+
+
+@extend_schema_field(NewEventSerializer(many=True))
+class NewEventsField(serializers.ListField):
+    """Events that are looked at one by one later."""
+
+
+class BatchSerializer(serializers.Serializer[Any]):
+    """Several events to publish."""
+
+    events = NewEventsField(
+        min_length=1,
+        max_length=MAX_BATCH,
+        help_text="Each as for a single one, without its account.",
+    )
+
+
+class PublishBatchSerializer(BatchSerializer):
+    """Events to publish. What is wrong with one of them stands in its result."""
+
+    account = AccountField()
+
+
 class PublishedSerializer(EventSerializer):
     """The event, the deliveries that were made for it, and whether it was new."""
 
     is_new = serializers.BooleanField(read_only=True)
     deliveries = serializers.ListField(child=serializers.UUIDField(), read_only=True)
-    warnings = serializers.ListField(
-        child=serializers.CharField(), read_only=True, help_text="What the catalogue says of it."
-    )
 
     class Meta(EventSerializer.Meta):
-        fields: ClassVar[tuple[str, ...]] = (
-            *EventSerializer.Meta.fields, "is_new", "deliveries", "warnings",
-        )  # fmt: skip
+        fields: ClassVar[tuple[str, ...]] = (*EventSerializer.Meta.fields, "is_new", "deliveries")
+
+
+class PublishResultSerializer(serializers.Serializer[Any]):
+    """What became of one event of a batch.
+
+    `event`, `webhook_id`, `deliveries` and `warnings` of one that was published or repeated; the
+    parts of a problem, from `code` on, of one that was refused.
+    """
+
+    status = serializers.ChoiceField(choices=["published", "repeated", "refused"])
+    event = serializers.UUIDField(required=False)
+    webhook_id = serializers.CharField(required=False)
+    deliveries = serializers.ListField(child=serializers.UUIDField(), required=False)
+    warnings = serializers.ListField(child=serializers.CharField(), required=False)
+    code = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+    # The serializer's own `errors` property is not the field of that name.
+    errors = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.DictField(), required=False
+    )
+
+
+class PublishedBatchSerializer(serializers.Serializer[Any]):
+    """How many were what, and what became of each, in the order of the request."""
+
+    published = serializers.IntegerField()
+    repeated = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    results = PublishResultSerializer(many=True)
 
 
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
@@ -101,6 +181,22 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
 
     def get_response_body(self, attempt: Attempt) -> str:
         return bytes(attempt.response_body).decode("utf-8", "replace")
+
+
+class RequestBodySerializer(serializers.Serializer[Any]):
+    """The body of an attempt's request, byte for byte as it was signed and sent.
+
+    It was compared with the hash that was noted then. `origin`: reproduced from the event, or
+    stored; not_sent or not_kept where there is none. What is signed is `webhook-id`, a dot,
+    `webhook-timestamp`, a dot and this body.
+    """
+
+    attempt = serializers.UUIDField()
+    origin = serializers.ChoiceField(choices=[item.value for item in Origin])
+    sha256 = serializers.CharField(help_text="In hex; empty where nothing was sent.")
+    bytes = serializers.IntegerField(help_text="Its size.")
+    encoding = serializers.ChoiceField(choices=["utf-8", "base64"], allow_null=True)
+    body = serializers.CharField(allow_null=True)
 
 
 class RetrySerializer(serializers.ModelSerializer[Retry]):
@@ -135,13 +231,18 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     """The duty to bring one event to one subscription."""
 
     retry = serializers.SerializerMethodField()
+    scheduled_for = serializers.DateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text="The time of its event that it waits for; null where it waits for none.",
+    )
 
     class Meta:
         model = Delivery
         fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "event", "subscription", "status", "trigger", "attempt_count",
-            "last_cause", "last_status_code", "retry", "replay", "created_at", "delivered_at",
-            "exhausted_at", "fingerprint", "discard_reason",
+            "last_cause", "last_status_code", "scheduled_for", "retry", "replay", "created_at",
+            "delivered_at", "exhausted_at", "fingerprint", "discard_reason",
         )  # fmt: skip
 
     def get_retry(self, delivery: Delivery) -> dict[str, Any] | None:

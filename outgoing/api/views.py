@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
@@ -12,23 +16,48 @@ from rest_framework.response import Response
 
 from outgoing import replays, services
 from outgoing.api.serializers import (
+    AccountSerializer,
     AttemptSerializer,
+    BatchSerializer,
     ConsideredSerializer,
     DeliverySerializer,
     DeliveryWithAttemptsSerializer,
     EventInListSerializer,
     EventSerializer,
+    NewEventSerializer,
+    PublishBatchSerializer,
+    PublishedBatchSerializer,
     PublishedSerializer,
     PublishSerializer,
     ReplaySerializer,
+    RequestBodySerializer,
     StepSerializer,
 )
+from outgoing.bodies import body_of
+from outgoing.errors import OutgoingError
 from outgoing.explaining import explain_event, timeline_of
 from outgoing.models import Attempt, Delivery, Event, Replay
+from outgoing.publishing import NewEvent, Published
+from outgoing.querysets import EventQuerySet
 from outgoing.selecting import Selection
+from outgoing.together import publisher
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.filters import FilterSet, MomentFilter, PresenceFilter
-from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
+from webhooks_project.api.errors import problem_of
+from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
+from webhooks_project.api.rendering import ExactDataParser
+from webhooks_project.api.scoping import (
+    AccountScopedViewSet,
+    account_for_create,
+    account_id_for_create,
+)
+from webhooks_project.lib import clock
+
+# Kept, since making a serializer takes longer than what it does. They keep nothing of a request.
+NEW_EVENT: Final = NewEventSerializer()
+BATCH: Final = BatchSerializer()
+EVENT: Final = EventSerializer()
+# Parts of a problem that are the whole answer's.
+NOT_OF_A_RESULT: Final = ("type", "title", "status")
 
 
 class EventFilter(FilterSet):
@@ -39,9 +68,17 @@ class EventFilter(FilterSet):
         field_name="quarantined_at", help_text="Whether it waits for an operator's word."
     )
 
+    scheduled = BooleanFilter(
+        method="filter_scheduled", help_text="Whether it waits for the time to deliver it at."
+    )
+
     class Meta:
         model = Event
         fields = ("account", "type", "idempotency_key", "correlation_id", "causation_id")
+
+    def filter_scheduled(self, events: EventQuerySet, name: str, value: bool) -> EventQuerySet:
+        now = clock.now()
+        return events.scheduled(now) if value else events.not_scheduled(now)
 
 
 class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
@@ -49,6 +86,7 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
 
     queryset = Event.objects.all()
     filterset_class = EventFilter
+    parser_classes = (ExactDataParser,)
     roles: ClassVar = {"release": Role.OPERATOR, "drop": Role.OPERATOR}
 
     def get_serializer_class(self) -> Any:
@@ -67,31 +105,66 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         """Publish an event: 201 means that it and all its deliveries are stored.
 
         With an idempotency key the same call again gives the first event with 200; the key with
-        another type or other data gives 409.
+        anything else gives 409.
         """
-        serializer = PublishSerializer(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        fields = dict(serializer.validated_data)
+        fields = NEW_EVENT.run_validation(request.data)
         header = request.headers.get("Idempotency-Key", "")
         if len(header) > 255:
             raise serializers.ValidationError({"idempotency_key": ["at most 255 characters"]})
-        published = services.publish(
-            account=account_for_create(self, fields.pop("account", None)),
-            idempotency_key=fields.pop("idempotency_key", None) or header or None,
-            correlation_id=getattr(request, "request_id", ""),
-            **fields,
-        )
+        account_id = self._account_id(request)
+        fields["idempotency_key"] = fields.get("idempotency_key") or header or None
+        published = publisher.publish(_new_event(request, account_id, fields))
         event = published.event
-        body = EventSerializer().to_representation(event) | {
+        body = EVENT.to_representation(event) | {
             "is_new": published.is_new,
             "deliveries": published.delivery_ids
             if published.is_new
             else list(event.deliveries.order_by("pk").values_list("pk", flat=True)),
-            "warnings": list(published.warnings),
         }
         return Response(
             body, status=status.HTTP_201_CREATED if published.is_new else status.HTTP_200_OK
         )
+
+    def _account_id(self, request: Request) -> UUID:
+        """The account to publish in: the one that is named, or the caller's only one."""
+        named = None
+        if "account" in request.data:
+            serializer = AccountSerializer(data=request.data, context=self.get_serializer_context())
+            serializer.is_valid(raise_exception=True)
+            named = serializer.validated_data["account"]
+        return account_id_for_create(self, named)
+
+    @extend_schema(request=PublishBatchSerializer, responses=PublishedBatchSerializer)
+    @action(detail=False, methods=["post"])
+    def batch(self, request: Request) -> Response:
+        """Publish up to 1,000 events: each that is acceptable, whatever the others are.
+
+        The answer is 200 and says for each what became of it; those that were published are all
+        stored by then. Each has an idempotency key of its own, so the header is refused.
+        """
+        if "Idempotency-Key" in request.headers:
+            raise serializers.ValidationError(
+                {"idempotency_key": ["each event of a batch has one of its own"]}
+            )
+        events = BATCH.run_validation(request.data)["events"]
+        outcomes = _publish_batch(request, self._account_id(request), events)
+        results = _results(outcomes)
+        counts = Counter(result["status"] for result in results)
+        return Response(
+            {
+                "published": counts["published"],
+                "repeated": counts["repeated"],
+                "refused": counts["refused"],
+                "results": results,
+            }
+        )
+
+    @extend_schema(request=None, responses=EventSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Take an event back before the time that it is to be delivered at."""
+        event = services.cancel_event(event=self.get_object())
+        return Response(EventSerializer().to_representation(event))
 
     @extend_schema(request=None, responses=EventSerializer)
     @action(detail=True, methods=["post"])
@@ -120,6 +193,68 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         """Every subscription of the account and what became of the event there, or why nothing."""
         found = explain_event(self.get_object())
         return Response(ConsideredSerializer(found, many=True).data)
+
+
+def _new_event(request: Request, account_id: UUID, fields: Mapping[str, Any]) -> NewEvent:
+    return NewEvent(
+        **{
+            "account_id": account_id,
+            "correlation_id": getattr(request, "request_id", ""),
+            "traceparent": request.headers.get("traceparent", ""),
+            "tracestate": request.headers.get("tracestate", ""),
+            **fields,
+        }
+    )
+
+
+def _publish_batch(
+    request: Request, account_id: UUID, events: Sequence[Any]
+) -> list[Published | OutgoingError | serializers.ValidationError]:
+    outcomes: dict[int, Published | OutgoingError | serializers.ValidationError] = {}
+    new_events: dict[int, NewEvent] = {}
+    for index, fields in enumerate(events):
+        try:
+            new_events[index] = _new_event(request, account_id, NEW_EVENT.run_validation(fields))
+        except serializers.ValidationError as error:
+            outcomes[index] = error
+    outcomes.update(zip(new_events, publisher.publish_each(list(new_events.values())), strict=True))
+    return [outcomes[index] for index in range(len(events))]
+
+
+def _results(
+    outcomes: Sequence[Published | OutgoingError | serializers.ValidationError],
+) -> list[dict[str, Any]]:
+    repeated = [
+        outcome.event.pk
+        for outcome in outcomes
+        if isinstance(outcome, Published) and not outcome.is_new
+    ]
+    known: dict[UUID, list[UUID]] = {}
+    rows = Delivery.objects.filter(event__in=repeated) if repeated else Delivery.objects.none()
+    for event_id, delivery_id in rows.order_by("pk").values_list("event", "pk"):
+        known.setdefault(event_id, []).append(delivery_id)
+    return [
+        {
+            "status": "published" if outcome.is_new else "repeated",
+            "event": outcome.event.pk,
+            "webhook_id": outcome.event.webhook_id,
+            "deliveries": outcome.delivery_ids
+            if outcome.is_new
+            else known.get(outcome.event.pk, []),
+            "warnings": outcome.warnings,
+        }
+        if isinstance(outcome, Published)
+        else _refused(outcome)
+        for outcome in outcomes
+    ]
+
+
+def _refused(error: OutgoingError | serializers.ValidationError) -> dict[str, Any]:
+    problem = problem_of(error)
+    return {
+        "status": "refused",
+        **{name: value for name, value in problem.items() if name not in NOT_OF_A_RESULT},
+    }
 
 
 class DeliveryFilter(FilterSet):
@@ -187,6 +322,33 @@ class AttemptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
     serializer_class = AttemptSerializer
     filterset_class = AttemptFilter
     ordering = "-started_at"
+
+    @extend_schema(responses=RequestBodySerializer, filters=False)
+    @action(detail=True, url_path="request-body")
+    def request_body(self, request: Request, pk: str) -> Response:
+        """What it sent, byte for byte as it was signed."""
+        attempt = self.get_object()
+        found = body_of(attempt)
+        encoding, text = _as_text(found.body)
+        return Response(
+            {
+                "attempt": attempt.pk,
+                "origin": found.origin,
+                "sha256": bytes(attempt.request_sha256).hex(),
+                "bytes": attempt.request_bytes,
+                "encoding": encoding,
+                "body": text,
+            }
+        )
+
+
+def _as_text(body: bytes | None) -> tuple[str | None, str | None]:
+    if body is None:
+        return None, None
+    try:
+        return "utf-8", body.decode()
+    except UnicodeDecodeError:
+        return "base64", base64.b64encode(body).decode()
 
 
 class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):

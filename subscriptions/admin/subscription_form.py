@@ -40,7 +40,7 @@ ORDERINGS: Final = (
 # Fields in groups; those in one tuple stand side by side.
 GROUPS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
     ("What it hears", ("event_types", "channels", "filter")),
-    ("What is sent", ("payload_form", "transformation", "schema_versions")),
+    ("What is sent", ("payload_form", "transformation", "variables", "schema_versions")),
     (
         "Limits",
         (
@@ -78,6 +78,11 @@ class SubscriptionForm(SecurityForm):
         widget=Textarea(attrs={"rows": 4, "class": "hub-input"}),
         help_text='Which events, by their content, such as {"data.amount": {"$gte": 100}}; its '
         "paths start at data, type, channels, headers or metadata. Empty for all.",
+    )
+    variables = HeadersField(
+        required=False,
+        widget=Textarea(attrs={"rows": 2}),
+        help_text="Name: value, one a line; $variables.name in the transformation.",
     )
     schema_versions = JsonField(
         empty={},

@@ -76,7 +76,7 @@ class SubscriptionSerializer(SecuritySerializer):
         model = Subscription
         fields: ClassVar[tuple[str, ...]] = (
             "id", "account", "name", "url", "description", "metadata", "labels", "event_types",
-            "channels", "filter", "payload_form", "transformation", "schema_versions",
+            "channels", "filter", "payload_form", "transformation", "variables", "schema_versions",
             "timeout_seconds", "max_in_flight", "rate_limit", "rate_period", "ordering",
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
             "retry_max_age_seconds", "retry_statuses", "delivery_window", "status",

@@ -80,6 +80,7 @@ class World:
     notification: Notification
     quarantined: Receipt
     held_back: Event
+    scheduled: Event
     route: SourceRoute
     run: HandlerRun
     bulk_job: BulkJob
@@ -127,6 +128,7 @@ def make_world(account: Account | None = None) -> World:
         quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
         dead=dead,
         held_back=make_event(account, quarantined_at=now),
+        scheduled=make_event(account, deliver_at=now + timedelta(days=1)),
         route=source.routes.get(),
         run=HandlerRun.objects.create(
             account=account,
@@ -304,6 +306,15 @@ ROUTES: Final[dict[str, Route]] = {
     "event-detail": reads("outgoing/events/{event}"),
     "event-deliveries": reads("outgoing/events/{event}/deliveries"),
     "event-explain": reads("outgoing/events/{event}/explain"),
+    "event-batch": acts(
+        "outgoing/events/batch",
+        DEVELOPER,
+        lambda ids: {
+            "account": str(ids["account"]),
+            "events": [{"type": "invoice.paid", "data": {"amount": 1}}],
+        },
+    ),
+    "event-cancel": acts("outgoing/events/{scheduled}/cancel", DEVELOPER),
     "event-release": acts("outgoing/events/{held_back}/release", OPERATOR),
     "event-drop": acts("outgoing/events/{held_back}/drop", OPERATOR),
     "delivery-list": reads("outgoing/deliveries", "delivery"),
@@ -320,6 +331,7 @@ ROUTES: Final[dict[str, Route]] = {
     "dead-letter-discard-many": acts("outgoing/dead-letters/discard", OPERATOR, _discarded),
     "attempt-list": reads("outgoing/attempts", "attempt"),
     "attempt-detail": reads("outgoing/attempts/{attempt}"),
+    "attempt-request-body": reads("outgoing/attempts/{attempt}/request-body"),
     "replay-list": Route(
         "outgoing/replays",
         {"get": VIEWER, "post": OPERATOR},

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
 from django.db import OperationalError
 
-from outgoing import services
 from outgoing.models import Delivery, Event
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import Subscription
@@ -62,6 +60,10 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
         "headers": {},
         "schema_version": "",
         "schema_errors": [],
+        "traceparent": "",
+        "tracestate": "",
+        "deliver_at": None,
+        "cancelled_at": None,
         "quarantined_at": None,
         "dropped_at": None,
         "body_pruned_at": None,
@@ -76,9 +78,7 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
     assert (delivery.status, delivery.event) == ("pending", event)
     shown = api.get(f"{PATH}/{event.pk}")
     assert shown.json == {
-        key: value
-        for key, value in answer.json.items()
-        if key not in ("is_new", "deliveries", "warnings")
+        key: value for key, value in answer.json.items() if key not in ("is_new", "deliveries")
     }
     (row,) = api.get(f"{PATH}/{event.pk}/deliveries").json
     assert (row["id"], row["subscription"]) == (str(delivery.pk), str(active.pk))
@@ -134,22 +134,97 @@ def test_says_where_the_data_does_not_fit_its_schema(api: Api, account: Account)
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("broken", ["Event", "Delivery"])
+@pytest.mark.parametrize("broken", [(Event, "insert_new"), (Delivery, "insert_many")])
 def test_a_database_that_fails_never_yields_a_2xx(
-    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch, broken: str
+    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch, broken: tuple[Any, str]
 ) -> None:
-    insert = services.insert_instances
-
-    def fail(rows: Sequence[Any]) -> None:
-        if isinstance(rows[0], getattr(services, broken)):
-            raise OperationalError("database or disk is full")
-        insert(rows)
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationalError("database or disk is full")
 
     make_subscription(account)
-    monkeypatch.setattr(services, "insert_instances", fail)
+    model, method = broken
+    monkeypatch.setattr(model.objects, method, fail, raising=False)
     api.client.raise_request_exception = False
     assert api.post(PATH, {"type": "a", "data": {}}).status >= 500
     monkeypatch.undo()
+    assert nothing_was_written()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"18446744073709551617",
+        b"-9223372036854775809",
+        b'{ "a" : 1.10, "b":\t[ 1e2 ] }',
+        b'{"a":1,"a":2}',
+        b'"\\u00e9"',
+    ],
+)
+def test_the_data_is_kept_and_shown_byte_for_byte(api: Api, data: bytes) -> None:
+    answer = api.post(PATH, raw=b'{"type": "a", "data": ' + data + b' , "metadata": {"data": "x"}}')
+    assert answer.status == 201
+    assert bytes(Event.objects.get().data) == data
+    shown = '"data":' + data.decode() + ","
+    assert shown in answer.text
+    assert shown in api.get(f"{PATH}/{answer.json['id']}").text
+
+
+@pytest.mark.parametrize("data", [b"NaN", b"[Infinity]", b"-Infinity", b"01", b""])
+def test_what_is_no_json_is_refused(api: Api, data: bytes) -> None:
+    answer = api.post(PATH, raw=b'{"type":"a","data":' + data + b"}")
+    assert (answer.status, answer.code) == (400, "parse_error")
+    assert nothing_was_written()
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"1", b'"data"'])
+def test_what_is_no_object_is_refused(api: Api, raw: bytes) -> None:
+    assert api.post(PATH, raw=raw).errors == {"": "invalid"}
+    assert nothing_was_written()
+
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ({}, ("", "")),
+        ({"traceparent": PARENT}, (PARENT, "")),
+        ({"traceparent": PARENT, "tracestate": "a=1,b=2"}, (PARENT, "a=1,b=2")),
+        ({"traceparent": "no trace", "tracestate": "a=1"}, ("", "")),
+        ({"tracestate": "a=1"}, ("", "")),
+    ],
+)
+def test_the_requests_trace_is_kept(
+    api: Api, headers: dict[str, str], kept: tuple[str, str]
+) -> None:
+    answer = api.post(PATH, {"type": "a", "data": 1}, headers=headers)
+    assert (answer.json["traceparent"], answer.json["tracestate"]) == kept
+
+
+def test_correlation_and_causation_may_be_given(api: Api) -> None:
+    answer = api.post(
+        PATH,
+        {"type": "a", "data": 1, "correlation_id": "order-12345", "causation_id": "evt_abc"},
+        headers={"x-request-id": "request-12345"},
+    )
+    assert (answer.json["correlation_id"], answer.json["causation_id"]) == (
+        "order-12345",
+        "evt_abc",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("causation_id", "receipt:01a218a5-9d75-77d4-b6df-2e22bcf47b09"),
+        ("causation_id", "a b"),
+        ("correlation_id", "short"),
+        ("correlation_id", "order 12345"),
+    ],
+)
+def test_which_receipt_caused_it_is_not_a_callers_to_say(api: Api, name: str, text: str) -> None:
+    assert set(api.post(PATH, {"type": "a", "data": 1, name: text}).errors) == {f"/{name}"}
     assert nothing_was_written()
 
 

@@ -78,7 +78,7 @@ def measure_ingest(*, runs: int, only: Collection[str]) -> None:
     bare.make_table()
     body = _body()
     doors = {"hub": _hub_door(), "bare": Door("/bare", bare.Row.objects.count)}
-    with _running_web_server() as port:
+    with running_web_server() as port:
         for door in doors.values():
             door.load(port=port, body=body, seconds=WARM_UP_SECONDS, senders=8)
         for senders in SENDERS:
@@ -130,7 +130,7 @@ def _hub_door() -> Door:
 
 
 @contextmanager
-def _running_web_server() -> Iterator[int]:
+def running_web_server() -> Iterator[int]:
     """The node's web server with its own flags, a process for each of two cores. Gives its port.
 
     No cluster runs: what follows a receipt is not ingest.

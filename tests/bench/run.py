@@ -11,13 +11,14 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import delivery, engine, idle, ingest, machine, rules, verify
+from tests.bench import delivery, engine, idle, ingest, machine, publish, rules, verify
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
 NAMES: Final = (
     verify.NAME,
     *ingest.NAMES,
+    *publish.NAMES,
     *delivery.NAMES,
     *engine.NAMES,
     *idle.NAMES,
@@ -52,6 +53,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
             ingest.measure_ingest(runs=runs, only=only)
         if rules.MATCH in only:
             rules.measure_match(runs=runs)
+        if set(publish.NAMES) & set(only):
+            publish.measure_publish(runs=runs, only=only)
 
 
 def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:

@@ -14,7 +14,7 @@ from incoming import store as module
 from incoming.models import Receipt, Source
 from incoming.store import Store
 from tests.factories import make_source
-from webhooks_project.lib import clock
+from webhooks_project.lib import clock, together
 from webhooks_project.lib.ids import new_id
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,7 +125,7 @@ def test_a_database_that_is_full_is_every_one_s_error(monkeypatch: pytest.Monkey
 def test_large_bodies_are_not_all_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     source, store = make_source(), Store()
     commits = Commits(monkeypatch, store, others=4)
-    monkeypatch.setattr(module, "MAX_BYTES_TOGETHER", 2500)
+    monkeypatch.setattr(together, "MAX_BYTES_TOGETHER", 2500)
     body = b"x" * 1000
     errors = insert_at_once(store, [receipt_of(source, str(n), body) for n in range(5)])
     assert errors == [None] * 5
@@ -133,7 +133,7 @@ def test_large_bodies_are_not_all_taken_at_once(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_larger_than_that_is_taken_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES_TOGETHER", 10)
+    monkeypatch.setattr(together, "MAX_BYTES_TOGETHER", 10)
     source = make_source()
     Store().insert(receipt_of(source, "a", b"x" * 1000))
     assert Receipt.objects.count() == 1

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import RFC_4122
 
 import pytest
 import time_machine
 
 from webhooks_project.lib import clock
-from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.ids import new_id, new_id_at
 
 
 def test_later_keys_sort_later_also_within_a_millisecond() -> None:
@@ -40,3 +41,15 @@ def test_the_clock_can_be_frozen() -> None:
     moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
     with time_machine.travel(moment, tick=False):
         assert clock.now() == moment
+
+
+def test_an_id_for_a_moment_to_come_sorts_as_if_it_was_made_then() -> None:
+    moment = datetime.now(UTC) + timedelta(days=30)
+    step = timedelta(milliseconds=1)
+    made = [new_id_at(moment) for _ in range(20_000)]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+    assert new_id() < new_id_at(moment - step) < made[0]
+    assert made[-1] < new_id_at(moment + step)
+    assert {key.version for key in made} == {7}
+    assert {key.variant for key in made} == {RFC_4122}

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from incoming.models import Receipt
 from outgoing.models import Attempt, Delivery, Event, Retry
 from tests.factories import (
+    make_account,
     make_delivery,
     make_event,
     make_receipt,
@@ -22,6 +23,7 @@ from tests.factories import (
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import (
     insert_instance,
+    insert_new,
     insert_rows,
     is_due,
     select_by_key,
@@ -58,6 +60,7 @@ def attempt_row(delivery: Delivery, **values: Any) -> dict[str, Any]:
         "duration_ms": 1e-3,
         "request_headers": {"webhook-id": "evt_1", "x": "\\N 'quote' \x00"},
         "request_bytes": 0,
+        "request_sha256": b"",
         "response_headers": {},
         "response_body": b"\x00\xff\\x41\n\t",
         "response_bytes": 2**40,
@@ -242,3 +245,27 @@ def test_a_pump_waits_for_sqlite_s_writer_no_longer_than_it_is_told() -> None:
             cursor.execute("PRAGMA busy_timeout")
             assert cursor.fetchone() == (1500,)
         wait_for_writers(20)
+
+
+def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None:
+    account = make_account()
+    known = make_event(account, idempotency_key="known")
+    now = known.created_at
+    given = [
+        Event(
+            account_id=account.pk,
+            type="a",
+            data=b"1",
+            occurred_at=now,
+            created_at=now,
+            idempotency_key=key,
+            metadata={"n": "é"},
+        )
+        for key in ("new", None, "known", "new", None)
+    ]
+    stored = insert_new(given, ("id", "created_at"))
+    assert stored == [(given[index].pk, now) for index in (0, 1, 4)]
+    assert Event.objects.count() == 4
+    row = Event.objects.get(pk=given[0].pk)
+    assert (row.metadata, bytes(row.data), row.deliver_at) == ({"n": "é"}, b"1", None)
+    assert insert_new([], ("id",)) == []

@@ -245,9 +245,16 @@ def test_what_was_held_goes_out_when_its_subscription_is_active() -> None:
 
 
 def test_what_was_held_for_a_later_moment_goes_out_now() -> None:
-    make_delivery(status="held", next_attempt_at=NOW + timedelta(hours=5))
+    make_delivery(status="held", attempt_count=1, next_attempt_at=NOW + timedelta(hours=5))
     Delivery.objects.restore_held(NOW, 10)
     assert Delivery.objects.get().next_attempt_at == NOW
+
+
+def test_what_was_held_and_never_attempted_still_waits_for_its_time() -> None:
+    make_delivery(status="held", next_attempt_at=NOW + timedelta(hours=5))
+    Delivery.objects.restore_held(NOW, 10)
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.next_attempt_at) == ("pending", NOW + timedelta(hours=5))
 
 
 def test_the_oldest_goes_out_first_and_no_more_at_once_than_asked() -> None:

@@ -13,7 +13,7 @@ import time_machine
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from outgoing import conf, services
+from outgoing import conf, publishing
 from outgoing.errors import (
     EventTypeMalformed,
     IdempotencyConflict,
@@ -37,7 +37,7 @@ Status = Subscription.Status
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The families that were woken."""
     families: list[str] = []
-    monkeypatch.setattr(services, "wake", families.append)
+    monkeypatch.setattr(publishing, "wake", families.append)
     return families
 
 
@@ -185,7 +185,7 @@ def test_null_is_json(data: Any) -> None:
 
 
 def test_refuses_what_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "MAX_EVENT_BYTES", 10)
+    monkeypatch.setattr(publishing, "MAX_EVENT_BYTES", 10)
     account = make_subscription().account
     publish(account=account, type="a", data=b'"12345678"')
     with pytest.raises(PayloadTooLarge) as caught:

@@ -12,18 +12,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q
 
 from monitoring import journal
 from webhooks_project.accounts.errors import MemberNotFound
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
+from webhooks_project.lib.prepared import Prepared
 
 KEY_PREFIX: Final = "whk"
 SECRET_BYTES: Final = 32
 LAST_USED_STEP: Final = timedelta(minutes=1)  # how exact `last_used_at` is: a write for each step
 
+_KEY_COLUMNS: Final = [column.attname for column in ApiKey._meta.concrete_fields]
+_keys = Prepared(
+    lambda prefixes: ApiKey.objects.filter(prefix__in=prefixes).values_list(*_KEY_COLUMNS)
+)
 _KEY = re.compile(rf"{KEY_PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{1,64}})", re.ASCII)
 
 
@@ -81,7 +86,9 @@ def authenticate_api_key(text: str) -> ApiKey | None:
     if form is None:
         return None
     prefix, secret = form.groups()
-    api_key = ApiKey.objects.select_related("account").filter(prefix=prefix).first()
+    api_key = next(
+        (ApiKey.from_db(DEFAULT_DB_ALIAS, _KEY_COLUMNS, row) for row in _keys.rows([prefix])), None
+    )
     given = hashlib.sha256(secret.encode()).digest()
     if api_key is None or not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
         return None

@@ -21,7 +21,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     """DRF's exception handler. None, and so a 500, only for what nobody foresaw."""
     headers: dict[str, str] = {}
     if isinstance(error, DomainError):
-        body = _problem(error.status, error.code, str(error), error.extra)
+        body = problem_of(error)
     else:
         api_error = _as_api_error(error)
         if api_error is None:
@@ -35,6 +35,13 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     body["request_id"] = getattr(request, "request_id", "")
     set_rollback()
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def problem_of(error: DomainError | exceptions.ValidationError) -> dict[str, Any]:
+    """The problem that a refusal is answered with."""
+    if isinstance(error, DomainError):
+        return _problem(error.status, error.code, str(error), error.extra)
+    return _from_api_error(error)
 
 
 def unknown_path(request: HttpRequest) -> HttpResponse:

@@ -12,6 +12,8 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from webhooks_project.lib import exact_json
+
 
 class OrjsonRenderer(BaseRenderer):
     media_type = "application/json"
@@ -42,14 +44,46 @@ class OrjsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(limit + 1)
-        if len(body) > limit:
-            raise BodyTooLarge
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise ParseError(f"the body is not JSON: {error}") from error
+        return _parsed(_body(stream))
+
+
+class ExactDataParser(OrjsonParser):
+    """Leaves the `data` of an event as it was written, as bytes: the object's own, and that of
+    each in a list `events`."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        body = _body(stream)
+        parsed = _parsed(body)
+        if not isinstance(parsed, dict):
+            return parsed
+        if "data" in parsed:
+            parsed["data"] = exact_json.members(body)["data"]
+        if isinstance(parsed.get("events"), list):
+            written = exact_json.items(exact_json.members(body)["events"])
+            for event, text in zip(parsed["events"], written, strict=True):
+                if isinstance(event, dict) and "data" in event:
+                    event["data"] = exact_json.members(text)["data"]
+        return parsed
+
+
+def _body(stream: IO[Any]) -> bytes:
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body: bytes = stream.read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLarge
+    return body
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ParseError(f"the body is not JSON: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
@@ -56,12 +57,17 @@ class AccountField(_AccountRelatedField):
 
 def account_for_create(view: Any, account: Account | None) -> Account:
     """The account to create in. Raises ValidationError and PermissionDenied."""
+    account_id = account_id_for_create(view, account)
+    return account or Account.objects.get(pk=account_id)
+
+
+def account_id_for_create(view: Any, account: Account | None) -> UUID:
+    """The id of the account to create in, which nothing is read for."""
     caller = caller_of(view.request)
-    if account is None:
-        if len(caller.roles) != 1:
-            raise serializers.ValidationError({"account": ["name the account"]})
-        account = Account.objects.get(pk=next(iter(caller.roles)))
-    role = caller.role_in(account.pk)
+    if account is None and len(caller.roles) != 1:
+        raise serializers.ValidationError({"account": ["name the account"]})
+    account_id = account.pk if account else next(iter(caller.roles))
+    role = caller.role_in(account_id)
     if role is None or role.rank < role_needed(view, view.request.method).rank:
         raise PermissionDenied("your role in this account does not allow that")
-    return account
+    return account_id

@@ -11,7 +11,8 @@ OUR_HEADERS: Final = frozenset(
     {
         "accept-encoding", "connection", "content-encoding", "content-length", "content-type",
         "cookie", "date", "expect", "host", "http2-settings", "keep-alive", "proxy-authorization",
-        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "via",
+        "proxy-connection", "te", "traceparent", "tracestate", "trailer", "transfer-encoding",
+        "upgrade", "via",
     }
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from django.db import connections, models, router
 from django.db.models.sql.subqueries import UpdateQuery
 
 _UNKNOWN: Final = SafeUUID.unknown
+INSERTED_TOGETHER: Final = 200  # rows of one statement: SQLite takes 32,766 values
 
 
 def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) -> bool:
@@ -209,6 +210,35 @@ def insert_instances(instances: Sequence[models.Model]) -> None:
     )
 
 
+def insert_new(instances: Sequence[models.Model], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """INSERT instances as `insert_instance` does, save those that a unique constraint forbids.
+
+    Returns `columns` of those that were stored.
+    """
+    if not instances:
+        return []
+    model = type(instances[0])
+    connection = connections[router.db_for_write(model)]
+    names = _columns(model)
+    table, quoted, changes = _insert_parts(model, names, connection.alias)
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
+    returned = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    converters = _where_needed(_converter(field, connection) for field in fields)
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(instances), INSERTED_TOGETHER):
+        part = instances[start : start + INSERTED_TOGETHER]
+        sql = f"{_insert_sql(table, quoted, len(part))} ON CONFLICT DO NOTHING RETURNING {returned}"
+        values = [
+            value
+            for instance in part
+            for value in _changed([instance.__dict__[name] for name in names], changes)
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            found.extend(tuple(_changed(row, converters)) for row in cursor.fetchall())
+    return found
+
+
 @functools.cache
 def _columns(model: type[models.Model]) -> tuple[str, ...]:
     return tuple(field.attname for field in model._meta.concrete_fields)
@@ -229,10 +259,11 @@ def _insert_parts(
     )
 
 
-@functools.cache
-def _insert_sql(table: str, names: str) -> str:
+@functools.lru_cache(maxsize=1024)
+def _insert_sql(table: str, names: str, rows: int = 1) -> str:
     marks = ", ".join(["%s"] * (names.count(", ") + 1))
-    return f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of our own
+    values = ", ".join([f"({marks})"] * rows)
+    return f"INSERT INTO {table} ({names}) VALUES {values}"  # noqa: S608 - names of our own
 
 
 def _where_needed(
