@@ -106,6 +106,3 @@ def test_a_repeat_hears_the_first_warnings_whatever_the_catalogue_says_by_now() 
     Account.objects.update(unknown_event_types="reject")
     again = publish(**fields)
     assert (again.is_new, again.warnings) == (False, first.warnings)
-
-
-# --- for how long ---------------------------------------------------------------------------------
