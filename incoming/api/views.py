@@ -165,6 +165,7 @@ class ReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
         "reprocess": Role.OPERATOR,
         "release": Role.OPERATOR,
         "drop": Role.OPERATOR,
+        "discard": Role.OPERATOR,  # its view: incoming/api/dead_letters.py
     }
 
     def get_serializer_class(self) -> Any:

@@ -274,7 +274,8 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountS
 
     queryset = Delivery.objects.select_related("retry")
     filterset_class = DeliveryFilter
-    roles: ClassVar = {"redeliver": Role.OPERATOR, "cancel": Role.OPERATOR}
+    # Discarding is the dead letters' own view: outgoing/api/dead_letters.py.
+    roles: ClassVar = dict.fromkeys(("redeliver", "cancel", "discard"), Role.OPERATOR)
 
     def get_serializer_class(self) -> Any:
         return DeliverySerializer if self.action == "list" else DeliveryWithAttemptsSerializer

@@ -50,13 +50,21 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     },
     "outgoing.event": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "release": OPERATOR, "drop": OPERATOR,
+        "cancel": DEVELOPER,
     },
     "outgoing.delivery": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "redeliver": OPERATOR, "cancel": OPERATOR,
+        "discard": OPERATOR,
     },
     "outgoing.attempt": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
-    "outgoing.retry": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
-    "outgoing.replay": {"view": VIEWER, "add": NOBODY, "change": NOBODY, "run": OPERATOR},
+    "outgoing.retry": {
+        "view": VIEWER, "add": NOBODY, "change": NOBODY, "bring_forward": OPERATOR,
+        "postpone": OPERATOR, "cancel": OPERATOR,
+    },
+    "outgoing.replay": {
+        "view": VIEWER, "add": OPERATOR, "change": NOBODY, "run": OPERATOR, "pause": OPERATOR,
+        "resume": OPERATOR, "cancel": OPERATOR,
+    },
     "incoming.source": {
         "view": VIEWER, "add": DEVELOPER, "change": DEVELOPER, "send_sample": DEVELOPER,
         "enable": OPERATOR, "disable": OPERATOR, "rotate_secret": DEVELOPER,
@@ -64,7 +72,7 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     },
     "incoming.receipt": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "reprocess": OPERATOR,
-        "release": OPERATOR, "drop": OPERATOR, "replay_receipt": OPERATOR,
+        "release": OPERATOR, "drop": OPERATOR, "replay_receipt": OPERATOR, "discard": OPERATOR,
     },
     "incoming.handlerrun": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "run_again": OPERATOR,

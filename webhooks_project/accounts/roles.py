@@ -29,7 +29,7 @@ VIEWS: Final = {
     "outgoing.delivery": "outgoing.api.views.DeliveryViewSet",
     "outgoing.event": "outgoing.api.views.EventViewSet",
     "outgoing.replay": "outgoing.api.views.ReplayViewSet",
-    "outgoing.retry": "outgoing.api.views.RetryViewSet",
+    "outgoing.retry": "outgoing.api.retries.RetryViewSet",
     "subscriptions.bulkjob": "subscriptions.api.bulk.BulkJobViewSet",
     "subscriptions.eventtype": "subscriptions.api.event_types.EventTypeViewSet",
     "subscriptions.subscription": "subscriptions.api.subscriptions.SubscriptionViewSet",
@@ -43,10 +43,6 @@ NAMES: Final = {
     "archive": "destroy",
     "run_again": "rerun",
     "replay_receipt": "reprocess",
-    "release_selected": "release",
-    "drop_selected": "drop",
-    "reprocess_selected": "reprocess",
-    "redeliver_selected": "redeliver",
     "run_selected_again": "rerun",
 }
 
@@ -68,4 +64,5 @@ def role_of_verb(model: str, verb: str) -> Role | None:
     view = view_of(model)
     if view is None:
         return None
-    return role_for(getattr(view, "roles", {}), NAMES.get(verb, verb), is_read=verb == "view")
+    one = verb.removesuffix("_selected")  # what a list does to many is what is done to each
+    return role_for(getattr(view, "roles", {}), NAMES.get(one, one), is_read=verb == "view")
