@@ -41,7 +41,7 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
         with transaction.atomic():
             ids = self.due(now).select_for_update(skip_locked=True).values("pk")[:limit]
             rows = update_returning(
-                self.model._default_manager.filter(pk__in=ids),
+                self.model._default_manager.all(),
                 {
                     "status": "processing",
                     "next_attempt_at": None,
@@ -49,6 +49,7 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
                     "leased_until": now + timedelta(seconds=LEASE_SECONDS),
                 },
                 ("id",),
+                among=ids,
             )
         return token, [row[0] for row in rows]
 
@@ -129,7 +130,7 @@ class HandlerRunQuerySet(models.QuerySet["HandlerRun"]):
         with transaction.atomic():
             ids = self.due(now).filter(handler=handler).select_for_update(skip_locked=True)
             rows = update_returning(
-                self.model._default_manager.filter(pk__in=ids.values("pk")[:1]),
+                self.model._default_manager.all(),
                 {
                     "status": "running",
                     "next_attempt_at": None,
@@ -140,6 +141,7 @@ class HandlerRunQuerySet(models.QuerySet["HandlerRun"]):
                     "started_at": now,
                 },
                 ("id",),
+                among=ids.values("pk")[:1],
             )
         return (rows[0][0], token) if rows else None
 

@@ -282,7 +282,7 @@ def advance_replays(now: datetime) -> int:
     count = 0
     # Each has its share of the room, and who has had least comes first where that is none: a long
     # job of one account must not hold back another's.
-    jobs = list(running.order_by("replayed_count", "created_at").values_list("pk", flat=True))
+    jobs = list(running.order_by("replayed_count", "created_at", "pk").values_list("pk", flat=True))
     for had_turn, pk in enumerate(jobs):
         room = _room(now)
         if not room:

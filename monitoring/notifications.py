@@ -107,13 +107,14 @@ def _claim(now: datetime) -> Claim | None:
             .select_for_update(skip_locked=True)
         )
         rows = update_returning(
-            Notification.objects.filter(pk__in=due.values("pk")[:1]),
+            Notification.objects.all(),
             {
                 "status": Status.SENDING.value,
                 "attempt_count": F("attempt_count") + 1,
                 "next_attempt_at": now + timedelta(seconds=LEASE_SECONDS),
             },
             ("id", "attempt_count"),
+            among=due.values("pk")[:1],
         )
     return Claim(*rows[0]) if rows else None
 

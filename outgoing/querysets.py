@@ -161,9 +161,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             candidates = candidates.exclude(subscription_id__in=except_subscriptions)
         with transaction.atomic():
             ids = candidates.select_for_update(skip_locked=True).values("pk")[:limit]
-            return self._claimed(self.model._default_manager.filter(pk__in=ids), now)
+            return self._claimed(self.model._default_manager.all(), now, among=ids)
 
-    def _claimed(self, rows: models.QuerySet[Any], now: datetime) -> list[Claim]:
+    def _claimed(
+        self,
+        rows: models.QuerySet[Any],
+        now: datetime,
+        *,
+        among: models.QuerySet[Any, Any] | None = None,
+    ) -> list[Claim]:
         token = new_id()
         claims = [
             Claim(*(*row, token))
@@ -177,6 +183,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 },
                 ("id", "event", "subscription", "trigger", "attempt_count", "attempts_before",
                  "replay", "next_attempt_at", "order_key", "created_at", "asked_at"),
+                among=among,
             )
         ]  # fmt: skip
         claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
@@ -197,7 +204,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         with transaction.atomic():
             if not in_order:
                 ids = due.select_for_update(skip_locked=True).values("pk")[:limit]
-                return self._claimed(everyone.filter(pk__in=ids), now)
+                return self._claimed(everyone.all(), now, among=ids)
             rows = due.annotate(waits=self._something_before()).values_list("pk", "waits")
             seen = list(rows[: limit + PARK_ROWS])
             parked = [pk for pk, waits in seen if waits]

@@ -269,3 +269,19 @@ def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None
     row = Event.objects.get(pk=given[0].pk)
     assert (row.metadata, bytes(row.data), row.deliver_at) == ({"n": "é"}, b"1", None)
     assert insert_new([], ("id",)) == []
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_updates_no_more_than_were_chosen_whatever_the_planner_makes_of_it(limit: int) -> None:
+    """PostgreSQL asks a subquery with a limit and a lock again for each row of a small table."""
+    make_delivery()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    for _ in range(5):
+        make_delivery()
+    due = Delivery.objects.order_by("next_attempt_at").select_for_update(skip_locked=True)
+    rows = update_returning(
+        Delivery.objects.all(), {"lane": None}, ("id",), among=due.values("pk")[:limit]
+    )
+    assert len(rows) == limit
+    assert Delivery.objects.filter(lane=None).count() == limit

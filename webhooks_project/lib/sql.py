@@ -13,6 +13,7 @@ from uuid import UUID, SafeUUID
 
 import orjson
 from django.db import connections, models, router
+from django.db.models.expressions import RawSQL
 from django.db.models.sql.subqueries import UpdateQuery
 
 _UNKNOWN: Final = SafeUUID.unknown
@@ -54,16 +55,27 @@ def wait_for_writers(seconds: float) -> None:
 
 
 def update_returning(
-    queryset: models.QuerySet[Any], values: dict[str, Any], columns: Sequence[str]
+    queryset: models.QuerySet[Any],
+    values: dict[str, Any],
+    columns: Sequence[str],
+    *,
+    among: models.QuerySet[Any, Any] | None = None,
 ) -> list[tuple[Any, ...]]:
     """UPDATE the queryset's rows and give back `columns` of each, in one statement.
 
     Column values come back as Python values, as the ORM would give them. The queryset must not be
-    sliced or joined; a subquery in a filter is fine. Both databases know RETURNING (SQLite since
+    sliced or joined; a subquery in a filter is fine. `among` selects the keys of those that may be
+    changed, as many as its slice says and locked as it says: it is asked once, where a planner may
+    ask a subquery of a filter again for each row. Both databases know RETURNING (SQLite since
     3.35).
     """
     using = router.db_for_write(queryset.model)
     connection = connections[using]
+    chosen, chosen_params = "", ()
+    if among is not None:
+        asked, chosen_params = among.query.get_compiler(using).as_sql()
+        chosen = f"WITH chosen (id) AS MATERIALIZED ({asked}) "
+        queryset = queryset.filter(pk__in=RawSQL("SELECT id FROM chosen", ()))
     query = queryset.query.chain(UpdateQuery)
     query.add_update_values(values)  # type: ignore[attr-defined]
     query.clear_ordering(force=True)
@@ -71,7 +83,7 @@ def update_returning(
     fields = [queryset.model._meta.get_field(name) for name in columns]
     quoted = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     with connection.cursor() as cursor:
-        cursor.execute(f"{sql} RETURNING {quoted}", params)
+        cursor.execute(f"{chosen}{sql} RETURNING {quoted}", [*chosen_params, *params])
         rows = cursor.fetchall()
     converters = _where_needed(_converter(field, connection) for field in fields)
     return [tuple(_changed(row, converters)) for row in rows]
