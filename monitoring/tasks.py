@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 
-from monitoring.health import MAX_AGE_SECONDS, queue_states
 from monitoring.notifications import send_due_notifications
+from monitoring.readiness import MAX_AGE_SECONDS, queue_states
 from outgoing.expiry import watch_expiry
 from outgoing.failing import watch_failing
 from outgoing.health import run_due_health_checks

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from monitoring.health import healthz, readyz
+from monitoring.readiness import healthz, readyz
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

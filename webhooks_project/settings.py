@@ -338,7 +338,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "monitoring.admin.dashboard",
+    "DASHBOARD_CALLBACK": "monitoring.admin.front_page.dashboard",
     "SIDEBAR": {
         "show_search": False,
         "navigation": [

@@ -1,11 +1,8 @@
 from django.urls import re_path
 
-from monitoring.api.views import (
-    ActivityViewSet,
-    AuditEntryViewSet,
-    NotificationViewSet,
-    QueuesView,
-)
+from monitoring.api.journal import ActivityViewSet, AuditEntryViewSet
+from monitoring.api.notifications import NotificationViewSet
+from monitoring.api.queues import QueuesView
 from webhooks_project.api.routing import Router
 
 router = Router()

@@ -1,190 +1,35 @@
-"""What the hub did, who changed what, and the console's first page."""
+"""The first page of the console."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from django.contrib import admin
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, RefusalCount, Source
-from monitoring.health import MAX_AGE_SECONDS, SILENT_SECONDS, queue_states
-from monitoring.models import Activity, AuditEntry, Notification
+from monitoring.readiness import MAX_AGE_SECONDS, SILENT_SECONDS, queue_states
 from outgoing.admin.attempts import answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Event
 from webhooks_project.accounts.models import Account
-from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import may_see
-from webhooks_project.admin.filters import (
-    PeriodFilter,
-    RelatedFilter,
-    TextChoiceFilter,
-    ValuesFilter,
-)
-from webhooks_project.admin.panels import Panel, Table, Texts
-from webhooks_project.admin.search import id_in
+from webhooks_project.admin.panels import Table
 from webhooks_project.admin.values import (
-    EMPTY,
-    column,
     label,
     link,
     list_of,
     moment,
-    moment_column,
     page_of,
-    pretty_json,
-    text_block,
-    text_column,
 )
 from webhooks_project.lib import clock
 
 SINCE: Final = timedelta(days=1)
 SHOWN_ROWS: Final = 8
-
-
-def object_link(object_type: str, object_id: str) -> str:
-    """A link to what an entry is about, where the console has a page for it."""
-    if not object_type:
-        return EMPTY
-    text = f"{object_type.rpartition('.')[2]} {object_id}"
-    try:
-        return link(page_of(object_type, object_id), text)
-    except NoReverseMatch:
-        return text
-
-
-@admin.register(Activity)
-class ActivityAdmin(HistoryAdmin):
-    created = moment_column("When", "created_at")
-    list_display = ("created", "kind", "text", "about", "account")
-    list_filter = (("account", RelatedFilter), ("created_at", PeriodFilter))
-    prefetched = ("account",)
-    list_select_related = ()
-    search_fields = ("pk",)
-    search_help_text = "Id of what it is about, or a kind such as delivery.exhausted"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
-    fields = ("created", "kind", "text", "about", "account")
-
-    def find(self, term: str) -> Q:
-        key = id_in(term)
-        return Q(kind=term) if key is None else Q(pk=key) | Q(object_id=str(key))
-
-    @column("About")
-    def about(self, activity: Activity) -> str:
-        return object_link(activity.object_type, activity.object_id)
-
-
-class ActorFilter(TextChoiceFilter):
-    title = "kind of actor"
-    parameter_name = "actor_kind"
-    options = ("user", "key", "command", "system")
-
-
-def changes_of_entry(entry: AuditEntry) -> Panel:
-    blocks = [
-        text_block("Before", pretty_json(entry.before)),
-        text_block("After", pretty_json(entry.after)),
-    ]
-    return Texts("What was changed", blocks)
-
-
-@admin.register(AuditEntry)
-class AuditEntryAdmin(HistoryAdmin):
-    deferred = ("before", "after")
-    panels: ClassVar = [changes_of_entry]
-    created = moment_column("When", "created_at")
-    list_display = ("created", "action", "about", "actor", "actor_address", "account", "sequence")
-    list_filter = (ActorFilter, ("account", RelatedFilter), ("created_at", PeriodFilter))
-    prefetched = ("account",)
-    list_select_related = ()
-    search_fields = ("pk",)
-    search_help_text = "Id of what was changed, an action such as source.created, or who did it"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at", "-sequence")
-    fields = (
-        "created", "account", "sequence", "action", "about", "actor", "actor_id", "actor_address",
-        "previous_hash", "hash",
-    )  # fmt: skip
-
-    def find(self, term: str) -> Q:
-        key = id_in(term)
-        if key is not None:
-            return Q(pk=key) | Q(object_id=str(key))
-        return Q(action=term) | Q(actor_label=term)
-
-    @column("About")
-    def about(self, entry: AuditEntry) -> str:
-        return object_link(entry.object_type, entry.object_id)
-
-    @column("By")
-    def actor(self, entry: AuditEntry) -> str:
-        return f"{entry.actor_kind} {entry.actor_label}".strip()
-
-
-NOTIFICATION_COLOURS = {
-    Notification.Status.PENDING: "info",
-    Notification.Status.SENDING: "primary",
-    Notification.Status.SENT: "success",
-    Notification.Status.FAILED: "danger",
-}
-
-
-def text_of_notification(notification: Notification) -> Panel:
-    return Texts("What was told", [text_block("Text", notification.text)])
-
-
-@admin.register(Notification)
-class NotificationAdmin(HistoryAdmin):
-    deferred = ("text",)
-    panels: ClassVar = [text_of_notification]
-    created = moment_column("When", "created_at")
-    sent = moment_column("Sent", "sent_at")
-    next_attempt = moment_column("Next try", "next_attempt_at")
-    title_text = text_column("Title", "title")
-    error_text = text_column("Error", "error")
-    list_display = (
-        "created", "status_label", "recipient", "title_text", "kind", "about", "account",
-        "error_text",
-    )  # fmt: skip
-    list_filter = (
-        ("status", ValuesFilter),
-        ("account", RelatedFilter),
-        ("created_at", PeriodFilter),
-    )
-    prefetched = ("account",)
-    list_select_related = ()
-    search_fields = ("pk",)
-    search_help_text = "Id of what it is about, a recipient, or a kind such as receipt.routed"
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
-    fields = (
-        "created", "status_label", "recipient", "channel", "title_text", "kind", "about",
-        "account", "attempt_count", "next_attempt", "sent", "error_text",
-    )  # fmt: skip
-
-    def find(self, term: str) -> Q:
-        key = id_in(term)
-        if key is not None:
-            return Q(pk=key) | Q(object_id=str(key))
-        return Q(recipient=term) | Q(kind=term)
-
-    @column("Status")
-    def status_label(self, notification: Notification) -> str:
-        return label(notification.status, NOTIFICATION_COLOURS)
-
-    @column("About")
-    def about(self, notification: Notification) -> str:
-        return object_link(notification.object_type, notification.object_id)
-
-
-# --- the first page -------------------------------------------------------------------------------
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
 
 from incoming.models import HandlerRun
-from monitoring.health import queue_states
+from monitoring.readiness import queue_states
 from monitoring.tasks import watch_queues
 from outgoing.models import Delivery
 from tests.factories import make_delivery, make_receipt, make_retry
@@ -167,7 +167,7 @@ def test_is_not_ready_without_its_database(
     def fail(now: datetime) -> None:
         raise error("password=hunter2")
 
-    monkeypatch.setattr("monitoring.health.queue_states", fail)
+    monkeypatch.setattr("monitoring.readiness.queue_states", fail)
     assert ready() == (
         503,
         {"status": "unready", "problems": {"database": error.__name__}, "queues": {}},

@@ -1,4 +1,4 @@
-"""The journal's tables: what the hub did, and who changed what."""
+"""What the hub did, and who changed what."""
 
 from __future__ import annotations
 
@@ -71,51 +71,3 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.action}"
-
-
-class Notification(models.Model):
-    """A message to one person about something, queued, with its channel and outcome."""
-
-    class Channel(models.TextChoices):
-        EMAIL = "email"
-
-    class Status(models.TextChoices):
-        PENDING = "pending"
-        SENDING = "sending"
-        SENT = "sent"
-        FAILED = "failed"
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.ForeignKey("accounts.Account", models.CASCADE, related_name="+")
-    kind = models.CharField(max_length=64)
-    channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.EMAIL)
-    recipient = models.CharField(max_length=254)
-    title = models.CharField(max_length=200)
-    text = models.TextField()
-    object_type = models.CharField(max_length=64, blank=True)
-    object_id = models.CharField(max_length=64, blank=True)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
-    attempt_count = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(null=True, blank=True)
-    error = models.CharField(max_length=500, blank=True)
-    created_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        db_table = "notification-queue"
-        ordering: ClassVar = ["-created_at"]
-        indexes: ClassVar = [
-            # What waits to be sent; holds only that.
-            models.Index(
-                fields=["next_attempt_at"],
-                condition=models.Q(next_attempt_at__isnull=False),
-                name="notification_due",
-            ),
-            # The account's list, newest first.
-            models.Index(fields=["account", "-created_at"], name="notification_by_account"),
-            # The console's list over all accounts.
-            models.Index(fields=["-created_at"], name="notification_by_time"),
-        ]
-
-    def __str__(self) -> str:
-        return self.title

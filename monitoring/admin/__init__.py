@@ -1,0 +1,5 @@
+"""The console's pages of monitoring."""
+
+from monitoring.admin import journal, notifications
+
+__all__ = ["journal", "notifications"]
