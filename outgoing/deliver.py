@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from outgoing.flows import Flows
 from outgoing.judge import next_step
 from outgoing.lines import APART_TIMES, Horizon, Lines, Work
 from outgoing.models import Delivery, Event
-from outgoing.payload import Message, Shape, batch_id_of, shown_headers, webhook_id_of
+from outgoing.payload import Message, batch_id_of, shown_headers
 from outgoing.posts import post_of
 from outgoing.querysets import LEASE_SECONDS, Claim
 from outgoing.record import Result, record_results
@@ -205,7 +206,7 @@ class DeliveryPump:
         return not endpoint.is_limited or self._flows.may_wait(endpoint)
 
     def _may_start(self, work: Work) -> bool:
-        endpoint = self._endpoints.get(work.claim.subscription_id)
+        endpoint = work.endpoint
         if endpoint.status != ACTIVE or endpoint.is_limited != work.is_limited:
             return False  # `_notice_changes` takes it out
         return not work.is_limited or self._flows.may_start(endpoint)
@@ -267,6 +268,7 @@ class DeliveryPump:
                 claim=claim,
                 lane=FIRST_LANE if claim.trigger == FIRST else AGAIN_LANE,
                 message=message,
+                endpoint=endpoint,
                 is_limited=is_limited,
             )
             if endpoint.status != ACTIVE:
@@ -287,14 +289,12 @@ class DeliveryPump:
         ready: list[Work] = []
         unshapable: list[Work] = []
         for work in works:
-            endpoint = self._endpoints.get(work.claim.subscription_id)
+            endpoint = work.endpoint
             steps = _steps_down(endpoint, work.message, downgrades)
             if steps is None:
                 unshapable.append(work)
                 continue
-            work.shape = Shape(
-                endpoint.payload_form, steps, endpoint.transformation, endpoint.variables
-            )
+            work.shape = replace(endpoint.shape, downgrades=steps) if steps else endpoint.shape
             (to_shape if work.shape.is_computed else ready).append(work)
         # Before anything stands in line: the database may fail, and all of the claim be forgotten.
         to_shape = [work for work in to_shape if self._read_data(work)]
@@ -307,7 +307,7 @@ class DeliveryPump:
     def _downgrades(self, works: Sequence[Work]) -> dict[tuple[UUID, str], dict[int, str]]:
         pinned: dict[UUID, set[str]] = {}
         for work in works:
-            endpoint = self._endpoints.get(work.claim.subscription_id)
+            endpoint = work.endpoint
             if work.message.type in endpoint.schema_versions:
                 pinned.setdefault(endpoint.account_id, set()).add(work.message.type)
         return downgrades_of(pinned) if pinned else {}
@@ -351,7 +351,7 @@ class DeliveryPump:
         rest: list[Work] = []
         sizes: Counter[UUID] = Counter()
         for work in works:
-            endpoint = self._endpoints.get(work.claim.subscription_id)
+            endpoint = work.endpoint
             if endpoint.batch_size == 1 or not work.is_limited:
                 rest.append(work)
                 continue
@@ -378,8 +378,7 @@ class DeliveryPump:
         """What was claimed for a subscription that is not active: held, or cancelled for good."""
         groups: dict[tuple[UUID, Delivery.Status], list[UUID]] = {}
         for work in _each(works):
-            status = self._endpoints.get(work.claim.subscription_id).status
-            archived = status == Subscription.Status.ARCHIVED
+            archived = work.endpoint.status == Subscription.Status.ARCHIVED
             ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
             groups.setdefault((work.claim.token, ending), []).append(work.claim.delivery_id)
         for (token, ending), ids in groups.items():
@@ -418,10 +417,9 @@ class DeliveryPump:
         while (work := self._lines.take()) is not None:
             count += 1
             self._started.append((time.monotonic(), work))
-            endpoint = self._endpoints.get(work.claim.subscription_id)
             work.started_at = clock.now()
             if self._has_data(work):
-                self._send(work, endpoint)
+                self._send(work)
         return count
 
     def _set_apart(self) -> None:
@@ -430,8 +428,9 @@ class DeliveryPump:
         while self._started and self._started[0][0] < long_ago:
             self._lines.set_apart(self._started.popleft()[1])
 
-    def _send(self, work: Work, endpoint: Endpoint) -> None:
+    def _send(self, work: Work) -> None:
         """Begin the request, unless it has to wait for a token first."""
+        endpoint = work.endpoint
         work.timestamp = int(time.time())
         work.security = endpoint.security
         failed: Response | None
@@ -447,7 +446,7 @@ class DeliveryPump:
             if isinstance(token, Response):
                 failed = token
             else:
-                work.request = _request(work, endpoint, token)
+                work.request = _request(work, token)
                 failed = self._outbound.start(work.request, work)
         if failed is not None:
             self._end(work, failed)
@@ -462,7 +461,7 @@ class DeliveryPump:
             again = []
             self._end(subject, response)
         for work in again:
-            self._send(work, self._endpoints.get(work.claim.subscription_id))
+            self._send(work)
 
     def _has_data(self, work: Work) -> bool:
         """Whether all data of a POST is there; else its turn comes again without what is gone."""
@@ -502,7 +501,7 @@ class DeliveryPump:
         assert work.started_at is not None  # noqa: S101 - it was started
         if not self._results:
             self._result_since = time.monotonic()
-        endpoint = self._endpoints.get(work.claim.subscription_id)
+        endpoint = work.endpoint
         now = clock.now()
         request = work.request
         shown = shown_headers(request.headers, secret=work.security.names) if request else {}
@@ -615,14 +614,16 @@ def _each(works: Iterable[Work]) -> Iterator[Work]:
     return (one for work in works for one in work.all)
 
 
-def _request(work: Work, endpoint: Endpoint, token: str) -> Request:
-    events = [one.claim.event_id for one in work.all]
+def _request(work: Work, token: str) -> Request:
+    messages = [one.message for one in work.all]
     return post_of(
-        endpoint,
-        [one.message for one in work.all],
+        work.endpoint,
+        messages,
         shape=work.shape,
         is_batch=work.is_batch,
-        message_id=batch_id_of(events) if work.is_batch else webhook_id_of(events[0]),
+        message_id=batch_id_of([message.event_id for message in messages])
+        if work.is_batch
+        else messages[0].webhook_id,
         timestamp=work.timestamp,
         replay_id=work.claim.replay_id,
         token=token,

@@ -6,11 +6,13 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
+from outgoing.payload import Shape
 from outgoing.policies import RetryPolicy, policy_of
 from outgoing.security import ORDINARY, Security, security_of
 from subscriptions.models import SigningSecret, Subscription
@@ -50,13 +52,17 @@ class Endpoint:
     batch_seconds: int
     window: Window | None
     policy: RetryPolicy
-    payload_form: str
-    transformation: str
-    variables: tuple[tuple[str, str], ...]
+    shape: Shape
     schema_versions: Mapping[str, int]
     keys: tuple[Key, ...]
     loaded_at: float
     security: Security = ORDINARY
+
+
+@lru_cache(maxsize=4096)
+def _shape_of(form: str, transformation: str, variables: tuple[tuple[str, str], ...]) -> Shape:
+    """One object for all that want the same: messages keep bodies by it."""
+    return Shape(form=form, transformation=transformation, variables=variables)
 
 
 def _window_of(subscription: Subscription) -> Window | None:
@@ -107,12 +113,14 @@ class Endpoints:
                 "batch_seconds": subscription.batch_seconds,
                 "window": _window_of(subscription),
                 "policy": policy_of(subscription),
-                "payload_form": subscription.payload_form,
-                "transformation": subscription.transformation,
-                # Only a transformation sees them.
-                "variables": tuple(sorted(subscription.variables.items()))
-                if subscription.transformation
-                else (),
+                "shape": _shape_of(
+                    subscription.payload_form,
+                    subscription.transformation,
+                    # Only a transformation sees them.
+                    tuple(sorted(subscription.variables.items()))
+                    if subscription.transformation
+                    else (),
+                ),
                 "schema_versions": subscription.schema_versions,
                 "keys": _keys(secrets.get(subscription.pk, ()), security),
                 "loaded_at": now,

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from outgoing.endpoints import Endpoint
 from outgoing.models import Delivery
 from outgoing.payload import PLAIN, Message, Shape
 from outgoing.querysets import Claim
@@ -54,6 +55,7 @@ class Work:
     claim: Claim
     lane: int
     message: Message
+    endpoint: Endpoint
     shape: Shape = PLAIN
     is_limited: bool = False
     is_batch: bool = False

@@ -70,7 +70,8 @@ class Message:
     traceparent: str = ""
     tracestate: str = ""
     shaped: dict[Shape, bytes] = field(default_factory=dict)
-    _bodies: dict[Shape, bytes] = field(default_factory=dict)
+    _shape: Shape | None = None
+    _body: bytes = b""
 
     @property
     def webhook_id(self) -> str:
@@ -90,11 +91,11 @@ class Message:
         return len(self.shaped[shape]) if shape.is_computed else self.data_bytes
 
     def body_for(self, shape: Shape) -> bytes:
-        """The bytes to send, made once for each shape."""
-        body = self._bodies.get(shape)
-        if body is None:
-            body = self._bodies[shape] = _body(self, shape.form, self.data_for(shape))
-        return body
+        """The bytes to send; made once for those that want the same shape one after the other."""
+        if shape is not self._shape:
+            self._body = _body(self, shape.form, self.data_for(shape))
+            self._shape = shape
+        return self._body
 
     def facts(self) -> dict[str, Any]:
         """What a transformation is asked of, beside the data."""
@@ -231,4 +232,5 @@ def shown_headers(lines: Sequence[str], *, secret: Collection[str] = ()) -> dict
 
 
 def _timestamp(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC).isoformat()[:-6]}Z"
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{utc.isoformat()[:-6]}Z"

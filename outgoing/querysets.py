@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connections, models, transaction
@@ -21,6 +20,7 @@ from webhooks_project.lib.sql import (
     insert_new,
     insert_rows,
     is_due,
+    update_by_key,
     update_returning,
 )
 
@@ -73,8 +73,7 @@ FIRST_OF_PARKED: Final = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One delivery taken to be attempted, and the token that proves it."""
 
     delivery_id: UUID
@@ -172,7 +171,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     ) -> list[Claim]:
         token = new_id()
         claims = [
-            Claim(*(*row, token))
+            Claim._make((*row, token))
             for row in update_returning(
                 rows,
                 {
@@ -337,14 +336,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         ids = self.filter(status="held", subscription__status="archived").values("pk")[:limit]
         return self.filter(pk__in=ids).update(status="cancelled")
 
-    def finish(self, ids: Collection[UUID], token: UUID, values: dict[str, Any]) -> set[UUID]:
+    def finish(
+        self, ids: Sequence[UUID], token: UUID, values: dict[str, Any], *, attempted: bool = False
+    ) -> Collection[UUID]:
         """End claims: set `values`, drop the lease. Returns those whose lease still was ours."""
-        rows = update_returning(
-            self.filter(pk__in=list(ids), lease_token=token),
+        return update_by_key(
+            self.model,
+            ids,
             {"lease_token": None, "leased_until": None, **values},
-            ("id",),
+            increment=("attempt_count",) if attempted else (),
+            lease_token=token,
         )
-        return {row[0] for row in rows}
 
 
 class FlowQuerySet(models.QuerySet["Flow"]):

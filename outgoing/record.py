@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import F
 
 from monitoring import journal
 from outgoing.bodies import keep_bodies
@@ -26,7 +25,7 @@ from subscriptions.errors import StateNotAllowed
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
 from webhooks_project.lib import clock
-from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.ids import new_ids
 from webhooks_project.lib.outbound import Failure, Response
 from webhooks_project.lib.redaction import redact_headers
 from webhooks_project.lib.sql import insert_rows
@@ -42,8 +41,7 @@ _ATTEMPT_COLUMNS = (
 _RETRY_COLUMNS = ("delivery", "due_at", "number", "cause", "created_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """One attempt that has ended, not yet written down."""
 
     claim: Claim
@@ -64,7 +62,7 @@ class Result:
     def without_answer(self) -> Result:
         """The same outcome without what the receiver sent, where that cannot be stored."""
         answer = replace(self.response, headers={}, body=b"", detail="the answer is not storable")
-        return replace(self, response=answer)
+        return self._replace(response=answer)
 
 
 def record_results(results: Sequence[Result], *, worker: str) -> int:
@@ -77,7 +75,11 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
     with transaction.atomic():
         stored = _finish_deliveries(results, now)
         Attempt.objects.insert_many(
-            _ATTEMPT_COLUMNS, (_attempt_row(result, worker) for result in stored)
+            _ATTEMPT_COLUMNS,
+            [
+                _attempt_row(key, result, worker)
+                for key, result in zip(new_ids(len(stored)), stored, strict=True)
+            ],
         )
         keep_bodies(
             (result.account_id, result.claim.delivery_id, result.request_sha256, result.kept_body)
@@ -115,25 +117,29 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
 
 
 def _finish_deliveries(results: Iterable[Result], now: datetime) -> list[Result]:
-    groups: dict[tuple[UUID, type[Step], str, int | None, str], list[Result]] = {}
+    # By the number of the token: a UUID is hashed in Python.
+    groups: dict[tuple[int, type[Step], str, int | None, str], list[Result]] = {}
     for result in results:
         cause = "" if isinstance(result.step, Delivered) else result.step.cause.value
         fingerprint = _fingerprint(result) if isinstance(result.step, GiveUp) else ""
-        key = (result.claim.token, type(result.step), cause, result.response.status, fingerprint)
+        token = result.claim.token.int
+        key = (token, type(result.step), cause, result.response.status, fingerprint)
         groups.setdefault(key, []).append(result)
     stored: list[Result] = []
-    for (token, step, cause, status_code, fingerprint), group in groups.items():
+    for (_, step, cause, status_code, fingerprint), group in groups.items():
         ours = Delivery.objects.all().finish(
             [result.claim.delivery_id for result in group],
-            token,
+            group[0].claim.token,
             {
-                "attempt_count": F("attempt_count") + 1,
                 "last_cause": cause,
                 "last_status_code": status_code,
                 **_state_after(step, now, fingerprint),
             },
+            attempted=True,
         )
-        stored.extend(result for result in group if result.claim.delivery_id in ours)
+        if len(ours) < len(group):
+            group = [result for result in group if result.claim.delivery_id in ours]
+        stored.extend(group)
     return stored
 
 
@@ -162,13 +168,13 @@ def _fingerprint(result: Result) -> str:
     )
 
 
-def _attempt_row(result: Result, worker: str) -> tuple[Any, ...]:
+def _attempt_row(key: UUID, result: Result, worker: str) -> tuple[Any, ...]:
     response = result.response
     claim = result.claim
     succeeded = isinstance(result.step, Delivered)
     wait = (result.started_at - claim.due_at).total_seconds() * 1000
     return (
-        new_id(),
+        key,
         claim.delivery_id,
         result.number,
         claim.trigger,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +19,7 @@ from outgoing.querysets import Claim
 FIRST, AGAIN = Delivery.Lane.FIRST, Delivery.Lane.AGAIN
 A, B, C, D = (UUID(int=number) for number in range(1, 5))
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+ENDPOINT: Any = object()  # whose turn it is does not depend on it
 
 
 def work(subscription_id: UUID, lane: int = FIRST) -> Work:
@@ -35,7 +37,7 @@ def work(subscription_id: UUID, lane: int = FIRST) -> Work:
         asked_at=None,
         token=uuid4(),
     )
-    return Work(claim, lane, message())
+    return Work(claim, lane, message(), ENDPOINT)
 
 
 def message(data: bytes | None = b"{}") -> Message:
