@@ -128,11 +128,15 @@ def _database() -> dict[str, Any]:
             " PRAGMA temp_store=MEMORY; PRAGMA mmap_size=134217728;",
         }
     else:
+        database["ENGINE"] = "webhooks_project.postgresql"
         database["CONN_HEALTH_CHECKS"] = True
     return database
 
 
 DATABASES = {"default": _database()}
+# Statements that come again and again are parsed and planned once for a connection. False behind a
+# pooler that gives a connection to another after each transaction and does not know of them.
+WEBHOOKS_PREPARED_STATEMENTS = env.bool("WEBHOOKS_PREPARED_STATEMENTS", default=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="")

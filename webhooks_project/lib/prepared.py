@@ -14,6 +14,8 @@ from uuid import UUID, uuid4
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 
+from webhooks_project.lib.cursors import kept_cursor
+
 MAX_VALUES: Final = 64  # of a query that is kept; one with more is made anew
 KEPT_SHAPES: Final = 256
 
@@ -55,7 +57,7 @@ class Prepared:
         shape = tuple((len(each), isinstance(each[0], UUID)) for each in lists)
         connection = connections[DEFAULT_DB_ALIAS]
         statement = self._statement(shape, connection.vendor)
-        with connection.cursor() as cursor:
+        with kept_cursor(connection) as cursor:
             cursor.execute(statement.sql, [_at(place, values) for place in statement.places])
             found = cursor.fetchall()
         return [_converted(row, statement, connection) for row in found]

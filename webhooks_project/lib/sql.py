@@ -17,6 +17,7 @@ from django.db import connections, models, router
 from django.db.models.expressions import RawSQL
 from django.db.models.sql.subqueries import UpdateQuery
 
+from webhooks_project.lib.cursors import kept_cursor
 from webhooks_project.lib.ids import uuid_of_int
 
 Changer = Callable[[Sequence[Any]], tuple[Any, ...]]
@@ -29,7 +30,7 @@ def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) 
     The same by the ORM costs twenty times as much, and idle pumps look all day.
     """
     connection = connections[router.db_for_read(model)]
-    with connection.cursor() as cursor:
+    with kept_cursor(connection) as cursor:
         cursor.execute(
             _is_due_sql(model, column, tuple(equal), connection.alias),
             [*equal.values(), connection.ops.adapt_datetimefield_value(now)],
@@ -115,7 +116,7 @@ def update_by_key(
         for value in (*values.values(), *equal.values())
     ]
     chosen, params = _among(model, keys, connection)
-    with connection.cursor() as cursor:
+    with kept_cursor(connection) as cursor:
         cursor.execute(f"{sql} {chosen} RETURNING {key}", [*change(given), *params])
         rows = cursor.fetchall()
     if len(rows) == len(keys):
@@ -179,7 +180,7 @@ def select_by_key(
     connection = connections[router.db_for_read(model)]
     chosen, params = _among(model, keys, connection)
     sql, convert = _select_parts(model, tuple(columns), tuple(expressions), connection.alias)
-    with connection.cursor() as cursor:
+    with kept_cursor(connection) as cursor:
         cursor.execute(f"{sql} {chosen}", params)
         return list(map(convert, cursor.fetchall()))
 
@@ -290,7 +291,7 @@ def insert_instance(instance: models.Model) -> None:
     columns = _columns(model)
     table, names, change = _insert_parts(model, columns, connection.alias)
     values = instance.__dict__
-    with connection.cursor() as cursor:
+    with kept_cursor(connection) as cursor:
         cursor.execute(_insert_sql(table, names), change([values[name] for name in columns]))
 
 

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import select
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.backends.postgresql import base
+from django.db.backends.postgresql.base import ServerBindingCursor
+from django.db.backends.postgresql.operations import DatabaseOperations as Operations
+
+# How often the driver is to see a statement before it is kept by itself: never. Only what is asked
+# for is; to all others Django gives their values as text.
+NEVER: Final = 1 << 62
+
+
+class KeepingCursor(ServerBindingCursor):
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        return super().execute(query, params, prepare=True, **options)
+
+
+class DatabaseOperations(Operations):
+    def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> Any:
+        return super().last_executed_query(cursor, sql, params) or sql
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    ops_class = DatabaseOperations
+
+    def kept_cursor(self) -> Any:
+        """See lib/cursors.py."""
+        if not settings.WEBHOOKS_PREPARED_STATEMENTS:
+            return self.cursor()
+        self.ensure_connection()
+        opened: Any = self.connection
+        if opened.prepare_threshold is None:
+            opened.prepare_threshold = NEVER
+        with self.wrap_database_errors:
+            return self._prepare_cursor(KeepingCursor(opened))
+
+    def is_usable(self) -> bool:
+        """Whether the connection, kept since the last request, still lives.
+
+        Django asks the server, a round trip before each request's first. A server that ended or
+        restarted has closed the connection, which this end's socket tells for nothing: so the
+        server is asked only where there is something to read that nobody asked for.
+        """
+        return _is_quiet(self.connection) or super().is_usable()
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Whether nothing has come by a connection that waits for nothing, nor its end."""
+    if connection is None or connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN | select.POLLPRI)
+    return not poll.poll(0)
