@@ -6,6 +6,7 @@ or `test`. Production refuses to start without SECRET_KEY and WEBHOOKS_ENCRYPTIO
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ QM_WEBHOOKS = {
 WEBHOOKS_SHARED_CLUSTER = env.bool("WEBHOOKS_SHARED_CLUSTER", default=True)
 # How long one long task drains its queue before the next one takes over.
 WEBHOOKS_TURN_SECONDS = env.float("WEBHOOKS_TURN_SECONDS", default=60.0)
-WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
+# Each is a process that keeps a core busy when there is much to deliver.
+WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=min(4, os.cpu_count() or 1))
 WEBHOOKS_HANDLER_PUMPS = env.int("WEBHOOKS_HANDLER_PUMPS", default=1)
 WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=128)
 

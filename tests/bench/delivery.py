@@ -1,24 +1,30 @@
-"""Delivery: the hub's engine against two loops that send the same bytes and record nothing."""
+"""Delivery: the hub's engine against two loops that send the same bytes and record nothing.
+
+The hub is measured with a pump for each core, as it is run, and with a single one. The loops are a
+single process each.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import pycurl
 import requests
-from django.db import connection
+from django.conf import settings
+from django.db import connection, connections
 
 from outgoing.deliver import DeliveryPump
 from outgoing.models import Attempt, Delivery
 from outgoing.payload import envelope
 from outgoing.services import NewEvent, publish_many
-from subscriptions.models import Subscription
 from subscriptions.services import create_subscription
 from tests.bench.report import Mark, said, say, show_ratio
+from webhooks_project.accounts.models import Account
 from webhooks_project.accounts.services import create_account
 from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
@@ -31,59 +37,74 @@ CURL_REQUESTS: Final = 20_000
 CURL_HANDLES: Final = 64
 WARM_UP_PART: Final = 10  # of each, before the first that counts
 DATA_BYTES: Final = 1024
-EVENT_TYPE: Final = "bench.delivered"
-NAMES: Final = ("delivery", "delivery_curl")
+# As many endpoints, with a type each: a subscription's attempts are one pump's at a time only
+# where it has limits, and these have none.
+ENDPOINTS: Final = 8
+NAMES: Final = ("delivery", "delivery_one_pump", "delivery_curl")
 
 
 def measure_delivery(*, url: str, sink: str, runs: int, only: Collection[str]) -> None:
     """Print `delivery`: deliveries recorded a second, by the POSTs of a pooled requests.Session.
 
-    And `delivery_curl`: the same by the POSTs of a loop over libcurl's multi interface. Each run
-    measures all of them, one after the other.
+    `delivery_one_pump`: the same with one pump. `delivery_curl`: with a pump for each core, by the
+    POSTs of a loop over libcurl's multi interface. Each run measures all, one after the other.
     """
     Heartbeat.objects.all().delete()  # a hub that was stopped here asked its pumps to stay away
-    subscription = _subscription(url)
+    account = _account_with_endpoints(url)
     data = orjson.dumps({"text": "x" * (DATA_BYTES - 11)})
-    body = envelope(type=EVENT_TYPE, occurred_at=clock.now(), data=data)
-    _rate_of_hub(subscription, data, DELIVERIES // WARM_UP_PART)
-    bare = {
-        "delivery": lambda part: _rate_of_requests(url, body, REQUESTS // part),
-        "delivery_curl": lambda part: _rate_of_curl(url, body, CURL_REQUESTS // part),
+    body = envelope(type=_type(0), occurred_at=clock.now(), data=data)
+    pumps = settings.WEBHOOKS_DELIVERY_PUMPS
+    loops = {
+        "requests": lambda part: _rate_of_requests(url, body, REQUESTS // part),
+        "curl": lambda part: _rate_of_curl(url, body, CURL_REQUESTS // part),
+        "hub": lambda part: _rate_of_hub(account, data, DELIVERIES // part, pumps),
+        "one_pump": lambda part: _rate_of_hub(account, data, DELIVERIES // part, 1),
     }
-    bare = {name: rate for name, rate in bare.items() if name in only}
-    for rate in bare.values():
+    pairs = {
+        "delivery": ("hub", "requests"),
+        "delivery_one_pump": ("one_pump", "requests"),
+        "delivery_curl": ("hub", "curl"),
+    }
+    pairs = {name: pair for name, pair in pairs.items() if name in only}
+    asked = {name for pair in pairs.values() for name in pair}
+    loops = {name: rate for name, rate in loops.items() if name in asked}
+    for rate in loops.values():
         rate(WARM_UP_PART)
-    rates: dict[str, list[float]] = {name: [] for name in ("hub", *bare)}
+    rates: dict[str, list[float]] = {name: [] for name in loops}
     for run in range(runs):
-        rates["hub"].append(_rate_of_hub(subscription, data, DELIVERIES))
-        for name, rate in bare.items():
+        for name, rate in loops.items():
             rates[name].append(rate(1))
         say(f"delivery {run + 1}/{runs}: {said(rates)}")
-    for name in bare:
+    for name, (hub, bare) in pairs.items():
         show_ratio(
             name,
-            {"hub": rates["hub"], "bare": rates[name]},
+            {"hub": rates[hub], "bare": rates[bare]},
             mark=_mark(name),
             sink=sink,
             body_bytes=len(body),
+            pumps=pumps if hub == "hub" else 1,
         )
 
 
 def _mark(name: str) -> Mark | None:
-    """On PostgreSQL the server's own process takes its part of the same two cores."""
+    """On PostgreSQL the server's own processes take their part of the same cores."""
     if name == "delivery":
         return Mark(">=", 8.0 if connection.vendor == "sqlite" else 5.0)
-    return Mark(">=", 0.35) if connection.vendor == "sqlite" else None
+    is_marked = name == "delivery_curl" and connection.vendor == "sqlite"
+    return Mark(">=", 0.35) if is_marked else None
 
 
-def _subscription(url: str) -> Subscription:
-    return create_subscription(
-        account=create_account(name="Delivery", slug="bench-delivery"),
-        name="Sink",
-        url=url,
-        event_types=[EVENT_TYPE],
-        max_in_flight=64,
-    ).subscription
+def _type(number: int) -> str:
+    return f"bench.delivered_{number}"
+
+
+def _account_with_endpoints(url: str) -> Account:
+    account = create_account(name="Delivery", slug="bench-delivery")
+    for number in range(ENDPOINTS):
+        create_subscription(
+            account=account, name=f"Sink {number}", url=url, event_types=[_type(number)]
+        )
+    return account
 
 
 @dataclass
@@ -123,24 +144,63 @@ def seconds_until(is_done: Callable[[DeliveryPump], bool]) -> float:
         return until.done_at - start_at
 
 
-def _rate_of_hub(subscription: Subscription, data: bytes, count: int) -> float:
-    """Publish so many, then have one pump deliver them. Every one is checked to be recorded."""
-    new = NewEvent(account_id=subscription.account_id, type=EVENT_TYPE, data=data)
-    before = _recorded(subscription)
+def seconds_of_pumps(count: int, pumps: int) -> float:
+    """Have so many pumps, each a process, deliver so many. Returns how long they took."""
+    if pumps == 1:
+        return seconds_until(lambda pump: pump._recorded >= count)
+    connections.close_all()  # no process uses what another opened
+    fork = multiprocessing.get_context("fork")
+    recorded = [fork.Value("l", 0, lock=False) for _ in range(pumps)]
+    ready, results = fork.Barrier(pumps), fork.SimpleQueue()
+    processes = [
+        fork.Process(target=_pump, args=(count, number, recorded, ready, results))
+        for number in range(pumps)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("a pump failed")
+    spans = [results.get() for _ in processes]
+    return max(end for _, end in spans) - min(start for start, _ in spans)
+
+
+def _pump(count: int, number: int, recorded: Sequence[Any], ready: Any, results: Any) -> None:
+    def is_done(pump: DeliveryPump) -> bool:
+        recorded[number].value = pump._recorded
+        return sum(one.value for one in recorded) >= count
+
+    try:
+        connection.ensure_connection()
+        ready.wait()
+        start_at = time.perf_counter()  # of the machine's one clock, so processes can be compared
+        seconds = seconds_until(is_done)
+        results.put((start_at, start_at + seconds))
+    finally:
+        connections.close_all()
+
+
+def _rate_of_hub(account: Account, data: bytes, count: int, pumps: int) -> float:
+    """Publish so many, then have the pumps deliver them. Every one is checked to be recorded."""
+    new = [
+        NewEvent(account_id=account.pk, type=_type(number), data=data)
+        for number in range(ENDPOINTS)
+    ]
+    before = _recorded(account)
     for start in range(0, count, PUBLISHED_TOGETHER):
-        publish_many([new] * min(PUBLISHED_TOGETHER, count - start))
-    seconds = seconds_until(lambda pump: pump._recorded >= count)
-    after = _recorded(subscription)
+        together = range(start, min(start + PUBLISHED_TOGETHER, count))
+        publish_many([new[number % ENDPOINTS] for number in together])
+    seconds = seconds_of_pumps(count, pumps)
+    after = _recorded(account)
     if [now - then for now, then in zip(after, before, strict=True)] != [count, count]:
         raise RuntimeError(f"of {count} deliveries: {before} became {after}")
     return count / seconds
 
 
-def _recorded(subscription: Subscription) -> tuple[int, int]:
-    delivered = subscription.deliveries.filter(status=Delivery.Status.DELIVERED)
-    succeeded = Attempt.objects.filter(
-        delivery__subscription=subscription, outcome=Attempt.Outcome.SUCCEEDED
-    )
+def _recorded(account: Account) -> tuple[int, int]:
+    delivered = Delivery.objects.filter(account=account, status=Delivery.Status.DELIVERED)
+    succeeded = Attempt.objects.filter(delivery__account=account, outcome=Attempt.Outcome.SUCCEEDED)
     return delivered.count(), succeeded.count()
 
 
