@@ -220,6 +220,12 @@ RATELIMIT_FAIL_OPEN = True  # with the cache down, webhooks are still received
 # What django-ratelimit's own checks say of a per-process cache, ours says with the consequence.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
 
+# --- journal --------------------------------------------------------------------------------------
+
+WEBHOOKS_ACTIVITY_DAYS = env.int("WEBHOOKS_ACTIVITY_DAYS", default=90)
+# Who gets each account's audit anchor of the day by mail: addresses, and roles of the account.
+WEBHOOKS_ANCHOR_RECIPIENTS = env.list("WEBHOOKS_ANCHOR_RECIPIENTS", default=[])
+
 # --- mail -----------------------------------------------------------------------------------------
 
 HAS_MAIL = bool(env.str("EMAIL_URL", default="")) or not PRODUCTION
