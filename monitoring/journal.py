@@ -87,7 +87,11 @@ class _WriteLines:
             for key in sorted(self.lines):
                 line = self.lines[key]
                 counted = Activity.objects.filter(hour_key=key)
-                more = {"text": line.text, "last_at": line.last_at, "count": F("count") + line.count}
+                more = {
+                    "text": line.text,
+                    "last_at": line.last_at,
+                    "count": F("count") + line.count,
+                }
                 if counted.update(**more):
                     continue
                 # Of two that write the first of an hour, one counts on with the other's.

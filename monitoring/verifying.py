@@ -72,4 +72,3 @@ def strangers(known: Iterable[Known]) -> list[UUID]:
     named = {item.account_id for item in known if item.account_id is not None}
     there = set(Account.objects.filter(pk__in=named).values_list("pk", flat=True))
     return sorted(named - there)
-

@@ -291,6 +291,7 @@ SPECTACULAR_SETTINGS = {
         "ReplayKind": "outgoing.models.Replay.Kind",
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
+        "FindingKind": "monitoring.models.Finding.Kind",
         "NotificationStatus": "monitoring.models.Notification.Status",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
@@ -383,7 +384,9 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Activity", "history", "monitoring.activity"),
                     _page("Notifications", "mail", "monitoring.notification"),
+                    _page("Findings", "rule", "monitoring.finding"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),
+                    _page("Audit anchors", "anchor", "monitoring.auditanchor"),
                     _page("Rollups", "bar_chart", "analytics.rollup"),
                     _page("Heartbeats", "favorite", "hub.heartbeat"),
                 ],

@@ -20,8 +20,8 @@ class Finding(models.Model):
         EXPIRED = "expired"
         UNVERIFIABLE = "unverifiable"
         SETUP_FAILING = "setup_failing"
-        SECRET_UNREADABLE = "secret_unreadable"
-        NO_VALID_SECRET = "no_valid_secret"
+        SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - a kind's name
+        NO_VALID_SECRET = "no_valid_secret"  # noqa: S105 - a kind's name
         NEVER_DELIVERED = "never_delivered"
         NEVER_RECEIVED = "never_received"
         TYPE_GONE = "type_gone"

@@ -15,8 +15,8 @@ from incoming.errors import SourceNotAcceptable
 from incoming.models import Receipt, Route, Source, SourceSecret
 from incoming.services import NewSource, create_source
 from incoming.sources import options_of
-from monitoring.verifying import verify_account
 from monitoring.models import AuditEntry
+from monitoring.verifying import verify_account
 from tests.factories import make_account, make_source
 from tests.incoming.calls import BODY, answer_of, github_headers, post
 from webhooks_project.lib.actor import Actor, current_actor

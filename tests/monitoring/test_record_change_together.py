@@ -8,8 +8,8 @@ import pytest
 from django.db import connection, transaction
 
 from monitoring.journal import record_change
-from monitoring.verifying import verify_account
 from monitoring.models import AuditEntry
+from monitoring.verifying import verify_account
 from tests.factories import make_account
 
 pytestmark = [

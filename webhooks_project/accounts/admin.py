@@ -148,13 +148,20 @@ class AccountAdmin(HubAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)
+        changed = [
+            (row, Membership.objects.get(pk=row.pk), "user" in fields)
+            for row, fields in formset.changed_objects
+        ]
+        given = [*formset.new_objects, *(row for row, _, _ in changed)]
+        # Roles are given before any is taken, the highest first: one administrator may follow
+        # another, and the account is never without.
+        for row in sorted(given, key=lambda row: Role(row.role).rank, reverse=True):
+            services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
         for row in formset.deleted_objects:
             services.end_membership(membership=row)
-        for row, fields in formset.changed_objects:
-            if "user" in fields:
-                services.end_membership(membership=Membership.objects.get(pk=row.pk))
-        for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
-            services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
+        for _, before, is_another in changed:
+            if is_another:
+                services.end_membership(membership=before)
 
     @button(
         "Set a member",

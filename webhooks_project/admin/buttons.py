@@ -162,9 +162,7 @@ def acting(request: HttpRequest) -> Iterator[None]:
     )
     session = session_mark(getattr(request, "session", None))
     token = current_actor.set(
-        Actor(
-            "user", str(user.pk), user.get_username(), address, session, agent_of(request.META)
-        )
+        Actor("user", str(user.pk), user.get_username(), address, session, agent_of(request.META))
     )
     try:
         yield

@@ -101,9 +101,7 @@ def caller_of(request: Request) -> Caller:
             everything=user.is_superuser,
         )
         session = session_mark(getattr(request, "session", None))
-        current_actor.set(
-            Actor("user", str(user.pk), user.get_username(), address, session, agent)
-        )
+        current_actor.set(Actor("user", str(user.pk), user.get_username(), address, session, agent))
     else:
         caller = Caller({})
     request._caller = caller  # type: ignore[attr-defined]
