@@ -135,7 +135,9 @@ def breaches_of(
             )
     _place_suspects(walk)
     walk.found += _tail(walk, max([last, *anchors]))
-    return sorted(walk.found, key=lambda breach: (breach.sequence, breach.kind))
+    # One entry may show in two ways that it was changed; it is said once.
+    once = {(breach.sequence, breach.kind): breach for breach in reversed(walk.found)}
+    return [once[key] for key in sorted(once)]
 
 
 def _step(walk: _Walk, entry: Any) -> None:
