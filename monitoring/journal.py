@@ -81,8 +81,11 @@ class _WriteLines:
 
     def __init__(self) -> None:
         self.lines: dict[str, Activity] = {}
+        self.has_run = False
+        self.__qualname__ = type(self).__qualname__  # Django names what failed by it
 
     def __call__(self) -> None:
+        self.has_run = True
         with transaction.atomic():
             for key in sorted(self.lines):
                 line = self.lines[key]
@@ -103,7 +106,7 @@ class _WriteLines:
 def _waiting_lines() -> dict[str, Activity]:
     """The lines of the running transaction: they go with it where it is rolled back."""
     for _, waiting, *_ in reversed(connection.run_on_commit):
-        if isinstance(waiting, _WriteLines):
+        if isinstance(waiting, _WriteLines) and not waiting.has_run:
             return waiting.lines
     write = _WriteLines()
     transaction.on_commit(write, robust=True)

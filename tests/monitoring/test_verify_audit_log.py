@@ -170,8 +170,7 @@ def test_an_export_is_checked_without_the_database(
         assert said(verify("--file", path, "--anchor", other, code=1)) == [
             (str(account.pk), "rewritten", 4)
         ]
-        text = path.read_text(newline="")
-        path.write_text(text.replace("thing.changed2", "thing.changed9"), newline="")
+        path.write_bytes(path.read_bytes().replace(b"thing.changed2", b"thing.changed9"))
         assert said(verify("--file", path, code=1)) == [(str(account.pk), "changed", 2)]
 
 
