@@ -178,7 +178,7 @@ def test_without_a_failure_it_is_active() -> None:
         ("health_check", "ok"), ("analytics", "ok"),
     ]  # fmt: skip
     assert row.setup[0] == {
-        "step": "endpoint", "outcome": "ok", "detail": "fine", "at": NOW.isoformat(),
+        "step": "endpoint", "outcome": "ok", "detail": "fine", "at": NOW.isoformat().replace("+00:00", "Z"),
     }  # fmt: skip
     assert actions() == ["subscription.active"]
 

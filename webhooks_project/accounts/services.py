@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -189,6 +189,36 @@ def _keep_an_admin(membership: Membership) -> None:
     )
     if active == {membership.user_id}:
         raise LastAdmin
+
+
+FACTS_OF_USER: Final = ("username", "email", "is_active", "is_staff", "is_superuser")
+
+
+def facts_of(user: User) -> dict[str, Any]:
+    """What the audit says of a user: never the password, not even its hash."""
+    return {
+        **{name: getattr(user, name) for name in FACTS_OF_USER},
+        "groups": sorted(user.groups.values_list("name", flat=True)),
+        "permissions": sorted(user.user_permissions.values_list("codename", flat=True)),
+    }
+
+
+@transaction.atomic
+def note_user_change(
+    *, user: User, verb: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """Say in the chain of every account that a user is a member of what was changed of the user.
+
+    Users belong to no account: of one who is in none, only Django's own log tells.
+    """
+    for account_id in user.memberships.order_by("account").values_list("account", flat=True):
+        journal.record_change(
+            account_id=account_id,
+            action=f"user.{verb}",
+            subject=user,
+            before=before,
+            after=after,
+        )
 
 
 def user_named(username: str) -> User:
