@@ -23,6 +23,7 @@ from webhooks_project.admin.values import (
     moment,
     moment_column,
     text_column,
+    value_column,
 )
 
 COLOURS = {"open": "warning", "resolved": "success"}
@@ -40,8 +41,17 @@ class FindingAdmin(HistoryAdmin):
     first_seen = moment_column("First seen", "first_seen_at")
     last_seen = moment_column("Last seen", "last_seen_at")
     resolved = moment_column("Resolved", "resolved_at")
+    kind_value = value_column("Kind", "kind")
     text_shown = text_column("What", "text")
-    list_display = ("first_seen", "state", "kind", "text_shown", "about", "account", "last_seen")
+    list_display = (
+        "first_seen",
+        "state",
+        "kind_value",
+        "text_shown",
+        "about",
+        "account",
+        "last_seen",
+    )
     list_filter = (
         ResolvedFilter,
         ("kind", ValuesFilter),
@@ -59,7 +69,7 @@ class FindingAdmin(HistoryAdmin):
         "their work."
     )
     fields = (
-        "first_seen", "last_seen", "resolved", "state", "kind", "text", "about", "account",
+        "first_seen", "last_seen", "resolved", "state", "kind_value", "text", "about", "account",
     )  # fmt: skip
 
     def find(self, term: str) -> Q:

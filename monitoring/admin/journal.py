@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
 from monitoring.admin.links import object_link
@@ -148,7 +149,7 @@ class AuditEntryAdmin(HistoryAdmin):
         return Q(action=term) | Q(actor_label=term) | Q(actor_session=term)
 
     @list_button(description="Export", url_path="export", icon="download", permissions=["view"])
-    def export(self, request: HttpRequest) -> HttpResponse:
+    def export(self, request: HttpRequest) -> HttpResponseBase:
         """Asks for an account and a period, and gives the file."""
         accounts = rows_for(request, Account.objects.all(), "view", of=AuditEntry)
         form = ExportForm(accounts, request.POST if request.method == "POST" else None)

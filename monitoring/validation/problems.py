@@ -43,7 +43,7 @@ def unreadable_fields(row: models.Model) -> Iterator[str]:
         try:
             getattr(row, field.attname)
         except CannotDecrypt:
-            yield field.verbose_name
+            yield str(field.verbose_name)
 
 
 def filter_problem(document: Any) -> str:
