@@ -381,12 +381,13 @@ def _fail(receipt_id: UUID, token: UUID, failed: Failed) -> None:
     )  # fmt: skip
     note_error(receipt, f"{failed.cause}: {failed.detail}", now)
     if is_last:
-        journal.record_activity(
+        # A broken route gives up thousands an hour: one line counts them.
+        journal.count_activity(
             account_id=receipt.account_id,
             kind="receipt.dead",
             text=f"Receipt {receipt.pk} was given up after {number} tries: "
             f"{failed.cause}: {failed.detail}",
-            subject=receipt,
+            subject=Source(pk=receipt.source_id),
         )
     log.info("receipt failed", receipt_id=str(receipt_id), number=number, cause=failed.cause,
              error=failed.detail, request_id=receipt.request_id)  # fmt: skip

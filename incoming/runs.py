@@ -29,7 +29,7 @@ from incoming.handlers import (
     handler_named,
 )
 from incoming.masking import mask_of
-from incoming.models import HandlerRun, Receipt
+from incoming.models import HandlerRun, Receipt, Source
 from incoming.payload import headers_of
 from incoming.process import note_error
 from incoming.routing import Failed, cause_of, payload_of
@@ -290,12 +290,12 @@ def _fail(
             last_line = failed.detail.rstrip().rpartition("\n")[2]
             note_error(receipt, f"{run.handler}: {last_line}", now)
             if is_dead:
-                journal.record_activity(
+                journal.count_activity(
                     account_id=run.account_id,
                     kind="handler.dead",
                     text=f"Handler {run.handler} was given up for receipt {run.receipt_id} after "
                     f"{run.attempt_count} tries: {last_line}",
-                    subject=run,
+                    subject=Source(pk=run.source_id),
                 )
     except ClaimLost:
         return

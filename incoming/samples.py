@@ -17,6 +17,7 @@ from incoming.masking import mask_of
 from incoming.models import Source
 from incoming.providers import Call, Identity, Refused
 from incoming.sources import KnownSource, known_source
+from monitoring import journal
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.redaction import redact_headers
@@ -88,6 +89,12 @@ def send_sample(*, source: Source, type_: str = "", body: bytes | None = None) -
         except requests.RequestException as error:
             message = f"the hub's own address {settings.PUBLIC_URL} cannot be reached"
             raise SampleNotPossible(message, reason="unreachable") from error
+    journal.record_change(
+        account_id=source.account_id,
+        action="source.sample_sent",
+        subject=source,
+        after={"type": type_, "status": answer.status_code},
+    )
     mask = mask_of(source)
     return SampleResult(
         headers={name: mask(text) for name, text in redact_headers(call.headers).items()},

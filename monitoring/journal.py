@@ -5,7 +5,6 @@ It imports none of them.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -15,16 +14,16 @@ from uuid import UUID
 import orjson
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import models, transaction
-from django.db.models import QuerySet
+from django.db import connection, models, transaction
+from django.db.models import F, QuerySet
 
+from monitoring.chain import FORMAT, GENESIS, hash_of
 from monitoring.models import Activity, AuditEntry, Notification
 from webhooks_project.accounts.models import Membership, Role
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
 from webhooks_project.queues import wake
 
-GENESIS = "0" * 64  # what the first entry of an account follows
 MAX_TITLE_LENGTH: Final = 200
 MAX_TEXT_LENGTH: Final = 16_384  # characters of one notification
 
@@ -43,6 +42,75 @@ def record_activity(
         object_id=str(subject.pk) if subject else "",
         created_at=clock.now(),
     )
+
+
+@transaction.atomic(savepoint=False)
+def count_activity(
+    *, account_id: UUID, kind: str, text: str, subject: models.Model | None = None
+) -> None:
+    """Note what may happen thousands of times: one line for each hour, kind and subject.
+
+    The line counts how often, and has the text of the last time. It is written once the caller's
+    transaction is committed, all lines of that in one transaction and in one order, so that no two
+    workers wait for each other's lines, and no other row waits for one. A process that dies in
+    between leaves the count too low; the rows that it counts are the truth.
+    """
+    now = clock.now()
+    about = (
+        subject._meta.label_lower if subject else "",
+        str(subject.pk) if subject else "",
+    )
+    key = f"{kind}:{about[1] or account_id}:{now:%Y%m%d%H}"
+    lines = _waiting_lines()
+    known = lines.get(key)
+    lines[key] = Activity(
+        account_id=account_id,
+        kind=kind,
+        text=text[:500],
+        object_type=about[0],
+        object_id=about[1],
+        created_at=known.created_at if known else now,
+        last_at=now,
+        count=known.count + 1 if known else 1,
+        hour_key=key,
+    )
+
+
+class _WriteLines:
+    """Run after the commit: the lines that its transaction counted."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, Activity] = {}
+        self.has_run = False
+        self.__qualname__ = type(self).__qualname__  # Django names what failed by it
+
+    def __call__(self) -> None:
+        self.has_run = True
+        with transaction.atomic():
+            for key in sorted(self.lines):
+                line = self.lines[key]
+                counted = Activity.objects.filter(hour_key=key)
+                more = {
+                    "text": line.text,
+                    "last_at": line.last_at,
+                    "count": F("count") + line.count,
+                }
+                if counted.update(**more):
+                    continue
+                # Of two that write the first of an hour, one counts on with the other's.
+                count, line.count = line.count, 0
+                Activity.objects.bulk_create([line], ignore_conflicts=True)
+                counted.update(**more | {"count": F("count") + count})
+
+
+def _waiting_lines() -> dict[str, Activity]:
+    """The lines of the running transaction: they go with it where it is rolled back."""
+    for _, waiting, *_ in reversed(connection.run_on_commit):
+        if isinstance(waiting, _WriteLines) and not waiting.has_run:
+            return waiting.lines
+    write = _WriteLines()
+    transaction.on_commit(write, robust=True)
+    return write.lines
 
 
 @transaction.atomic
@@ -173,12 +241,15 @@ def record_change(
         actor_id=actor.id,
         actor_label=actor.label[:200],
         actor_address=actor.address,
+        actor_session=actor.session,
+        actor_agent=actor.agent,
         action=action,
         object_type=subject._meta.label_lower,
         object_id=str(subject.pk),
         before=_canonical(before),
         after=_canonical(after),
         previous_hash=last.hash if last else GENESIS,
+        format=FORMAT,
     )
     entry.hash = hash_of(entry)
     entry.save(force_insert=True)
@@ -190,40 +261,6 @@ def changes_of(subject: models.Model) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(
         object_type=subject._meta.label_lower, object_id=str(subject.pk)
     ).order_by("created_at", "sequence")
-
-
-def hash_of(entry: AuditEntry) -> str:
-    """SHA-256, in hex, over the previous hash and every field of the entry, as canonical JSON."""
-    fields = [
-        entry.previous_hash,
-        str(entry.account_id),
-        entry.sequence,
-        entry.created_at.isoformat(timespec="microseconds"),
-        entry.actor_kind,
-        entry.actor_id,
-        entry.actor_label,
-        entry.actor_address,
-        entry.action,
-        entry.object_type,
-        entry.object_id,
-        entry.before,
-        entry.after,
-    ]
-    return hashlib.sha256(orjson.dumps(fields)).hexdigest()
-
-
-def first_broken_entry(*, account_id: UUID) -> int | None:
-    """The sequence number at which the account's chain does not hold; None where all of it does."""
-    expected_hash, expected_sequence = GENESIS, 1
-    for entry in AuditEntry.objects.filter(account_id=account_id).order_by("sequence").iterator():
-        if (
-            entry.sequence != expected_sequence
-            or entry.previous_hash != expected_hash
-            or entry.hash != hash_of(entry)
-        ):
-            return expected_sequence
-        expected_hash, expected_sequence = entry.hash, entry.sequence + 1
-    return None
 
 
 def _canonical(values: Mapping[str, Any] | None) -> str:

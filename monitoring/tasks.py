@@ -1,4 +1,5 @@
-"""The monitoring queue's short task, once a minute and when somebody waits for it."""
+"""The monitoring queue's short task, once a minute and when somebody waits for it, and what is
+done every hour."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from typing import Final
 
 import structlog
 
+from monitoring.anchors import give_out_anchors
 from monitoring.notifications import send_due_notifications
 from monitoring.readiness import MAX_AGE_SECONDS, queue_states
+from monitoring.retention import prune_activities
+from monitoring.validation import validate
 from outgoing.expiry import watch_expiry
 from outgoing.failing import watch_failing
 from outgoing.health import run_due_health_checks
@@ -19,6 +23,9 @@ from webhooks_project.models import Heartbeat
 
 log = structlog.get_logger(__name__)
 
+# Of one task; the next hour's goes on. Together less than a task may take.
+VALIDATION_SECONDS: Final = 45.0
+PRUNING_SECONDS: Final = 30.0
 FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
 
 
@@ -37,6 +44,15 @@ def watch() -> None:
             watch_queues,
         ):
             last_first.callback(work)
+
+
+def look_after() -> None:
+    """Look for what is wrong with subscriptions and sources, delete old activities, and once a day
+    give out the heads of the audit chains. Each in turn, whatever becomes of the others."""
+    with ExitStack() as last_first:
+        last_first.callback(validate, seconds=VALIDATION_SECONDS)
+        last_first.callback(prune_activities, seconds=PRUNING_SECONDS)
+        last_first.callback(give_out_anchors)
 
 
 def watch_queues() -> int:

@@ -315,5 +315,7 @@ def _limit_before(subscription: Subscription, now: datetime) -> Step | None:
 
 def shown(values: Mapping[str, Any]) -> dict[str, Any]:
     """Facts as JSON has them."""
-    shown_: dict[str, Any] = orjson.loads(orjson.dumps(dict(values), default=str))
+    shown_: dict[str, Any] = orjson.loads(
+        orjson.dumps(dict(values), default=str, option=orjson.OPT_UTC_Z)
+    )
     return shown_

@@ -62,7 +62,7 @@ class Step:
             "step": self.name.value,
             "outcome": self.outcome.value,
             "detail": self.detail,
-            "at": self.at.isoformat(),
+            "at": self.at.isoformat().replace("+00:00", "Z"),
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from incoming.models import HandlerRun, Receipt, Route, Source, SourceSecret
+from monitoring.models import AuditAnchor
 from outgoing.models import Attempt, Delivery, Event, Retry
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from webhooks_project.accounts.models import Account, Membership, Role, User
@@ -23,6 +24,22 @@ SOURCE_SECRET = "a-source-secret"
 def make_account(**fields: Any) -> Account:
     slug = fields.pop("slug", f"account-{new_id().hex[-12:]}")
     return Account.objects.create(**{"name": slug.title(), "slug": slug} | fields)
+
+
+def make_anchor(account: Account | None = None, **fields: Any) -> AuditAnchor:
+    """An anchor without the chain that it is of."""
+    return AuditAnchor.objects.create(
+        **{
+            "account": account or make_account(),
+            "number": AuditAnchor.objects.count() + 1,
+            "sequence": AuditAnchor.objects.count() + 1,
+            "head_hash": "1" * 64,
+            "created_at": clock.now(),
+            "previous_hash": "0" * 64,
+            "hash": "2" * 64,
+        }
+        | fields
+    )
 
 
 def make_user(account: Account | None = None, role: str = Role.VIEWER, **fields: Any) -> User:

@@ -36,7 +36,11 @@ PERIODIC: Final = {
     "analytics": "analytics.tasks.roll_up",
 }
 # Once an hour, beside these.
-HOURLY: Final = {"processing": "incoming.tasks.prune", "retry": "outgoing.tasks.prune"}
+HOURLY: Final = {
+    "processing": "incoming.tasks.prune",
+    "retry": "outgoing.tasks.prune",
+    "monitoring": "monitoring.tasks.look_after",
+}
 # Short tasks of their own beside a family's, when they are called and once a minute.
 CALLED: Final = {"subscriptions.bulk.tasks.run_bulk_jobs": "monitoring"}
 SHARED_CLUSTER: Final = "hub"

@@ -226,6 +226,12 @@ RATELIMIT_FAIL_OPEN = True  # with the cache down, webhooks are still received
 # What django-ratelimit's own checks say of a per-process cache, ours says with the consequence.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
 
+# --- journal --------------------------------------------------------------------------------------
+
+WEBHOOKS_ACTIVITY_DAYS = env.int("WEBHOOKS_ACTIVITY_DAYS", default=90)
+# Who gets each account's audit anchor of the day by mail: addresses, and roles of the account.
+WEBHOOKS_ANCHOR_RECIPIENTS = env.list("WEBHOOKS_ANCHOR_RECIPIENTS", default=[])
+
 # --- mail -----------------------------------------------------------------------------------------
 
 HAS_MAIL = bool(env.str("EMAIL_URL", default="")) or not PRODUCTION
@@ -291,6 +297,7 @@ SPECTACULAR_SETTINGS = {
         "ReplayKind": "outgoing.models.Replay.Kind",
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
+        "FindingKind": "monitoring.models.Finding.Kind",
         "NotificationStatus": "monitoring.models.Notification.Status",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
@@ -383,7 +390,9 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Activity", "history", "monitoring.activity"),
                     _page("Notifications", "mail", "monitoring.notification"),
+                    _page("Findings", "rule", "monitoring.finding"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),
+                    _page("Audit anchors", "anchor", "monitoring.auditanchor"),
                     _page("Rollups", "bar_chart", "analytics.rollup"),
                     _page("Heartbeats", "favorite", "hub.heartbeat"),
                 ],

@@ -1,5 +1,11 @@
 """The console's pages of monitoring."""
 
-from monitoring.admin import journal, notifications
+from incoming.admin.sources import SourceAdmin
+from monitoring.admin import findings, journal, notifications
+from monitoring.admin.findings import findings_of_source, findings_of_subscription
+from subscriptions.admin import SubscriptionAdmin
 
-__all__ = ["journal", "notifications"]
+SubscriptionAdmin.panels[:0] = [findings_of_subscription]
+SourceAdmin.panels[:0] = [findings_of_source]
+
+__all__ = ["findings", "journal", "notifications"]

@@ -1,15 +1,18 @@
 """What the hub knows of its own work: the journal, the health of endpoints, and who is told."""
 
+from monitoring.models.findings import Finding
 from monitoring.models.health import HealthCheck
 from monitoring.models.incidents import AlertRule, Incident, IncidentEntry
-from monitoring.models.journal import Activity, AuditEntry
+from monitoring.models.journal import Activity, AuditAnchor, AuditEntry
 from monitoring.models.notifications import Channel, Notification
 
 __all__ = [
     "Activity",
     "AlertRule",
+    "AuditAnchor",
     "AuditEntry",
     "Channel",
+    "Finding",
     "HealthCheck",
     "Incident",
     "IncidentEntry",

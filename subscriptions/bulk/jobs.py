@@ -152,6 +152,8 @@ def _plan(
             "id": actor.id,
             "label": actor.label[:200],
             "address": actor.address,
+            "session": actor.session,
+            "agent": actor.agent,
         },
         created_at=now,
         started_at=now,

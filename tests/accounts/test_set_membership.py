@@ -4,6 +4,7 @@ import pytest
 
 from monitoring.models import AuditEntry
 from tests.factories import make_account, make_user
+from webhooks_project.accounts.errors import LastAdmin
 from webhooks_project.accounts.models import Account, Membership, Role
 from webhooks_project.accounts.services import (
     change_account,
@@ -40,9 +41,10 @@ def test_a_role_takes_the_place_of_the_one_before() -> None:
 
 def test_ending_a_membership_is_audited() -> None:
     account = make_account()
-    make_user(account, Role.ADMIN, username="ann")
-    end_membership(membership=Membership.objects.get())
-    assert Membership.objects.count() == 0
+    make_user(account, Role.ADMIN)
+    ann = make_user(account, Role.ADMIN, username="ann")
+    end_membership(membership=Membership.objects.get(user=ann))
+    assert Membership.objects.count() == 1
     assert entries() == [("membership.ended", '{"role":"admin","user":"ann"}', "{}")]
 
 
@@ -51,3 +53,34 @@ def test_changing_an_account_is_audited() -> None:
     change_account(account=account, name="New")
     assert Account.objects.values_list("name", "slug").get() == ("New", "old")
     assert entries() == [("account.changed", '{"name":"Old"}', '{"name":"New"}')]
+
+
+@pytest.mark.parametrize("others", [(), (Role.OPERATOR,)])
+def test_the_last_administrator_stays(others: tuple[Role, ...]) -> None:
+    account = make_account()
+    ann = make_user(account, Role.ADMIN)
+    make_user(account, Role.ADMIN, is_active=False)  # who cannot come in counts for nobody
+    for role in others:
+        make_user(account, role)
+    before = list(Membership.objects.order_by("pk").values())
+    with pytest.raises(LastAdmin):
+        end_membership(membership=Membership.objects.get(user=ann))
+    with pytest.raises(LastAdmin):
+        set_membership(account=account, user=ann, role=Role.OPERATOR)
+    assert list(Membership.objects.order_by("pk").values()) == before
+    assert entries() == []
+
+
+def test_an_administrator_may_go_where_another_stays() -> None:
+    account = make_account()
+    ann, bob = make_user(account, Role.ADMIN), make_user(account, Role.ADMIN)
+    set_membership(account=account, user=ann, role=Role.ADMIN)
+    end_membership(membership=Membership.objects.get(user=ann))
+    assert list(Membership.objects.values_list("user", "role")) == [(bob.pk, "admin")]
+
+
+def test_who_cannot_come_in_may_always_be_taken_out() -> None:
+    account = make_account()
+    gone = make_user(account, Role.ADMIN, is_active=False)
+    end_membership(membership=Membership.objects.get(user=gone))
+    assert not Membership.objects.exists()

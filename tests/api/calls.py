@@ -77,7 +77,8 @@ class Api:
             headers={**self._headers, **(headers or {})},
         )
         text = _content(response).decode()
-        is_json = "json" in response.headers.get("Content-Type", "")
+        media_type = response.headers.get("Content-Type", "")
+        is_json = "json" in media_type and "jsonl" not in media_type
         return Answer(
             response.status_code,
             orjson.loads(text) if text and is_json else None,

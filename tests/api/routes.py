@@ -25,12 +25,13 @@ from incoming.models import (
 )
 from incoming.models import Route as SourceRoute
 from monitoring.journal import record_activity, record_change, record_notification
-from monitoring.models import Activity, AuditEntry, Notification
+from monitoring.models import Activity, AuditAnchor, AuditEntry, Finding, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
 from tests.factories import (
     make_account,
+    make_anchor,
     make_api_key,
     make_attempt,
     make_delivery,
@@ -78,6 +79,8 @@ class World:
     rollup: Rollup
     receipt_replay: ReceiptReplay
     notification: Notification
+    anchor: AuditAnchor
+    finding: Finding
     quarantined: Receipt
     held_back: Event
     scheduled: Event
@@ -151,6 +154,15 @@ def make_world(account: Account | None = None) -> World:
             first_attempts=1,
             duration_ms_sum=1,
             duration_ms_max=1,
+        ),
+        anchor=make_anchor(account),
+        finding=Finding.objects.create(
+            account=account,
+            subscription=subscription,
+            kind="never_delivered",
+            text="Nothing was delivered yet.",
+            first_seen_at=now,
+            last_seen_at=now,
         ),
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
@@ -454,6 +466,11 @@ ROUTES: Final[dict[str, Route]] = {
     "activity-detail": reads("monitoring/activities/{activity}"),
     "audit-list": reads("monitoring/audit", "audit", ADMIN),
     "audit-detail": reads("monitoring/audit/{audit}", role=ADMIN),
+    "activity-kinds": reads("monitoring/activities/kinds"),
+    "audit-log-export": reads("monitoring/accounts/{account}/audit-log", role=ADMIN),
+    "audit-anchor-list": reads("monitoring/audit/anchors", "anchor", ADMIN),
+    "finding-list": reads("monitoring/findings", "finding"),
+    "finding-detail": reads("monitoring/findings/{finding}"),
     "notification-list": reads("monitoring/notifications", "notification"),
     "notification-detail": reads("monitoring/notifications/{notification}"),
     "queues": reads("monitoring/queues"),
@@ -466,6 +483,7 @@ LISTS: Final = [name for name, route in ROUTES.items() if route.row]
 ROWLESS: Final = frozenset(
     {
         "account-list",
+        "activity-kinds",
         "queues",
         "overview",
         "retry-counts",

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from analytics.models import Rollup
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.journal import record_activity, record_change, record_notification
+from monitoring.models import Finding
 from outgoing.models import Replay
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob
@@ -21,6 +22,7 @@ from tests.api.calls import Api
 from tests.api.routes import LISTS, NO_EVENT_PLAN, NO_PLAN, ROUTES
 from tests.factories import (
     make_account,
+    make_anchor,
     make_api_key,
     make_attempt,
     make_delivery,
@@ -183,6 +185,11 @@ def _rows(account: Account) -> None:
     RefusalCount.objects.create(account=account, source=source, hour=NOW, cause="rate_limited")
     record_activity(account_id=account.pk, kind="k", text="t")
     record_change(account_id=account.pk, action="a", subject=source)
+    make_anchor(account)
+    Finding.objects.create(
+        account=account, source=source, kind="no_route", text="t", first_seen_at=NOW,
+        last_seen_at=NOW,
+    )  # fmt: skip
     Replay.objects.create(account=account, since=NOW, until=NOW, created_at=NOW, plan=NO_EVENT_PLAN)
     BulkJob.objects.create(account=account, action="pause", created_at=NOW)
     make_api_key(account)

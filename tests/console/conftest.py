@@ -13,10 +13,12 @@ from django.test import Client
 from analytics.models import Rollup
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
+from monitoring.models import Finding
 from outgoing.models import Replay
 from subscriptions.models import BulkJob, EventSchema, EventType
 from tests.factories import (
     make_account,
+    make_anchor,
     make_api_key,
     make_attempt,
     make_delivery,
@@ -112,6 +114,11 @@ def make_rows() -> dict[str, Model]:
         ),
         "monitoring.auditentry": journal.record_change(
             account_id=account.pk, action="test.changed", subject=subscription, after={"a": 1}
+        ),
+        "monitoring.auditanchor": make_anchor(account),
+        "monitoring.finding": Finding.objects.create(
+            account=account, subscription=subscription, kind="never_delivered", text="Nothing.",
+            first_seen_at=now, last_seen_at=now,
         ),
         "analytics.rollup": Rollup.objects.create(
             account=account, subscription=subscription, minute=now, attempts=2,

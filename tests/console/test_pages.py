@@ -19,7 +19,8 @@ HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
-    "monitoring.auditentry", "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
+    "monitoring.auditentry", "monitoring.auditanchor", "monitoring.finding", "analytics.rollup",
+    "hub.heartbeat", "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
@@ -41,6 +42,8 @@ QUERIES_OF_LIST = {
     "monitoring.activity": 6,  # the accounts
     "monitoring.notification": 6,  # the accounts
     "monitoring.auditentry": 6,  # the accounts
+    "monitoring.auditanchor": 4,  # the accounts; no first and last date
+    "monitoring.finding": 7,  # the accounts and the subscriptions
     "analytics.rollup": 5,
     "hub.heartbeat": 5,
     "accounts.apikey": 5,

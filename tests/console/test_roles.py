@@ -83,6 +83,8 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     "incoming.refusalcount": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.activity": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.notification": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "monitoring.finding": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "monitoring.auditanchor": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
     "monitoring.auditentry": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
     "analytics.rollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
 }  # fmt: skip

@@ -10,6 +10,7 @@ import orjson
 import pytest
 import time_machine
 from django.db import OperationalError
+from django.test import TestCase
 
 from incoming import process
 from incoming.errors import StateNotAllowed
@@ -561,7 +562,8 @@ def test_is_tried_again_at_its_times_and_then_given_up() -> None:
             assert process_due_receipts() == 0
             traveller.shift(0.002)
         assert Activity.objects.count() == 0
-        assert process_due_receipts() == 1
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            assert process_due_receipts() == 1
         receipt.refresh_from_db()
         assert (receipt.status, receipt.attempt_count) == ("dead", len(RETRY_SECONDS) + 1)
         assert receipt.next_attempt_at is None
@@ -569,7 +571,10 @@ def test_is_tried_again_at_its_times_and_then_given_up() -> None:
         assert process_due_receipts() == 0
     activity = Activity.objects.get()
     assert (activity.account_id, activity.kind) == (receipt.account_id, "receipt.dead")
-    assert (activity.object_type, activity.object_id) == ("incoming.receipt", str(receipt.pk))
+    assert (activity.object_type, activity.object_id) == (
+        "incoming.source",
+        str(receipt.source_id),
+    )
     assert activity.text == (
         f"Receipt {receipt.pk} was given up after 6 tries: "
         "schema_mismatch: the data does not fit github.push v1.0"

@@ -31,3 +31,25 @@ def test_does_each_in_turn_whatever_becomes_of_the_others(
     else:
         tasks.watch()
     assert done == WORK
+
+
+@pytest.mark.parametrize("broken", [None, "validate", "prune_activities", "give_out_anchors"])
+def test_what_is_done_every_hour_does_not_wait_for_what_fails(
+    broken: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def stand_in(name: str, **_: float) -> None:
+        done.append(name)
+        if name == broken:
+            raise RuntimeError(name)
+
+    names = ["give_out_anchors", "prune_activities", "validate"]
+    for name in names:
+        monkeypatch.setattr(tasks, name, lambda name=name, **given: stand_in(name, **given))
+    if broken:
+        with pytest.raises(RuntimeError, match=broken):
+            tasks.look_after()
+    else:
+        tasks.look_after()
+    assert done == names

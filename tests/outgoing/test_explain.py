@@ -254,7 +254,7 @@ def test_the_api_explains(account: Account) -> None:
         {"at": "2026-03-04T12:00:00Z", "kind": "matched", "text": "a delivery to got was made",
          "facts": {"subscription": str(got.pk)}},
         {"at": None, "kind": "in_line", "text": "it stands in line",
-         "facts": {"since": "2026-03-04T12:00:00+00:00"}},
+         "facts": {"since": "2026-03-04T12:00:00Z"}},
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 from monitoring.models import Activity, AuditEntry
@@ -145,13 +146,17 @@ def test_the_schedule_counts_from_when_it_was_last_asked_for() -> None:
 
 def test_the_last_failure_exhausts_it_and_is_told() -> None:
     claim = claim_one(attempt_count=7, trigger="retry")
-    row = record(claim, Response(status=500))
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        row = record(claim, Response(status=500))
     assert (row.status, row.attempt_count, row.last_cause) == (Status.EXHAUSTED, 8, "status_5xx")
     assert nothing_waits(row)
     assert not Retry.objects.exists()
     activity = Activity.objects.get(kind="delivery.exhausted")
     assert activity.account_id == row.account_id
-    assert (activity.object_type, activity.object_id) == ("outgoing.delivery", str(row.pk))
+    assert (activity.object_type, activity.object_id) == (
+        "subscriptions.subscription",
+        str(row.subscription_id),
+    )
     assert activity.text == f"Delivery {row.pk} was given up after 8 attempts."
 
 

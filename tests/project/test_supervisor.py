@@ -107,7 +107,7 @@ def test_starts_everything_and_hints_at_every_family(hints: list[str]) -> None:
     Supervisor([cluster, web]).start()
     assert cluster.done == web.done == ["start"]
     assert hints == ["processing", "delivery"]
-    assert Schedule.objects.count() == 8
+    assert Schedule.objects.count() == 9
     assert Heartbeat.objects.get(host=NODE).stop_requested_at is None
     assert Heartbeat.objects.get(host="another").stop_requested_at == NOW
 

@@ -105,6 +105,7 @@ EVERY = [
     ("webhooks-analytics", "analytics.tasks.roll_up", "hub"),
     ("webhooks-delivery", "outgoing.tasks.deliver", "hub"),
     ("webhooks-monitoring", "monitoring.tasks.watch", "hub"),
+    ("webhooks-monitoring-hourly", "monitoring.tasks.look_after", "hub"),
     ("webhooks-processing", "incoming.tasks.process_receipts", "hub"),
     ("webhooks-processing-hourly", "incoming.tasks.prune", "hub"),
     ("webhooks-retry", "outgoing.tasks.release_retries", "hub"),
@@ -126,7 +127,7 @@ def test_each_family_is_looked_at_every_minute_come_what_may() -> None:
 
 def test_what_is_old_is_pruned_every_hour() -> None:
     ensure_schedules()
-    for family in ("processing", "retry"):
+    for family in ("processing", "retry", "monitoring"):
         hourly = Schedule.objects.get(name=f"webhooks-{family}-hourly")
         assert (hourly.schedule_type, hourly.repeats) == (Schedule.HOURLY, -1)
 

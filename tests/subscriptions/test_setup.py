@@ -178,8 +178,11 @@ def test_without_a_failure_it_is_active() -> None:
         ("health_check", "ok"), ("analytics", "ok"),
     ]  # fmt: skip
     assert row.setup[0] == {
-        "step": "endpoint", "outcome": "ok", "detail": "fine", "at": NOW.isoformat(),
-    }  # fmt: skip
+        "step": "endpoint",
+        "outcome": "ok",
+        "detail": "fine",
+        "at": NOW.isoformat().replace("+00:00", "Z"),
+    }
     assert actions() == ["subscription.active"]
 
 

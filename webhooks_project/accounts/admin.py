@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin import options
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.validators import MaxValueValidator
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from webhooks_project.accounts import services
@@ -26,7 +28,7 @@ from webhooks_project.accounts.models import (
 )
 from webhooks_project.admin.access import may, may_everywhere
 from webhooks_project.admin.base import HistoryAdmin, HubAdmin
-from webhooks_project.admin.buttons import ShownOnce, button
+from webhooks_project.admin.buttons import ShownOnce, acting, button
 from webhooks_project.admin.filters import RelatedFilter, YesNoFilter
 from webhooks_project.admin.forms import Checkboxes, Select, ServiceForm, TextInput
 from webhooks_project.admin.panels import Panel, Table
@@ -148,13 +150,20 @@ class AccountAdmin(HubAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)
+        changed = [
+            (row, Membership.objects.get(pk=row.pk), "user" in fields)
+            for row, fields in formset.changed_objects
+        ]
+        given = [*formset.new_objects, *(row for row, _, _ in changed)]
+        # Roles are given before any is taken, the highest first: one administrator may follow
+        # another, and the account is never without.
+        for row in sorted(given, key=lambda row: Role(row.role).rank, reverse=True):
+            services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
         for row in formset.deleted_objects:
             services.end_membership(membership=row)
-        for row, fields in formset.changed_objects:
-            if "user" in fields:
-                services.end_membership(membership=Membership.objects.get(pk=row.pk))
-        for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
-            services.set_membership(account=form.instance, user=row.user, role=Role(row.role))
+        for _, before, is_another in changed:
+            if is_another:
+                services.end_membership(membership=before)
 
     @button(
         "Set a member",
@@ -286,6 +295,46 @@ class UserAdmin(_UserAdmin, HubAdmin):  # type: ignore[misc]  # get_form of the 
         if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False
         return bool(super().has_delete_permission(request, obj))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        request.facts_before = (  # type: ignore[attr-defined]
+            services.facts_of(User.objects.get(pk=obj.pk)) if change else None
+        )
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before = getattr(request, "facts_before", None)
+        after = services.facts_of(form.instance)
+        if before is None or before == after:
+            return
+        names = [name for name in after if before[name] != after[name]]
+        services.note_user_change(
+            user=form.instance,
+            verb="changed",
+            before={name: before[name] for name in names},
+            after={name: after[name] for name in names},
+        )
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        with acting(request):
+            response = super().user_change_password(request, id, form_url)
+            user = self.get_object(request, unquote(id))
+            if request.method == "POST" and response.status_code == HTTPStatus.FOUND and user:
+                services.note_user_change(
+                    user=user, verb="password_changed", before={}, after={"username": str(user)}
+                )
+        return response
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        services.note_user_change(user=obj, verb="deleted", before=services.facts_of(obj), after={})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for user in queryset:
+            self.delete_model(request, user)
 
 
 admin.site.unregister(Group)

@@ -9,3 +9,10 @@ class MemberNotFound(DomainError):
     """The account has no such member."""
 
     code = "member_not_found"
+
+
+class LastAdmin(DomainError):
+    """It is the account's last administrator: make another first."""
+
+    code = "last_admin"
+    status = 409

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q
 
 from monitoring import journal
-from webhooks_project.accounts.errors import MemberNotFound
+from webhooks_project.accounts.errors import LastAdmin, MemberNotFound
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 from webhooks_project.lib.prepared import Prepared
@@ -139,10 +139,15 @@ def change_account(*, account: Account, **changes: Any) -> Account:
 
 @transaction.atomic
 def set_membership(*, account: Account, user: User, role: Role) -> Membership:
-    """Give a user a role in the account, in place of the one that they had."""
+    """Give a user a role in the account, in place of the one that they had.
+
+    Raises LastAdmin where nobody else would be an administrator.
+    """
     known = Membership.objects.select_for_update().filter(account=account, user=user).first()
     membership = known or Membership(account=account, user=user)
     before = {"user": user.get_username(), "role": known.role} if known else {}
+    if known and role != Role.ADMIN:
+        _keep_an_admin(known)
     membership.role = role
     membership.save()
     journal.record_change(
@@ -157,7 +162,8 @@ def set_membership(*, account: Account, user: User, role: Role) -> Membership:
 
 @transaction.atomic
 def end_membership(*, membership: Membership) -> None:
-    """Take a user out of the account."""
+    """Take a user out of the account. Raises LastAdmin where nobody else is an administrator."""
+    _keep_an_admin(membership)
     journal.record_change(
         account_id=membership.account_id,
         action="membership.ended",
@@ -165,6 +171,54 @@ def end_membership(*, membership: Membership) -> None:
         before={"user": membership.user.get_username(), "role": membership.role},
     )
     membership.delete()
+
+
+def _keep_an_admin(membership: Membership) -> None:
+    """Refuse to take the role from the last active administrator.
+
+    All administrators' rows are locked, so that two who leave at once are not both the other's
+    excuse.
+    """
+    admins = Membership.objects.select_for_update().filter(
+        account=membership.account_id, role=Role.ADMIN
+    )
+    active = set(
+        User.objects.filter(
+            pk__in=[row.user_id for row in admins.order_by("pk")], is_active=True
+        ).values_list("pk", flat=True)
+    )
+    if active == {membership.user_id}:
+        raise LastAdmin
+
+
+FACTS_OF_USER: Final = ("username", "email", "is_active", "is_staff", "is_superuser")
+
+
+def facts_of(user: User) -> dict[str, Any]:
+    """What the audit says of a user: never the password, not even its hash."""
+    return {
+        **{name: getattr(user, name) for name in FACTS_OF_USER},
+        "groups": sorted(user.groups.values_list("name", flat=True)),
+        "permissions": sorted(user.user_permissions.values_list("codename", flat=True)),
+    }
+
+
+@transaction.atomic
+def note_user_change(
+    *, user: User, verb: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """Say in the chain of every account that a user is a member of what was changed of the user.
+
+    Users belong to no account: of one who is in none, only Django's own log tells.
+    """
+    for account_id in user.memberships.order_by("account").values_list("account", flat=True):
+        journal.record_change(
+            account_id=account_id,
+            action=f"user.{verb}",
+            subject=user,
+            before=before,
+            after=after,
+        )
 
 
 def user_named(username: str) -> User:

@@ -19,7 +19,7 @@ from django.template.response import TemplateResponse
 
 from webhooks_project.admin.access import may_everywhere
 from webhooks_project.admin.values import page_of
-from webhooks_project.lib.actor import Actor, current_actor
+from webhooks_project.lib.actor import Actor, agent_of, current_actor, session_mark
 from webhooks_project.lib.client_address import client_address
 from webhooks_project.lib.errors import DomainError
 
@@ -160,7 +160,10 @@ def acting(request: HttpRequest) -> Iterator[None]:
         forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
         trusted_proxies=settings.TRUSTED_PROXIES,
     )
-    token = current_actor.set(Actor("user", str(user.pk), user.get_username(), address))
+    session = session_mark(getattr(request, "session", None))
+    token = current_actor.set(
+        Actor("user", str(user.pk), user.get_username(), address, session, agent_of(request.META))
+    )
     try:
         yield
     finally:

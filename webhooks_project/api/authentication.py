@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from webhooks_project.accounts.models import ApiKey, Membership, Role, User
 from webhooks_project.accounts.services import authenticate_api_key
-from webhooks_project.lib.actor import Actor, current_actor
+from webhooks_project.lib.actor import Actor, agent_of, current_actor, session_mark
 from webhooks_project.lib.client_address import client_address
 
 
@@ -89,17 +89,19 @@ def caller_of(request: Request) -> Caller:
         forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
         trusted_proxies=settings.TRUSTED_PROXIES,
     )
+    agent = agent_of(request.META)
     if isinstance(request.auth, ApiKey):
         key = request.auth
         caller = Caller({key.account_id: key.role})
-        current_actor.set(Actor("key", str(key.pk), key.name, address))
+        current_actor.set(Actor("key", str(key.pk), key.name, address, agent=agent))
     elif isinstance(request.user, User):
         user = request.user
         caller = Caller(
             {row.account_id: Role(row.role) for row in Membership.objects.filter(user=user)},
             everything=user.is_superuser,
         )
-        current_actor.set(Actor("user", str(user.pk), user.get_username(), address))
+        session = session_mark(getattr(request, "session", None))
+        current_actor.set(Actor("user", str(user.pk), user.get_username(), address, session, agent))
     else:
         caller = Caller({})
     request._caller = caller  # type: ignore[attr-defined]

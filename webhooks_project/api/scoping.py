@@ -13,7 +13,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
-from webhooks_project.accounts.models import Account
+from webhooks_project.accounts.models import Account, Role
 from webhooks_project.api.authentication import caller_of
 from webhooks_project.api.permissions import role_needed
 
@@ -27,15 +27,22 @@ class AccountScopedViewSet(GenericViewSet[Any]):
         queryset = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
-        return scoped(queryset, self.request, self.account_path)
+        # Of one row the permission looks at the role in its account. Many are cut down to the
+        # accounts in which the caller may read them: an administrator of one account may be a
+        # viewer of another.
+        role = None if self.detail is not False else role_needed(self, self.request.method or "")
+        return scoped(queryset, self.request, self.account_path, role)
 
 
-def scoped(queryset: QuerySet[Any], request: Request, account_path: str) -> QuerySet[Any]:
-    """The rows of the caller's accounts."""
+def scoped(
+    queryset: QuerySet[Any], request: Request, account_path: str, role: Role | None = None
+) -> QuerySet[Any]:
+    """The rows of the caller's accounts; with a role, of those in which the caller has it."""
     caller = caller_of(request)
     if caller.everything:
         return queryset
-    return queryset.filter(**{f"{account_path}__in": list(caller.roles)})
+    ids = [key for key, has in caller.roles.items() if role is None or has.rank >= role.rank]
+    return queryset.filter(**{f"{account_path}__in": ids})
 
 
 if TYPE_CHECKING:
