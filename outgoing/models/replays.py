@@ -52,6 +52,9 @@ class Replay(models.Model):
     # How far it has come; a run that was cut off goes on from here.
     cursor_at = models.DateTimeField(null=True, blank=True, editable=False)
     cursor_id = models.UUIDField(null=True, blank=True, editable=False)
+    # Subscriptions that take less than there is for them: how far each has come, [time, id], or
+    # null from the start. The job goes on without them.
+    lagging = models.JSONField(default=dict, blank=True, editable=False)
     error = models.TextField(blank=True)
     requested_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
