@@ -250,6 +250,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["webhooks_project.api.permissions.HasRole"],
     "DEFAULT_RENDERER_CLASSES": ["webhooks_project.api.rendering.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["webhooks_project.api.rendering.OrjsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "webhooks_project.api.rendering.Negotiation",
     "DEFAULT_PAGINATION_CLASS": "webhooks_project.api.pagination.CursorPagination",
     "DEFAULT_FILTER_BACKENDS": ["webhooks_project.api.filters.FilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
