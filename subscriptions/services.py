@@ -129,7 +129,7 @@ def change_subscription(
         )
         before = _shown(subscription)
         if changes.get("url", subscription.url) != subscription.url:
-            changes |= _closed_breaker(clock.now())
+            changes |= _closed_breaker(subscription, clock.now())
         for name, value in changes.items():
             setattr(subscription, name, value)
         refuse(subscription_problems(subscription), SubscriptionNotAcceptable)
@@ -219,7 +219,7 @@ def set_status(
             "last_failed_at": None,
             "failing_noticed_percent": 0 if warned else None,
             "failing_noticed_at": None,
-            **_closed_breaker(now),
+            **_closed_breaker(subscription, now),
         }
     for name, value in changes.items():
         setattr(subscription, name, value)
@@ -235,8 +235,15 @@ def set_status(
     return subscription
 
 
-def _closed_breaker(now: datetime) -> dict[str, Any]:
+def _closed_breaker(subscription: Subscription, now: datetime) -> dict[str, Any]:
     """What was seen of its endpoint so far counts no more."""
+    if subscription.breaker != Subscription.Breaker.CLOSED:
+        journal.record_activity(
+            account_id=subscription.account_id,
+            kind="breaker.closed",
+            text=f"Deliveries to {subscription.name} go on: it is taken up anew.",
+            subject=subscription,
+        )
     return {"breaker": Subscription.Breaker.CLOSED, "breaker_changed_at": now}
 
 
