@@ -318,8 +318,8 @@ def _page(title: str, icon: str, model: str, page: str = "changelist") -> dict[s
 
         from webhooks_project.admin.access import may, may_everywhere
 
-        # A list shows each their own; another page is over the rows of all accounts.
-        return (may if page == "changelist" else may_everywhere)(
+        # These show each their own; another page is over the rows of all accounts.
+        return (may if page in ("changelist", "dead_letters") else may_everywhere)(
             request, apps.get_model(model), "view"
         )
 

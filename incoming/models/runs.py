@@ -76,6 +76,12 @@ class HandlerRun(models.Model):
                 condition=Q(next_attempt_at__isnull=False),
                 name="run_due_by_handler",
             ),
+            # How much of a source is due: a replay of its receipts waits for that.
+            models.Index(
+                fields=["source", "next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False),
+                name="run_due_by_source",
+            ),
             # A handler's list by state, newest first.
             models.Index(fields=["handler", "status", "-created_at"], name="run_by_handler"),
             # The console's list by state, newest first.

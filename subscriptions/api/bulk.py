@@ -62,6 +62,10 @@ class BulkSettingsSerializer(serializers.Serializer[Any]):
         required=False, max_length=2048, help_text="The beginning of the URLs that move."
     )
     url_to = serializers.CharField(required=False, max_length=2048)
+    keep_credentials = serializers.BooleanField(
+        required=False,
+        help_text="True: another host may be sent the credentials that there are.",
+    )
     labels = serializers.DictField(
         child=serializers.CharField(allow_null=True, allow_blank=True),
         required=False,
