@@ -19,6 +19,7 @@ from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, So
 from incoming.retention import Pruned, count_prunable, prune_receipts
 from incoming.tasks import prune
 from tests.factories import make_account, make_receipt, make_source
+from tests.terminal import at_terminal
 from webhooks_project import batches as batching
 
 pytestmark = pytest.mark.django_db
@@ -378,3 +379,13 @@ def test_the_command_counts_and_then_prunes() -> None:
 def test_the_command_refuses_an_account_that_is_none() -> None:
     with pytest.raises(CommandError, match="there is no account none"):
         run("--account", "none")
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        old(keeping(rows=30))
+    screen = at_terminal(monkeypatch, "prune_receipts")
+    text = "\n".join(screen.lines)
+    assert "pruning" in text
+    assert "100%" in text
+    assert not Receipt.objects.exists()
