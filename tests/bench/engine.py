@@ -58,8 +58,8 @@ SLOW_MS: Final = 500
 SLOW_PER_SECOND: Final = 320  # ten times what sixteen at once and half a second each let through
 HANGING_PER_SECOND: Final = 20
 HANGING_MS: Final = 3_600_000
-REPLAY_LIVE: Final = 12_000
-REPLAY_PAST: Final = 12_000
+REPLAY_LIVE: Final = 5_000
+REPLAY_PAST: Final = 10_000
 FEW: Final = 1_000
 MANY: Final = 100_000
 ROWS_TOGETHER: Final = 2_000
@@ -386,16 +386,22 @@ def _measure_backlog(account: Account, url: str, runs: int) -> None:
 def _measure_history(account: Account, url: str) -> None:
     """How long a claim takes beside a million deliveries that have ended, by beside 10,000."""
     subscription = _subscription(account, url)
-    times: dict[int, float] = {}
+    times: dict[int, list[float]] = {}
     for size in (LITTLE_HISTORY, LONG_HISTORY):
         _make_history(account, url, size)
         _queue([subscription], _now(CLAIM_ROWS * 2))
-        times[size] = median(_claim_seconds() for _ in range(CLAIMS)) * 1000
+        times[size] = [_claim_seconds() * 1000 for _ in range(CLAIMS)]
         _forget(subscription)
-    ratio = times[LONG_HISTORY] / times[LITTLE_HISTORY]
-    milliseconds = {str(size): round(value, 2) for size, value in times.items()}
-    mark = Mark("<=", 1.3)
-    show_value("claim_history", ratio, "times", runs=CLAIMS, mark=mark, milliseconds=milliseconds)
+    show_value(
+        "claim_history",
+        median(times[LONG_HISTORY]) / median(times[LITTLE_HISTORY]),
+        "times",
+        runs=CLAIMS,
+        mark=Mark("<=", 1.3),
+        milliseconds={str(size): round(median(values), 2) for size, values in times.items()},
+        # The steadier one where the machine was busy with something else meanwhile.
+        fastest_milliseconds={str(size): round(min(values), 2) for size, values in times.items()},
+    )
 
 
 def _claim_seconds() -> float:

@@ -201,7 +201,9 @@ class DeadLetterAdmin(HistoryAdmin):
         form = type("Form", bases, {})(request.POST if request.method == "POST" else None)
         accounts = rows_for(request, Account.objects.order_by("name"), needed, of=self.model)
         form.fields["account"].queryset = accounts
-        form.order_fields(["account", *self.filter_form.base_fields])
+        last = ("since", "until", "reason", "only_counts")
+        marks = [name for name in self.filter_form.base_fields if name not in last]
+        form.order_fields([*marks, *last])
         if verb == "discard" and "only_counts" in form.data:
             form.fields["reason"].required = False
         if request.method == "POST" and form.is_valid():
