@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,8 +101,9 @@ def _advance(pk: UUID, limit: int | None, now: datetime) -> int:
         return 0
     lines = Lines(replay)
     lagging = _lagging_of(replay)
-    most = BATCH_ROWS if limit is None else max(1, limit // 2) if lagging else limit
-    room = min(most, BATCH_ROWS, lines.room(lagging))
+    # However many lag, a round puts no more in line than it would without them.
+    total = BATCH_ROWS if limit is None else min(limit, BATCH_ROWS)
+    room = min(max(1, total // 2) if lagging else total, lines.room(lagging))
     count, is_end = 0, False
     if room > 0:
         # Looked for outside the transaction: SQLite would let nobody write meanwhile.
@@ -112,13 +114,12 @@ def _advance(pk: UUID, limit: int | None, now: datetime) -> int:
         if taken is None:
             return 0
         count += taken
-    for key, after in _lagging_of(replay).items():
-        left = BATCH_ROWS if limit is None else limit - count
-        if left <= 0:
+    low = [(key, after) for key, after in _lagging_of(replay).items() if lines.is_low(key)]
+    for had_turn, (key, after) in enumerate(low):
+        part = math.ceil((total - count) / (len(low) - had_turn))
+        if part <= 0:
             break
-        if not lines.is_low(key):
-            continue
-        taken = _advance_one(replay, key, after, min(left, lines.room_of(key)))
+        taken = _advance_one(replay, key, after, min(part, lines.room_of(key)))
         if taken is None:
             return count
         count += taken

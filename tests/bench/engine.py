@@ -321,27 +321,30 @@ def _measure_under_replay(account: Account, url: str, runs: int) -> None:
     rates: dict[str, list[float]] = {"under_replay": [], "alone": []}
     replayed: list[int] = []
     for run in range(runs):
-        rates["alone"].append(_live_rate(account, url))
-        with _replaying(account, url) as replay:
-            rates["under_replay"].append(_live_rate(account, url))
-        replay.refresh_from_db()
+        rates["alone"].append(_rate_of_live(_live(account, url)))
+        replay = _started_replay(account, url)
+        live = _live(account, url)
+        with _moving_on():
+            rates["under_replay"].append(_rate_of_live(live))
+        replay = cancel_replay(replay)
+        _forget(*Subscription.objects.filter(pk=replay.subscription_id))
         replayed.append(replay.redelivered_count)
         say(f"delivery_under_replay {run + 1}/{runs}: {said(rates)}, {replayed[-1]} replayed")
     show_ratio("delivery_under_replay", rates, mark=Mark(">=", 0.9), replayed=replayed)
 
 
-def _live_rate(account: Account, url: str) -> float:
+def _live(account: Account, url: str) -> Subscription:
     live = _subscription(account, url)
     _queue([live], _now(REPLAY_LIVE))
+    return live
+
+
+def _rate_of_live(live: Subscription) -> float:
     return REPLAY_LIVE / _until_all_of(live, REPLAY_LIVE)
 
 
-@contextmanager
-def _replaying(account: Account, url: str) -> Iterator[Replay]:
-    """A job over an endpoint's past, moved on in a thread as the retry family's pump does it.
-
-    That pump is another process; here it takes its part of this one's time, too.
-    """
+def _started_replay(account: Account, url: str) -> Replay:
+    """A job over an endpoint's past."""
     past = _subscription(account, url)
     moment = clock.now() - timedelta(days=2)
     _queue([past], [moment + timedelta(milliseconds=n) for n in range(REPLAY_PAST)])
@@ -349,7 +352,15 @@ def _replaying(account: Account, url: str) -> Iterator[Replay]:
     selection = Selection(
         since=moment, until=moment + timedelta(days=1), account=account, subscription=past
     )
-    replay = start_replay(plan_replay(selection))
+    return start_replay(plan_replay(selection))
+
+
+@contextmanager
+def _moving_on() -> Iterator[None]:
+    """Jobs are moved on in a thread meanwhile, as the retry family's pump does it.
+
+    That pump is another process; here it takes its part of this one's time, too.
+    """
     is_over = threading.Event()
 
     def move_on() -> None:
@@ -361,12 +372,10 @@ def _replaying(account: Account, url: str) -> Iterator[Replay]:
     thread = threading.Thread(target=move_on, daemon=True)
     thread.start()
     try:
-        yield replay
+        yield
     finally:
         is_over.set()
         thread.join()
-        cancel_replay(replay)
-        _forget(past)
 
 
 # --- backlogs and history -------------------------------------------------------------------------

@@ -698,6 +698,35 @@ def test_a_slow_subscription_holds_back_none_of_the_others(
     assert replayed.count() == Delivery.objects.count() == 60
 
 
+@pytest.mark.parametrize("kind", ["replay", "missing"])
+def test_a_round_puts_no_more_in_line_however_many_lag(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(replays.pacing, "MAX_WAITING", 8)
+    monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 8)
+    account = make_account()
+    events = [make_event(account, created_at=NOW - 3 * HOUR) for _ in range(12)]
+    subscriptions = [make_subscription(account) for _ in range(3)]
+    if kind == "replay":
+        for event in events:
+            for subscription in subscriptions:
+                make_delivery(event, subscription, status="delivered", attempt_count=1)
+    replay = start_replay(plan(account, kind))
+    counts, lagged = [], 0
+    for _ in range(30):
+        counts.append(advance_replays(NOW))
+        replay.refresh_from_db()
+        lagged = max(lagged, len(replay.lagging))
+        carry(*subscriptions)
+        if replay.status == "finished":
+            break
+    assert (replay.status, sum(counts), replay.redelivered_count) == ("finished", 36, 36)
+    # An event is made whole: then it may be some more.
+    assert max(counts) <= (8 if kind == "replay" else 10)
+    assert Delivery.objects.count() == 36
+    assert lagged >= (0 if kind == "missing" else 1)
+
+
 def test_one_that_is_slow_alone_has_no_more_in_line_than_it_takes() -> None:
     account = make_account()
     slow = make_subscription(account, rate_limit=2, rate_period="second")
