@@ -712,11 +712,10 @@ def test_a_round_puts_no_more_in_line_however_many_lag(
             for subscription in subscriptions:
                 make_delivery(event, subscription, status="delivered", attempt_count=1)
     replay = start_replay(plan(account, kind))
-    counts, lagged = [], 0
+    counts = []
     for _ in range(30):
         counts.append(advance_replays(NOW))
         replay.refresh_from_db()
-        lagged = max(lagged, len(replay.lagging))
         carry(*subscriptions)
         if replay.status == "finished":
             break
@@ -724,7 +723,6 @@ def test_a_round_puts_no_more_in_line_however_many_lag(
     # An event is made whole: then it may be some more.
     assert max(counts) <= (8 if kind == "replay" else 10)
     assert Delivery.objects.count() == 36
-    assert lagged >= (0 if kind == "missing" else 1)
 
 
 def test_one_that_is_slow_alone_has_no_more_in_line_than_it_takes() -> None:
