@@ -287,8 +287,11 @@ def advance_replays(now: datetime) -> int:
         room = _room(now)
         if not room:
             break
+        room = min(math.ceil(room / (len(jobs) - had_turn)), _room_of(pk, now))
+        if not room:
+            continue
         try:
-            count += _advance(pk, math.ceil(room / (len(jobs) - had_turn)), now)
+            count += _advance(pk, room, now)
         except (db.OperationalError, db.InterfaceError):
             raise
         except Exception as error:
@@ -302,12 +305,24 @@ def advance_replays(now: datetime) -> int:
 
 
 def _room(now: datetime) -> int:
-    """How many receipts may be put in line: few where much is due, of whatever kind."""
-    due = (
-        Receipt.objects.filter(next_attempt_at__lte=now).order_by()[:MAX_WAITING].count()
-        + HandlerRun.objects.filter(next_attempt_at__lte=now).order_by()[:MAX_WAITING].count()
-    )
+    """How many receipts may be put in line: few where many are due, since all stand in one line."""
+    due = Receipt.objects.filter(next_attempt_at__lte=now).order_by()[:MAX_WAITING].count()
     return min(BATCH_ROWS, max(0, MAX_WAITING - due))
+
+
+def _room_of(pk: UUID, now: datetime) -> int:
+    """How many of one job may be: few where many handlers' runs are due of what it goes over.
+
+    Handlers take turns, so those of others are in nobody's way.
+    """
+    due = HandlerRun.objects.filter(next_attempt_at__lte=now).order_by()
+    replay = ReceiptReplay.objects.only("account_id", "source_id").get(pk=pk)
+    if replay.source_id is not None:
+        due = due.filter(source=replay.source_id)
+    elif replay.account_id is not None:
+        sources = Source.objects.filter(account=replay.account_id).order_by()
+        due = due.filter(source__in=sources.values("pk"))
+    return max(0, MAX_WAITING - due[:MAX_WAITING].count())
 
 
 @transaction.atomic

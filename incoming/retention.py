@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount
 from incoming.replays import NOT_ENDED, Selection
 from webhooks_project.accounts.models import Account
-from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows
+from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows, in_turn
 from webhooks_project.dead_letters import kept_too_long
 from webhooks_project.lib import clock
 
@@ -57,12 +57,14 @@ def prune_receipts(
 ) -> Pruned:
     """Empty and delete what is older than its account keeps it, the oldest first.
 
-    In transactions of at most BATCH_ROWS, for `seconds` (None for as long as it takes); what is
-    left is left for the next call. `progress` is called with each transaction's count.
+    In transactions of at most BATCH_ROWS, for `seconds` (None for as long as it takes), which the
+    accounts share; what is left is left for the next call. `progress` is called with each
+    transaction's count.
     """
     batches = Batches(seconds, progress)
     now = clock.now()
-    done = sum((_prune(item, now, batches) for item in _accounts(account)), Pruned())
+    accounts = in_turn(list(_accounts(account)), now)
+    done = sum((_prune(item, now, batches) for item in batches.turns(accounts)), Pruned())
     if done.total:
         log.info("receipts pruned", bodies=done.bodies, receipts=done.receipts,
                  refusal_counts=done.refusal_counts, dead_letters=done.dead_letters)  # fmt: skip

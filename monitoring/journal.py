@@ -263,5 +263,15 @@ def changes_of(subject: models.Model) -> QuerySet[AuditEntry]:
     ).order_by("created_at", "sequence")
 
 
+def activities_of(subject: models.Model, *, kinds: Sequence[str]) -> QuerySet[Activity]:
+    """What the hub did with one row of an account, of these kinds, the oldest first."""
+    return Activity.objects.filter(
+        account_id=subject.account_id,  # type: ignore[attr-defined]
+        kind__in=kinds,
+        object_type=subject._meta.label_lower,
+        object_id=str(subject.pk),
+    ).order_by("created_at", "pk")
+
+
 def _canonical(values: Mapping[str, Any] | None) -> str:
     return orjson.dumps(values or {}, option=orjson.OPT_SORT_KEYS, default=str).decode()

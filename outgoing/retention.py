@@ -16,7 +16,7 @@ from outgoing.policies import policy_of
 from outgoing.selecting import wanted_by_replays
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
-from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows
+from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows, in_turn
 from webhooks_project.lib import clock
 from webhooks_project.lib.backoff import JITTER
 
@@ -56,12 +56,13 @@ def prune_events(
 
     Never an event whose deliveries are not all ended, that waits in quarantine, whose idempotency
     key is still needed, or that a running replay may take. In short transactions, for `seconds`
-    (None for as long as it takes). `progress` is called with each transaction's count.
+    (None for as long as it takes), which the accounts share. `progress` is called with each
+    transaction's count.
     """
     batches = Batches(seconds, progress)
     now = clock.now()
     done = PrunedEvents()
-    for row in _accounts(account):
+    for row in batches.turns(in_turn(list(_accounts(account)), now)):
         deleted = bodies = 0
         if row.event_days is not None:
             deleted = batches.each(partial(_to_delete, row, now), "created_at", _delete_events)

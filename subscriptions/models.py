@@ -10,7 +10,7 @@ from django.db.models import Case, Q, Value, When
 
 from subscriptions.bulk.models import BulkJob as BulkJob
 from subscriptions.bulk.models import BulkLine as BulkLine
-from subscriptions.querysets import SigningSecretQuerySet, SubscriptionQuerySet
+from subscriptions.querysets import SigningSecretQuerySet
 from webhooks_project.accounts.models import Account
 from webhooks_project.fields import EncryptedTextField
 from webhooks_project.lib import clock
@@ -292,8 +292,6 @@ class Subscription(models.Model):
     health_checked_at = models.DateTimeField(null=True, editable=False)
     health_problem = models.CharField(max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = SubscriptionQuerySet.as_manager()
 
     class Meta:
         db_table = "webhooks.subscriptions"

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -53,6 +54,7 @@ MAX_HEADERS: Final = 20
 MAX_HEADER_LENGTH: Final = 4096  # characters of one value
 MAX_HEADERS_BYTES: Final = 8192  # of all together: what common servers take of a whole head
 _LONG: Final = ("client_certificate", "ca_certificates", "encryption_key")
+_PORTS: Final = {"http": 80, "https": 443}
 UNREADABLE: Final = "[unreadable]"  # shown of what cannot be opened with the keys there are
 
 
@@ -71,6 +73,45 @@ def accept_security(
     wanted = _without_masks(settings, present)
     refuse(check_security(wanted, present), SubscriptionNotAcceptable)
     return {name: _stored(name, value) for name, value in wanted.items()}
+
+
+def moving_credentials(
+    subscription: Subscription, url: str, changes: Mapping[str, Any]
+) -> list[Problem]:
+    """A problem for each of the settings that another host would be sent as it is.
+
+    Those that are named anew, or taken away, in the same call are none; a mask names nothing.
+    """
+    if _same_audience(subscription.url, url):
+        return []
+    masked = {
+        "custom_headers": MASK in _texts(changes.get("custom_headers")),
+        "authentication": MASK in _texts(changes.get("authentication")),
+    }
+    return [
+        Problem(
+            "credentials_not_confirmed",
+            "The URL is of another host, which would be sent these credentials: set them anew, "
+            "or say keep_credentials.",
+            field=name,
+        )
+        for name, is_masked in masked.items()
+        if subscription.__dict__[name] and (name not in changes or is_masked)
+    ]
+
+
+def _texts(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, Mapping) else []
+
+
+def _same_audience(before: str, after: str) -> bool:
+    """Whether who hears the requests stays the same: the host and the port, and no less secret."""
+    old, new = urlsplit(before), urlsplit(after)
+    if old.hostname != new.hostname or (old.scheme, new.scheme) == ("https", "http"):
+        return False
+    if old.scheme != new.scheme and (old.port, new.port) == (None, None):
+        return True
+    return (old.port or _PORTS.get(old.scheme)) == (new.port or _PORTS.get(new.scheme))
 
 
 def check_security(

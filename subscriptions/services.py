@@ -24,7 +24,7 @@ from subscriptions.lifecycle import allows, passed_notice
 from subscriptions.matching import is_pattern
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from subscriptions.security import FIELDS as SECURITY
-from subscriptions.security import accept_security, audited_security
+from subscriptions.security import accept_security, audited_security, moving_credentials
 from subscriptions.signals import status_changed
 from webhooks_project.acceptable import refuse
 from webhooks_project.accounts.models import Account
@@ -113,15 +113,21 @@ def change_subscription(
     *,
     subscription: Subscription,
     event_types: Collection[str] | None = None,
+    keep_credentials: bool = False,
     **changes: Any,
 ) -> Subscription:
     """Change the named fields (those of CHANGEABLE and SECURITY) and, where given, what it hears.
 
-    Raises EndpointNotAcceptable, EventTypeMalformed and SubscriptionNotAcceptable.
+    A URL of another host is refused while there are credentials that it would be sent, unless
+    `keep_credentials` says that it may have them, or they are named anew. Raises
+    EndpointNotAcceptable, EventTypeMalformed and SubscriptionNotAcceptable.
     """
     _check_names(changes)
     _check(url=changes.get("url"), event_types=event_types)
     accepted = accept_security(changes, subscription)
+    if "url" in changes and not keep_credentials:
+        moving = moving_credentials(subscription, changes["url"], changes)
+        refuse(moving, SubscriptionNotAcceptable)
     changes |= accepted
     with transaction.atomic():
         subscription.refresh_from_db(
@@ -129,7 +135,7 @@ def change_subscription(
         )
         before = _shown(subscription)
         if changes.get("url", subscription.url) != subscription.url:
-            changes |= _closed_breaker(clock.now())
+            changes |= _closed_breaker(subscription, clock.now())
         for name, value in changes.items():
             setattr(subscription, name, value)
         refuse(subscription_problems(subscription), SubscriptionNotAcceptable)
@@ -219,7 +225,7 @@ def set_status(
             "last_failed_at": None,
             "failing_noticed_percent": 0 if warned else None,
             "failing_noticed_at": None,
-            **_closed_breaker(now),
+            **_closed_breaker(subscription, now),
         }
     for name, value in changes.items():
         setattr(subscription, name, value)
@@ -235,8 +241,15 @@ def set_status(
     return subscription
 
 
-def _closed_breaker(now: datetime) -> dict[str, Any]:
+def _closed_breaker(subscription: Subscription, now: datetime) -> dict[str, Any]:
     """What was seen of its endpoint so far counts no more."""
+    if subscription.breaker != Subscription.Breaker.CLOSED:
+        journal.record_activity(
+            account_id=subscription.account_id,
+            kind="breaker.closed",
+            text=f"Deliveries to {subscription.name} go on: it is taken up anew.",
+            subject=subscription,
+        )
     return {"breaker": Subscription.Breaker.CLOSED, "breaker_changed_at": now}
 
 

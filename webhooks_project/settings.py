@@ -262,6 +262,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["webhooks_project.api.permissions.HasRole"],
     "DEFAULT_RENDERER_CLASSES": ["webhooks_project.api.rendering.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["webhooks_project.api.rendering.OrjsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "webhooks_project.api.rendering.Negotiation",
     "DEFAULT_PAGINATION_CLASS": "webhooks_project.api.pagination.CursorPagination",
     "DEFAULT_FILTER_BACKENDS": ["webhooks_project.api.filters.FilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -330,8 +331,8 @@ def _page(title: str, icon: str, model: str, page: str = "changelist") -> dict[s
 
         from webhooks_project.admin.access import may, may_everywhere
 
-        # A list shows each their own; another page is over the rows of all accounts.
-        return (may if page == "changelist" else may_everywhere)(
+        # These show each their own; another page is over the rows of all accounts.
+        return (may if page in ("changelist", "dead_letters") else may_everywhere)(
             request, apps.get_model(model), "view"
         )
 

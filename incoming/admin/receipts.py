@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -34,12 +35,12 @@ from incoming.dead_letters import (
     reprocess_dead_receipts,
 )
 from incoming.models import Receipt
-from webhooks_project.accounts.models import Account
 from webhooks_project.admin.bulk import MAX_AT_ONCE, bulk
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.dead_letters import (
     SHOWN_GROUPS,
     DeadLetterAdmin,
+    FilterForm,
     ReasonForm,
     group_text,
 )
@@ -51,6 +52,7 @@ from webhooks_project.admin.filters import (
     ValuesFilter,
     YesNoFilter,
 )
+from webhooks_project.admin.forms import TextInput
 from webhooks_project.admin.search import first_found, id_in, made_around
 from webhooks_project.admin.values import (
     EMPTY,
@@ -64,7 +66,7 @@ from webhooks_project.admin.values import (
     page_of,
     text_column,
 )
-from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE, count_groups
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE
 
 Status = Receipt.Status
 STATUS_COLOURS = {
@@ -117,6 +119,15 @@ def is_unmatched(receipt: Receipt) -> bool:
 
 def is_quarantined(receipt: Receipt) -> bool:
     return receipt.quarantined_at is not None
+
+
+class DeadReceiptFilterForm(FilterForm):
+    source = forms.UUIDField(required=False, widget=TextInput, help_text="Its id.")
+    handler = forms.CharField(
+        required=False, max_length=255, widget=TextInput,
+        help_text="The one that could not do its work.",
+    )  # fmt: skip
+    type = forms.CharField(required=False, max_length=255, widget=TextInput)
 
 
 @admin.register(Receipt)
@@ -276,12 +287,13 @@ class ReceiptAdmin(DeadLetterAdmin):
         "All of the group are processed again by the verdict that they got on arrival; handlers "
         "that have done their work are not called again.",
     )
+    redo_verb = "reprocess"
     redone = "are in line to be processed again."
+    letters = DeadReceipts
+    filter_form = DeadReceiptFilterForm
 
-    def dead_groups(self) -> tuple[Sequence[Group], int]:
-        # Account by account: so are they indexed.
-        rows = DeadReceipts().rows().filter(account__in=Account.objects.order_by())
-        return group_dead_receipts(rows, limit=SHOWN_GROUPS), count_groups(rows)
+    def groups_of(self, rows: QuerySet[Receipt]) -> Sequence[Group]:
+        return group_dead_receipts(rows, limit=SHOWN_GROUPS)
 
     def group_cells(self, group: Group) -> list[Any]:
         filters = {"status__exact": Status.DEAD.value, "fingerprint": group.fingerprint}
@@ -292,15 +304,11 @@ class ReceiptAdmin(DeadLetterAdmin):
             group_text(group.text),
         ]
 
-    def redo_group(self, fingerprint: str) -> int:
-        return reprocess_dead_receipts(
-            DeadReceipts(fingerprint=fingerprint), limit=MAX_LETTERS_AT_ONCE
-        )
+    def redo_letters(self, letters: DeadReceipts) -> int:
+        return reprocess_dead_receipts(letters, limit=MAX_LETTERS_AT_ONCE)
 
-    def discard_group(self, fingerprint: str, reason: str) -> int:
-        return discard_dead_receipts(
-            DeadReceipts(fingerprint=fingerprint), reason=reason, limit=MAX_LETTERS_AT_ONCE
-        )
+    def discard_letters(self, letters: DeadReceipts, reason: str) -> int:
+        return discard_dead_receipts(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)
 
     @bulk(
         "Reprocess",

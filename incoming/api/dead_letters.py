@@ -27,29 +27,21 @@ from incoming.models import Receipt
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.dead_letters import (
     CountSerializer,
+    DeadLetterActions,
+    GroupSerializer,
     ReasonSerializer,
     SelectionSerializer,
-    largest_groups,
 )
 from webhooks_project.api.filters import FilterSet, MomentFilter
-from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
-from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE
 
 
-class DeadReceiptGroupSerializer(serializers.Serializer[Any]):
+class DeadReceiptGroupSerializer(GroupSerializer):
     """Dead receipts that failed alike: of one source, with one cause, and errors that are the same
     but for numbers, ids and times. `text` names the handler where one could not do its work;
     `sample` is the last of them."""
 
-    fingerprint = serializers.CharField()
-    account = serializers.UUIDField(source="account_id")
     source = serializers.UUIDField(source="source_id")  # type: ignore[assignment]  # DRF's own
     cause = serializers.CharField()
-    text = serializers.CharField()
-    count = serializers.IntegerField()
-    first_at = serializers.DateTimeField(allow_null=True)
-    last_at = serializers.DateTimeField(allow_null=True)
-    sample = serializers.UUIDField(source="sample_id")
 
 
 class DeadReceiptGroupsSerializer(serializers.Serializer[Any]):
@@ -89,14 +81,20 @@ class DeadReceiptFilter(FilterSet):
         return queryset.filter(detail__startswith=f"{value}: ")
 
 
-class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
+class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeadLetterActions):
     """The receipts that wait for a person, the last one first."""
 
     queryset = dead_receipts().defer("body", "headers")
     serializer_class = ReceiptSerializer
     filterset_class = DeadReceiptFilter
     ordering = ("-dead_at", "-id")
-    lookup_value_regex = "[0-9a-f-]{36}"
+    letters = DeadReceipts
+    form = DeadReceiptsSerializer
+    discard_form = DiscardDeadReceiptsSerializer
+    groups_form = DeadReceiptGroupsSerializer
+    group = group_dead_receipts
+    again = reprocess_dead_receipts
+    discard_rows = discard_dead_receipts
     roles: ClassVar = {
         "reprocess": Role.OPERATOR,
         "discard": Role.OPERATOR,
@@ -108,8 +106,7 @@ class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accou
     @action(detail=False, pagination_class=None)
     def groups(self, request: Request) -> Response:
         """Those that failed alike together, the largest group first; the list's filters hold."""
-        groups = largest_groups(self.filter_queryset(self.get_queryset()), group_dead_receipts)
-        return Response(DeadReceiptGroupsSerializer(groups).data)
+        return self.largest_groups(self.filter_queryset(self.get_queryset()))
 
     @extend_schema(request=None, responses=ReceiptSerializer)
     @action(detail=True, methods=["post"])
@@ -123,9 +120,7 @@ class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accou
     def discard(self, request: Request, pk: str) -> Response:
         """Take it off the list for good, with the reason."""
         receipt = self.get_object()
-        serializer = ReasonSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        receipt = discard_dead_receipt(receipt=receipt, **serializer.validated_data)
+        receipt = discard_dead_receipt(receipt=receipt, reason=self.reason_in(request))
         return Response(self.get_serializer(receipt).data)
 
     @extend_schema(
@@ -136,8 +131,7 @@ class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accou
     @action(detail=False, methods=["post"], url_path="reprocess")
     def reprocess_many(self, request: Request) -> Response:
         """Process a group, or all that a filter finds, again; at most 10,000 in one call."""
-        letters, _ = self._letters(request, DeadReceiptsSerializer)
-        return Response({"count": reprocess_dead_receipts(letters, limit=MAX_LETTERS_AT_ONCE)})
+        return self.do_again(request)
 
     @extend_schema(
         operation_id="incoming_dead_letters_discard_many",
@@ -147,17 +141,4 @@ class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accou
     @action(detail=False, methods=["post"], url_path="discard")
     def discard_many(self, request: Request) -> Response:
         """Take a group, or all that a filter finds, off the list; at most 10,000 in one call."""
-        letters, reason = self._letters(request, DiscardDeadReceiptsSerializer)
-        return Response(
-            {"count": discard_dead_receipts(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)}
-        )
-
-    def _letters(
-        self, request: Request, form: type[DeadReceiptsSerializer]
-    ) -> tuple[DeadReceipts, str]:
-        serializer = form(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        given = dict(serializer.validated_data)
-        reason = given.pop("reason", "")
-        account = account_for_create(self, given.pop("account", None))
-        return DeadReceipts(account=account, **given), reason
+        return self.discard_all(request)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,7 +26,7 @@ from incoming.models import Receipt, Route, Source
 from incoming.payload import body_of, headers_of, parse
 from incoming.providers import Call
 from incoming.routing import Action, Handle, Notify, Publish, Update
-from subscriptions.models import EventType
+from subscriptions.models import EventType, Subscription
 from webhooks_project.api.clauses import ClauseSerializer
 from webhooks_project.api.scoping import scoped
 
@@ -141,16 +142,26 @@ class FilterQuestionSerializer(serializers.Serializer[Any]):
 
 
 class TransformationQuestionSerializer(serializers.Serializer[Any]):
-    """A JSONata expression, and data or a receipt: of this, its payload and what it is called."""
+    """A JSONata expression, and data or a receipt: of this, its payload and what it is called.
 
-    expression = serializers.CharField(max_length=MAX_EXPRESSION_LENGTH, trim_whitespace=False)
+    With a subscription, `$variables` are its own, and so is the expression where none is given.
+    """
+
+    expression = serializers.CharField(
+        required=False,
+        max_length=MAX_EXPRESSION_LENGTH,
+        trim_whitespace=False,
+        help_text="Needed unless a subscription with a transformation is named.",
+    )
+    subscription = serializers.UUIDField(required=False)
     data = BoundedJSONField(  # type: ignore[assignment]
         max_bytes=MAX_VALUE_BYTES, required=False, allow_null=True
     )
     bindings = BoundedJSONField(
         max_bytes=MAX_VALUE_BYTES,
         required=False,
-        help_text="What $type, $provider, $headers, $query and $method are, by those names.",
+        help_text="What $type, $provider, $headers, $query, $method and $variables are, by those "
+        "names; they come before those of the receipt and the subscription.",
     )
     receipt = serializers.UUIDField(required=False)
 
@@ -161,6 +172,10 @@ class TransformationQuestionSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         _one_of(attrs, "data", "receipt")
+        if "expression" not in attrs and "subscription" not in attrs:
+            raise serializers.ValidationError(
+                {"expression": [ErrorDetail("give one", code="required")]}
+            )
         return attrs
 
 
@@ -275,6 +290,10 @@ class ValidationView(APIView):
         event_type: EventType = self._own(EventType.objects.all(), key)
         return event_type
 
+    def subscription(self, key: Any) -> Subscription:
+        subscription: Subscription = self._own(Subscription.objects.all(), key)
+        return subscription
+
     def _own(self, queryset: Any, key: Any) -> Any:
         row = get_object_or_404(scoped(queryset, self.request, "account_id"), pk=key)
         self.check_object_permissions(self.request, row)
@@ -353,14 +372,22 @@ class TransformationValidationView(ValidationView):
     )
     def post(self, request: Request) -> Response:
         question = self.asked(TransformationQuestionSerializer)
-        bindings = question.get("bindings", {})
+        bindings: dict[str, Any] = {}
+        expression: str = question.get("expression", "")
+        if "subscription" in question:
+            subscription = self.subscription(question["subscription"])
+            bindings["variables"] = subscription.variables
+            expression = expression or subscription.transformation
+            if not expression:
+                raise serializers.ValidationError({"subscription": ["it has no transformation"]})
         if "data" in question:
             data = question["data"]
         else:
             receipt = self.receipt(question["receipt"])
             data, own = trials.expression_input(receipt.source, _shown_receipt(receipt))
-            bindings = {**own, **bindings}
-        answer = trials.try_transformation(question["expression"], data, bindings)
+            bindings |= own
+        bindings |= question.get("bindings", {})
+        answer = trials.try_transformation(expression, data, bindings)
         return Response(TransformationAnswerSerializer(answer).data)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
+from django import forms
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from outgoing import services
 from outgoing.admin.attempts import answer_of, shown_attempt
@@ -27,6 +28,7 @@ from webhooks_project.admin.buttons import button
 from webhooks_project.admin.dead_letters import (
     SHOWN_GROUPS,
     DeadLetterAdmin,
+    FilterForm,
     ReasonForm,
     group_text,
 )
@@ -36,6 +38,7 @@ from webhooks_project.admin.filters import (
     TextChoiceFilter,
     ValuesFilter,
 )
+from webhooks_project.admin.forms import NumberInput, TextInput
 from webhooks_project.admin.panels import Custom, Panel, Table, Texts
 from webhooks_project.admin.search import NONE, first_found, id_in
 from webhooks_project.admin.values import (
@@ -55,7 +58,7 @@ from webhooks_project.admin.values import (
     value_column,
     visible,
 )
-from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE, count_groups
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE
 
 Status = Delivery.Status
 STATUS_COLOURS = {
@@ -108,6 +111,18 @@ def is_used(event_type: str) -> bool:
     """Whether any event is of the type; account by account, since that is how it is indexed."""
     accounts = Account.objects.order_by()
     return Event.objects.filter(account__in=accounts, type=event_type).exists()
+
+
+class DeadLetterFilterForm(FilterForm):
+    subscription = forms.UUIDField(required=False, widget=TextInput, help_text="Its id.")
+    status_code = forms.IntegerField(
+        required=False, min_value=100, max_value=999, widget=NumberInput,
+        help_text="Of the last answer.",
+    )  # fmt: skip
+    event_type = forms.CharField(
+        required=False, max_length=128, widget=TextInput,
+        help_text="A name, or a beginning with * after it.",
+    )  # fmt: skip
 
 
 @admin.register(Delivery)
@@ -206,12 +221,13 @@ class DeliveryAdmin(DeadLetterAdmin):
         "All of the group are carried again from the start of the retry schedule, with the same "
         "webhook-ids.",
     )
+    redo_verb = "redeliver"
     redone = "are redelivered."
+    letters = DeadLetters
+    filter_form = DeadLetterFilterForm
 
-    def dead_groups(self) -> tuple[Sequence[Group], int]:
-        # Account by account: so are they indexed.
-        rows = DeadLetters().rows().filter(account__in=Account.objects.order_by())
-        return group_dead_letters(rows, limit=SHOWN_GROUPS), count_groups(rows)
+    def groups_of(self, rows: QuerySet[Delivery]) -> Sequence[Group]:
+        return group_dead_letters(rows, limit=SHOWN_GROUPS)
 
     def group_cells(self, group: Group) -> list[Any]:
         filters = {"status__exact": Status.EXHAUSTED.value, "fingerprint": group.fingerprint}
@@ -225,15 +241,11 @@ class DeliveryAdmin(DeadLetterAdmin):
             group_text(group.text),
         ]
 
-    def redo_group(self, fingerprint: str) -> int:
-        return redeliver_dead_letters(
-            DeadLetters(fingerprint=fingerprint), limit=MAX_LETTERS_AT_ONCE
-        )
+    def redo_letters(self, letters: DeadLetters) -> int:
+        return redeliver_dead_letters(letters, limit=MAX_LETTERS_AT_ONCE)
 
-    def discard_group(self, fingerprint: str, reason: str) -> int:
-        return discard_dead_letters(
-            DeadLetters(fingerprint=fingerprint), reason=reason, limit=MAX_LETTERS_AT_ONCE
-        )
+    def discard_letters(self, letters: DeadLetters, reason: str) -> int:
+        return discard_dead_letters(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)
 
     @bulk(
         "Redeliver",

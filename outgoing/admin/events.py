@@ -99,10 +99,11 @@ def explanation_of_event(event: Event) -> Panel:
             REASONS.get(item.reason, item.reason.replace("_", " ")) or EMPTY,
             _now(item),
         ]
-        for item in found[:SHOWN_DELIVERIES]
+        for item in found.rows[:SHOWN_DELIVERIES]
     ]
     headers = ["Subscription", "What became of it", "Why", "Now"]
-    more = "" if len(found) <= SHOWN_DELIVERIES else f"and {len(found) - SHOWN_DELIVERIES} more"
+    left = found.count - len(rows)
+    more = f"and {left:,} more" if left else ""
     return Table("Explained", headers, rows, empty="There is no subscription.", more=more)
 
 

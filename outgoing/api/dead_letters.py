@@ -29,29 +29,21 @@ from outgoing.models import Attempt, Delivery
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.dead_letters import (
     CountSerializer,
+    DeadLetterActions,
+    GroupSerializer,
     ReasonSerializer,
     SelectionSerializer,
-    largest_groups,
 )
 from webhooks_project.api.filters import FilterSet, MomentFilter
-from webhooks_project.api.scoping import AccountScopedViewSet, account_for_create
-from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE
 
 
-class DeadLetterGroupSerializer(serializers.Serializer[Any]):
+class DeadLetterGroupSerializer(GroupSerializer):
     """Dead letters that failed alike: of one subscription, with one cause and status, and answers
     that are the same but for numbers, ids and times. `sample` is the last of them."""
 
-    fingerprint = serializers.CharField()
-    account = serializers.UUIDField(source="account_id")
     subscription = serializers.UUIDField(source="subscription_id")
     cause = serializers.ChoiceField(choices=Attempt.Cause.choices)
     status_code = serializers.IntegerField(allow_null=True)
-    text = serializers.CharField()
-    count = serializers.IntegerField()
-    first_at = serializers.DateTimeField(allow_null=True)
-    last_at = serializers.DateTimeField(allow_null=True)
-    sample = serializers.UUIDField(source="sample_id")
 
 
 class DeadLetterGroupsSerializer(serializers.Serializer[Any]):
@@ -88,13 +80,19 @@ class DeadLetterFilter(FilterSet):
         fields = ("account", "subscription", "fingerprint")
 
 
-class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
+class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeadLetterActions):
     """The deliveries that were given up, the last one first."""
 
     queryset = Delivery.objects.filter(status=Delivery.Status.EXHAUSTED).select_related("retry")
     filterset_class = DeadLetterFilter
     ordering = ("-exhausted_at", "-id")
-    lookup_value_regex = "[0-9a-f-]{36}"
+    letters = DeadLetters
+    form = DeadLettersSerializer
+    discard_form = DiscardDeadLettersSerializer
+    groups_form = DeadLetterGroupsSerializer
+    group = group_dead_letters
+    again = redeliver_dead_letters
+    discard_rows = discard_dead_letters
     roles: ClassVar = {
         "redeliver": Role.OPERATOR,
         "discard": Role.OPERATOR,
@@ -115,8 +113,7 @@ class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     @action(detail=False, pagination_class=None)
     def groups(self, request: Request) -> Response:
         """Those that failed alike together, the largest group first; the list's filters hold."""
-        groups = largest_groups(self.filter_queryset(self.get_queryset()), group_dead_letters)
-        return Response(DeadLetterGroupsSerializer(groups).data)
+        return self.largest_groups(self.filter_queryset(self.get_queryset()))
 
     @extend_schema(request=None, responses=DeliveryWithAttemptsSerializer)
     @action(detail=True, methods=["post"])
@@ -130,9 +127,7 @@ class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     def discard(self, request: Request, pk: str) -> Response:
         """Cancel it for good, with the reason."""
         delivery = self.get_object()
-        serializer = ReasonSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        delivery = discard_dead_letter(delivery=delivery, **serializer.validated_data)
+        delivery = discard_dead_letter(delivery=delivery, reason=self.reason_in(request))
         return Response(self.get_serializer(delivery).data)
 
     @extend_schema(
@@ -143,8 +138,7 @@ class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     @action(detail=False, methods=["post"], url_path="redeliver")
     def redeliver_many(self, request: Request) -> Response:
         """Carry a group, or all that a filter finds, again; at most 10,000 in one call."""
-        letters, _ = self._letters(request, DeadLettersSerializer)
-        return Response({"count": redeliver_dead_letters(letters, limit=MAX_LETTERS_AT_ONCE)})
+        return self.do_again(request)
 
     @extend_schema(
         operation_id="outgoing_dead_letters_discard_many",
@@ -154,17 +148,4 @@ class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Accoun
     @action(detail=False, methods=["post"], url_path="discard")
     def discard_many(self, request: Request) -> Response:
         """Cancel a group, or all that a filter finds, for good; at most 10,000 in one call."""
-        letters, reason = self._letters(request, DiscardDeadLettersSerializer)
-        return Response(
-            {"count": discard_dead_letters(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)}
-        )
-
-    def _letters(
-        self, request: Request, form: type[DeadLettersSerializer]
-    ) -> tuple[DeadLetters, str]:
-        serializer = form(data=request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        given = dict(serializer.validated_data)
-        reason = given.pop("reason", "")
-        account = account_for_create(self, given.pop("account", None))
-        return DeadLetters(account=account, **given), reason
+        return self.discard_all(request)

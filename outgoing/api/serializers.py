@@ -274,6 +274,18 @@ class ConsideredSerializer(serializers.Serializer[Any]):
     reason_now = serializers.CharField(allow_blank=True)
 
 
+class ExplainOptionsSerializer(serializers.Serializer[Any]):
+    page = serializers.IntegerField(default=1, min_value=1, max_value=1_000_000)
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """All that have to do with the event's type stand on the first page, and some of the rest."""
+
+    count = serializers.IntegerField(help_text="Of all subscriptions of the account.")
+    next = serializers.CharField(allow_null=True, help_text="Where the next page is.")
+    results = ConsideredSerializer(many=True)
+
+
 class StepSerializer(serializers.Serializer[Any]):
     """One step of a delivery's way; `at` is null for what is so at present."""
 

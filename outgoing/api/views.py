@@ -24,6 +24,8 @@ from outgoing.api.serializers import (
     DeliveryWithAttemptsSerializer,
     EventInListSerializer,
     EventSerializer,
+    ExplainOptionsSerializer,
+    ExplanationSerializer,
     NewEventSerializer,
     PublishBatchSerializer,
     PublishedBatchSerializer,
@@ -187,12 +189,25 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         found = self.get_object().deliveries.select_related("retry").order_by("created_at")
         return Response(DeliverySerializer(found, many=True).data)
 
-    @extend_schema(responses=ConsideredSerializer(many=True), filters=False)
-    @action(detail=True)
+    @extend_schema(
+        parameters=[ExplainOptionsSerializer], responses=ExplanationSerializer, filters=False
+    )
+    @action(detail=True, pagination_class=None)
     def explain(self, request: Request, pk: str) -> Response:
         """Every subscription of the account and what became of the event there, or why nothing."""
-        found = explain_event(self.get_object())
-        return Response(ConsideredSerializer(found, many=True).data)
+        options = ExplainOptionsSerializer(data=request.query_params.dict())
+        options.is_valid(raise_exception=True)
+        page = options.validated_data["page"]
+        found = explain_event(self.get_object(), page=page)
+        url = request.build_absolute_uri(request.path)
+        following = f"{url}?page={page + 1}" if found.has_more else None
+        return Response(
+            {
+                "count": found.count,
+                "next": following,
+                "results": ConsideredSerializer(found.rows, many=True).data,
+            }
+        )
 
 
 def _new_event(request: Request, account_id: UUID, fields: Mapping[str, Any]) -> NewEvent:

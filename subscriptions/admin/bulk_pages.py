@@ -111,6 +111,11 @@ class BulkForm(AccountForm):
         help_text="The beginning of the URLs that move.",
     )  # fmt: skip
     url_to = forms.CharField(required=False, widget=TextInput, label="to")
+    keep_credentials = forms.BooleanField(
+        required=False, widget=Checkbox,
+        help_text="Another host may be sent the custom headers and the authentication that there "
+        "are.",
+    )  # fmt: skip
     set_labels = JsonField(required=False, help_text="Labels to set; null takes one away.")
     channels_add = LinesField(required=False, label="Channels to add")
     channels_remove = LinesField(required=False, label="Channels to take away")
@@ -138,7 +143,14 @@ class BulkForm(AccountForm):
     def settings(self) -> dict[str, Any]:
         given = {
             "labels" if name == "set_labels" else name: self.cleaned_data[name]
-            for name in ("url_from", "url_to", "set_labels", "channels_add", "channels_remove")
+            for name in (
+                "url_from",
+                "url_to",
+                "keep_credentials",
+                "set_labels",
+                "channels_add",
+                "channels_remove",
+            )
             if self.cleaned_data["action"] == Action.MOVE
         }
         given["reason"] = self.cleaned_data["reason"]

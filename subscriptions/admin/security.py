@@ -93,6 +93,13 @@ class SecurityForm(ServiceForm):
         help_text="The receiver's public key, JWK or PEM: bodies are then sealed for it (JWE).",
     )
 
+    keep_credentials = forms.BooleanField(
+        required=False,
+        widget=Checkbox,
+        help_text="Where the URL is changed to another host: it may be sent the custom headers and "
+        "the authentication that there are.",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
@@ -105,6 +112,10 @@ class SecurityForm(ServiceForm):
         if changed.get("client_certificate") == "":
             changed["client_key"] = ""
         return changed
+
+    def kept(self) -> bool:
+        """Whether another host may be sent the credentials that there are."""
+        return bool(self.cleaned_data.get("keep_credentials"))
 
 
 class RotationForm(forms.Form):

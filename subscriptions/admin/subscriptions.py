@@ -142,7 +142,8 @@ class SubscriptionAdmin(BulkPages, HubAdmin):
         ]
         if self.has_change_permission(request, obj):
             # A form only: as a value to read, a column would be shown with its secrets.
-            groups.append(("Security", SECURITY))
+            kept = ("keep_credentials",) if obj is not None else ()
+            groups.append(("Security", (*SECURITY, *kept)))
         return [*who, *((title, {"fields": fields}) for title, fields in groups)]
 
     def get_form(
@@ -161,11 +162,16 @@ class SubscriptionAdmin(BulkPages, HubAdmin):
         changes = form.changes((*services.CHANGEABLE, "event_types")) | form.security()
         if change and changes:
             services.change_subscription(
-                subscription=Subscription.objects.get(pk=obj.pk), **changes
+                subscription=Subscription.objects.get(pk=obj.pk),
+                keep_credentials=form.kept(),
+                **changes,
             )
         if change:
             return
-        given = {name: value for name, value in form.cleaned_data.items() if name not in SECURITY}
+        taken_elsewhere = {*SECURITY, "keep_credentials"}
+        given = {
+            name: value for name, value in form.cleaned_data.items() if name not in taken_elsewhere
+        }
         made = create_with_setup(**given, **form.security())
         obj.__dict__.update(made.subscription.__dict__)
         self.show_after_add(request, ShownOnce("Signing secret", made.secret, HINT))

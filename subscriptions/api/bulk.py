@@ -25,7 +25,7 @@ from subscriptions.bulk.selection import Selection
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.authentication import caller_of
-from webhooks_project.api.rendering import BodyTooLarge
+from webhooks_project.api.rendering import BodyTooLarge, OwnFormat
 from webhooks_project.api.scoping import (
     AccountField,
     AccountScopedViewSet,
@@ -62,6 +62,10 @@ class BulkSettingsSerializer(serializers.Serializer[Any]):
         required=False, max_length=2048, help_text="The beginning of the URLs that move."
     )
     url_to = serializers.CharField(required=False, max_length=2048)
+    keep_credentials = serializers.BooleanField(
+        required=False,
+        help_text="True: another host may be sent the credentials that there are.",
+    )
     labels = serializers.DictField(
         child=serializers.CharField(allow_null=True, allow_blank=True),
         required=False,
@@ -139,10 +143,17 @@ class ImportOptionsSerializer(serializers.Serializer[Any]):
 
 
 class ExportOptionsSerializer(serializers.Serializer[Any]):
-    as_ = serializers.ChoiceField(["json", "csv"], default="json")
+    as_ = serializers.ChoiceField(["json", "csv"], required=False)
+    format = serializers.ChoiceField(["json", "csv"], required=False, help_text="The same as `as`.")
 
     def get_fields(self) -> dict[str, Any]:
-        return {"as": super().get_fields()["as_"]}
+        fields = super().get_fields()
+        return {"as": fields["as_"], "format": fields["format"]}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len({*attrs.values()}) > 1:
+            raise serializers.ValidationError({"format": ["as says otherwise"]})
+        return {"as": next(iter(attrs.values()), "json")}
 
 
 class _FileParser(BaseParser):
@@ -270,6 +281,8 @@ class ImportView(APIView):
 
 class ExportView(APIView):
     """Subscriptions as a file, which an import takes back."""
+
+    content_negotiation_class = OwnFormat
 
     @extend_schema(
         parameters=[ExportOptionsSerializer],

@@ -122,6 +122,23 @@ class CreateSubscriptionSerializer(SubscriptionSerializer):
         )  # fmt: skip
 
 
+class ChangeSubscriptionSerializer(SubscriptionSerializer):
+    """Fields of a subscription to change."""
+
+    keep_credentials = serializers.BooleanField(
+        default=False,
+        write_only=True,
+        help_text="True: where the URL is of another host, it may be sent the custom headers and "
+        "the authentication that there are. Else such a change is refused while there are any.",
+    )
+
+    class Meta(SubscriptionSerializer.Meta):
+        fields: ClassVar[tuple[str, ...]] = (
+            *SubscriptionSerializer.Meta.fields,
+            "keep_credentials",
+        )
+
+
 class ActivateSerializer(serializers.Serializer[Any]):
     skip_verification = serializers.BooleanField(
         help_text="True: its set-up has not succeeded, and it shall be active all the same."
@@ -225,11 +242,18 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
         body = self.get_serializer(made.subscription).data | {"secret": made.secret}
         return Response(body, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=SubscriptionSerializer(partial=True), responses=SubscriptionSerializer)
+    @extend_schema(
+        request=ChangeSubscriptionSerializer(partial=True), responses=SubscriptionSerializer
+    )
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the given fields."""
         subscription = self.get_object()
-        serializer = self.get_serializer(subscription, data=request.data, partial=True)
+        serializer = ChangeSubscriptionSerializer(
+            subscription,
+            data=request.data,
+            partial=True,
+            context=self.get_serializer_context(),
+        )
         serializer.is_valid(raise_exception=True)
         fields = dict(serializer.validated_data)
         if fields.pop("account", subscription.account) != subscription.account:

@@ -107,8 +107,9 @@ def plan_action(
 ) -> BulkJob:
     """Start to do something to the subscriptions that are selected now, or to show it.
 
-    `settings` are, where the action has them: reason; grace_seconds; url_from, url_to, labels (None
-    takes one away), channels_add, channels_remove. Raises BulkNotAcceptable.
+    `settings` are, where the action has them: reason; grace_seconds; url_from, url_to,
+    keep_credentials, labels (None takes one away), channels_add, channels_remove.
+    Raises BulkNotAcceptable.
     """
     if not selection.as_json():
         raise BulkNotAcceptable("an empty filter selects nothing; name at least the statuses")

@@ -61,7 +61,8 @@ def carry_out(job: BulkJob, line: BulkLine) -> Result:
     if job.action == Action.ROTATE:
         return _rotate(subscription, job.settings)
     if job.action == Action.MOVE:
-        return _change(subscription, _moved(subscription, job.settings))
+        keeps = bool(job.settings.get("keep_credentials"))
+        return _change(subscription, _moved(subscription, job.settings), keep_credentials=keeps)
     return _turn(subscription, job)
 
 
@@ -138,7 +139,9 @@ def _python_value(name: str, value: Any) -> Any:
 # --- what is done to those that are there ---------------------------------------------------------
 
 
-def _change(subscription: Subscription, values: Mapping[str, Any]) -> Result:
+def _change(
+    subscription: Subscription, values: Mapping[str, Any], *, keep_credentials: bool = False
+) -> Result:
     changes = {}
     for name, value in values.items():
         before = getattr(subscription, name)
@@ -152,7 +155,9 @@ def _change(subscription: Subscription, values: Mapping[str, Any]) -> Result:
     if "expires_at" in values:
         renew_subscription(subscription=subscription, expires_at=values.pop("expires_at"))
     if values:
-        services.change_subscription(subscription=subscription, **values)
+        services.change_subscription(
+            subscription=subscription, keep_credentials=keep_credentials, **values
+        )
     return Result(Outcome.CHANGED, subscription, _as_json(changes))
 
 

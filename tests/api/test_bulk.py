@@ -40,8 +40,9 @@ def test_imports_what_was_exported(api: Api, account: Account) -> None:
     make_subscription(account, name="=1", labels={"a": "b"})
     make_subscription(account, status="archived")
     make_subscription(name="another's")
-    for form, content_type in (("csv", "text/csv"), ("json", "application/json")):
-        exported = api.get(f"subscriptions/export?as={form}")
+    csv, json = ("csv", "text/csv"), ("json", "application/json")
+    for option, (form, content_type) in (("as", csv), ("as", json), ("format", csv)):
+        exported = api.get(f"subscriptions/export?{option}={form}")
         assert exported.headers["Content-Type"] == content_type
         assert exported.headers["Content-Disposition"] == (
             f'attachment; filename="subscriptions.{form}"'
@@ -67,6 +68,8 @@ def test_the_export_takes_the_filters_of_the_list(api: Api, account: Account) ->
         rows = orjson.loads(api.get(f"subscriptions/export{query}").text)
         assert [row["name"] for row in rows] == names, query
     assert set(api.get("subscriptions/export?as=xml").errors) == {"/as"}
+    assert set(api.get("subscriptions/export?format=xml").errors) == {"/format"}
+    assert set(api.get("subscriptions/export?as=csv&format=json").errors) == {"/format"}
 
 
 def test_a_dry_run_is_shown_line_by_line_and_then_started(api: Api, account: Account) -> None:

@@ -9,7 +9,7 @@ import pytest
 from outgoing.models import Event
 from subscriptions.models import Subscription
 from tests.api.calls import Api
-from tests.factories import make_api_key, make_subscription
+from tests.factories import make_account, make_api_key, make_subscription
 from webhooks_project.accounts.models import Account, Role
 
 pytestmark = pytest.mark.django_db
@@ -140,3 +140,10 @@ def test_a_role_that_is_too_low_is_told_before_the_body_is_looked_at() -> None:
     viewer = Api(make_api_key(None, Role.VIEWER).text)
     answer = viewer.post("outgoing/events", raw=b"{")
     assert (answer.status, answer.code) == (403, "permission_denied")
+
+
+def test_a_form_that_there_is_not_is_told() -> None:
+    api = Api(make_api_key(make_account()).text)
+    answer = api.get("subscriptions?format=csv")
+    assert (answer.status, answer.errors) == (400, {"/format": "invalid_choice"})
+    assert api.get("subscriptions?format=json").status == 200

@@ -214,3 +214,20 @@ def test_refuses_a_rotation_out_of_bounds(api: Api, account: Account, body: Any,
     row = make_subscription(account)
     assert set(api.post(f"subscriptions/{row.pk}/rotate-secret", body).errors) == {path}
     assert SigningSecret.objects.get().expires_at is None
+
+
+def test_another_host_is_sent_the_credentials_only_where_that_is_said(api: Api) -> None:
+    path = f"subscriptions/{api.post('subscriptions', {**NEW, **SECURITY}).json['id']}"
+    there = {"url": "http://127.0.0.1:8010/hook"}
+    answer = api.patch(path, there)
+    assert (answer.status, answer.code) == (400, "subscription_not_acceptable")
+    assert {item["path"]: item["code"] for item in answer.json["errors"]} == {
+        "/custom_headers": "credentials_not_confirmed",
+        "/authentication": "credentials_not_confirmed",
+    }
+    assert api.get(path).json["url"] == URL
+    assert not [secret for secret in SECRETS if secret in answer.text]
+    answer = api.patch(path, {**there, "keep_credentials": True})
+    assert (answer.status, answer.json["url"]) == (200, there["url"])
+    assert "keep_credentials" not in answer.json
+    assert answer.json["custom_headers"] == SHOWN["custom_headers"]

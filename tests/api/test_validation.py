@@ -11,7 +11,14 @@ from incoming.errors import BodyPruned
 from incoming.models import Receipt, RefusalCount, SourceSecret
 from tests.api.calls import Api
 from tests.api.rows import everything
-from tests.factories import SOURCE_SECRET, make_account, make_api_key, make_receipt, make_source
+from tests.factories import (
+    SOURCE_SECRET,
+    make_account,
+    make_api_key,
+    make_receipt,
+    make_source,
+    make_subscription,
+)
 from webhooks_project.accounts.models import Account
 
 pytestmark = pytest.mark.django_db
@@ -141,3 +148,33 @@ def test_a_receipt_is_asked_about_while_it_has_its_body(
     Receipt.objects.update(body=b"", body_pruned_at=receipt.received_at)
     answer = api.post(f"validation/{path}", asked)
     assert (answer.status, answer.code) == (BodyPruned.status, "body_pruned")
+
+
+@pytest.mark.parametrize(
+    ("question", "result"),
+    [
+        ({}, "acme: 7"),
+        ({"expression": "$variables.team & data.n"}, "acme7"),
+        ({"bindings": {"variables": {"team": "other"}}}, "other: 7"),
+    ],
+)
+def test_a_transformation_is_tried_with_the_variables_of_its_subscription(
+    api: Api, account: Account, question: Any, result: str
+) -> None:
+    subscription = make_subscription(
+        account, transformation="$variables.team & ': ' & data.n", variables={"team": "acme"}
+    )
+    before = everything()
+    asked = {"subscription": str(subscription.pk), "data": {"data": {"n": 7}}, **question}
+    answer = api.post("validation/transformation", asked)
+    assert (answer.status, answer.json["valid"], answer.json["result"]) == (200, True, result)
+    assert everything() == before
+
+
+def test_a_transformation_needs_an_expression(api: Api, account: Account) -> None:
+    answer = api.post("validation/transformation", {"data": {}})
+    assert answer.errors == {"/expression": "required"}
+    plain = {"data": {}, "subscription": str(make_subscription(account).pk)}
+    assert api.post("validation/transformation", plain).errors == {"/subscription": "invalid"}
+    strange = {"data": {}, "subscription": str(make_subscription(make_account()).pk)}
+    assert api.post("validation/transformation", strange).status == 404

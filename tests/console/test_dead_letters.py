@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,9 @@ from tests.factories import (
     make_retry,
     make_source,
     make_subscription,
+    make_user,
 )
+from webhooks_project.accounts.models import Membership, Role
 from webhooks_project.admin.values import list_of, page_of
 from webhooks_project.lib import clock
 
@@ -169,6 +172,136 @@ def test_who_may_not_look_sees_nothing(db: None, side: str) -> None:
 def test_nothing_else_is_done_to_a_group(console: Client, side: str) -> None:
     make_dead(side)
     assert console.post(group_page(side, "delete")).status_code == 404
+
+
+# --- members ----------------------------------------------------------------------------------
+
+
+def member(row: Any, role: str) -> Client:
+    user = make_user(is_staff=True)
+    Membership.objects.create(account=row.account, user=user, role=role)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.DEVELOPER, Role.OPERATOR])
+def test_a_member_sees_the_groups_of_the_account_and_acts_by_the_role(
+    db: None, side: str, role: Role
+) -> None:
+    row, other = make_dead(side), make_dead(side)
+    type(row).objects.filter(pk=other.pk).update(fingerprint="b" * 32)
+    client = member(row, role)
+    text = client.get(groups_page(side)).content.decode()
+    assert ("Shop" in text, text.count("Shop")) == (True, 1)
+    acts = role == Role.OPERATOR
+    for verb in ("redo", "discard"):
+        assert (group_page(side, verb) in text) == acts
+        assert (filter_page(side, verb) in text) == acts
+        assert group_page(side, verb, "b" * 32) not in text
+        # Another account's group is none, for whatever role.
+        strange = client.post(group_page(side, verb, "b" * 32), {"reason": "No."})
+        assert strange.status_code == (404 if acts else 403)
+        by_filter = {"account": str(other.account.pk), "cause": "x", "reason": "No."}
+        answer = client.post(filter_page(side, verb), by_filter)
+        assert answer.status_code == (200 if acts else 403)
+        if acts:
+            assert set(answer.context["form"].errors) == {"account"}
+    answer = client.post(group_page(side, "discard"), {"reason": "Stale."})
+    assert answer.status_code == (302 if acts else 403)
+    row.refresh_from_db()
+    other.refresh_from_db()
+    assert (row.discard_reason, other.discard_reason) == ("Stale." if acts else "", "")
+    menu = client.get(reverse("admin:index")).content.decode()
+    assert groups_page(side) in menu
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_role_in_one_account_is_none_in_another(db: None, side: str) -> None:
+    row, other = make_dead(side), make_dead(side)
+    type(row).objects.filter(pk=other.pk).update(fingerprint="b" * 32)
+    user = make_user(is_staff=True)
+    Membership.objects.create(account=row.account, user=user, role=Role.OPERATOR)
+    Membership.objects.create(account=other.account, user=user, role=Role.VIEWER)
+    client = Client()
+    client.force_login(user)
+    text = client.get(groups_page(side)).content.decode()
+    assert text.count("Shop") == 2
+    assert group_page(side, "redo") in text
+    assert group_page(side, "redo", "b" * 32) not in text
+    assert client.post(group_page(side, "redo", "b" * 32)).status_code == 403
+    other.refresh_from_db()
+    assert other.status in ("exhausted", "dead")
+
+
+# --- by filter --------------------------------------------------------------------------------
+
+
+def filter_page(side: str, verb: str) -> str:
+    return reverse(f"admin:{side}_dead_filter", args=[verb])
+
+
+MARKS: dict[str, list[dict[str, Any]]] = {
+    "outgoing_delivery": [
+        {"cause": "status_5xx"}, {"status_code": 500}, {"event_type": "invoice.*"},
+        {"since": "2000-01-01 00:00"},
+    ],
+    "incoming_receipt": [
+        {"cause": "ValueError"}, {"handler": "shop.paid"}, {"since": "2000-01-01 00:00"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("side", "marks"), [(side, marks) for side, all_ in MARKS.items() for marks in all_]
+)
+def test_discards_by_filter_after_counting(
+    console: Client, side: str, marks: dict[str, Any]
+) -> None:
+    row, other = make_dead(side), make_dead(side)
+    times = {"exhausted_at": clock.now()} if side == "outgoing_delivery" else {}
+    type(row).objects.update(**times, discard_reason="")
+    asked = {"account": str(row.account.pk), **marks}
+    counted = console.post(filter_page(side, "discard"), {**asked, "only_counts": "on"})
+    assert (counted.status_code, told(counted)) == (200, ["1 are found."])
+    assert not AuditEntry.objects.exists()
+    missing = console.post(filter_page(side, "discard"), asked)
+    assert set(missing.context["form"].errors) == {"reason"}
+    done = console.post(filter_page(side, "discard"), {**asked, "reason": "Stale."})
+    assert (done["Location"], told(done)) == (groups_page(side), ["1 are discarded."])
+    row.refresh_from_db()
+    other.refresh_from_db()
+    assert (row.discard_reason, other.discard_reason) == ("Stale.", "")
+    assert json.loads(AuditEntry.objects.get().after)["count"] == 1
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_has_again_what_a_filter_finds_of_one_endpoint_or_source(
+    console: Client, side: str
+) -> None:
+    row, other = make_dead(side), make_dead(side)
+    part = "subscription" if side == "outgoing_delivery" else "source"
+    asked = {"account": str(row.account.pk), part: str(getattr(other, f"{part}_id"))}
+    assert told(console.post(filter_page(side, "redo"), asked))[-1].startswith("0 are ")
+    asked[part] = str(getattr(row, f"{part}_id"))
+    assert told(console.post(filter_page(side, "redo"), asked))[-1].startswith("1 are ")
+    row.refresh_from_db()
+    assert row.status in ("pending", "accepted")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_filter_names_a_mark(console: Client, side: str) -> None:
+    row = make_dead(side)
+    shown = console.get(filter_page(side, "discard"))
+    assert shown.status_code == 200
+    answer = console.post(
+        filter_page(side, "discard"), {"account": str(row.account.pk), "reason": "All."}
+    )
+    assert set(answer.context["form"].errors) == {"__all__"}
+    assert console.post(filter_page(side, "delete")).status_code == 404
+    row.refresh_from_db()
+    assert row.discard_reason == ""
 
 
 # --- retries --------------------------------------------------------------------------------------

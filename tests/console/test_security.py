@@ -99,6 +99,22 @@ def test_one_header_is_added_and_the_other_stays(console: Client) -> None:
     assert kept == {"X-Key": "s3cr3t-header", "X-New": "new"}
 
 
+def test_another_host_is_sent_them_only_where_the_box_says_so(console: Client) -> None:
+    subscription = make_secured()
+    fields = as_shown(console.get(page(subscription)))
+    fields["url"] = "http://127.0.0.2:8999/hook"
+    response = console.post(page(subscription), fields)
+    assert response.status_code == 200
+    assert "keep_credentials" in str(errors_of(response))
+    assert Subscription.objects.get().url == subscription.url
+    fields["keep_credentials"] = "on"
+    assert console.post(page(subscription), fields).status_code == 302
+    row = Subscription.objects.get()
+    assert row.url == fields["url"]
+    assert json.loads(row.authentication) == BASIC
+    assert "keep_credentials" not in console.get(ADD_SUBSCRIPTION).content.decode()
+
+
 def test_without_its_certificate_the_key_goes_too(console: Client) -> None:
     subscription = make_secured()
     fields = as_shown(console.get(page(subscription)))

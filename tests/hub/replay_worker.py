@@ -19,10 +19,11 @@ def main(path: Path) -> None:
 
     django.setup()
 
-    from outgoing import replays, services
+    from outgoing import services
+    from outgoing.replays import carrying
     from outgoing.tasks import release_retries
 
-    replays.BATCH_ROWS = 100
+    carrying.BATCH_ROWS = 100
     redeliver = services.redeliver
 
     def watched(**arguments: Any) -> list[Any]:

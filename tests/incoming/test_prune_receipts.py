@@ -19,6 +19,7 @@ from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, So
 from incoming.retention import Pruned, count_prunable, prune_receipts
 from incoming.tasks import prune
 from tests.factories import make_account, make_receipt, make_source
+from tests.terminal import at_terminal
 from webhooks_project import batches as batching
 
 pytestmark = pytest.mark.django_db
@@ -265,6 +266,41 @@ def test_stops_when_its_time_is_over_and_goes_on_next_time(
     assert prune_receipts(seconds=40) == Pruned(bodies=1)
 
 
+def test_what_one_account_has_much_of_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "BATCH_ROWS", 1)
+    sources = [keeping(rows=30) for _ in range(3)]
+    for source, count in zip(sources, (20, 1, 3), strict=True):
+        for _ in range(count):
+            old(source)
+    now = [1000.0]
+    monkeypatch.setattr(batching.time, "monotonic", lambda: now[0])
+    left: list[list[int]] = []
+
+    def tick(count: int) -> None:
+        now[0] += 1.0
+        left.append([source.receipts.count() for source in sources])
+
+    # A third of the time for the first, and then what the others left over.
+    assert prune_receipts(seconds=16, progress=tick) == Pruned(receipts=16)
+    assert left[-1] == [8, 0, 0]
+    assert prune_receipts(seconds=None, progress=tick) == Pruned(receipts=8)
+    # Even where there is no time for a second transaction, each has one.
+    for source in sources:
+        for _ in range(3):
+            old(source)
+    assert prune_receipts(seconds=3, progress=tick) == Pruned(receipts=3)
+    assert left[-1] == [2, 2, 2]
+
+
+def test_another_account_is_first_in_every_hour() -> None:
+    turns = [batching.in_turn([1, 2, 3], NOW + timedelta(hours=hours)) for hours in range(4)]
+    assert sorted(turns[:3]) == [[1, 2, 3], [2, 3, 1], [3, 1, 2]]
+    assert turns[3] == turns[0]
+    assert batching.in_turn([], NOW) == []
+
+
 def test_what_changed_since_it_was_found_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     source = keeping(bodies=30)
     receipt = old(source, status="dead")
@@ -343,3 +379,13 @@ def test_the_command_counts_and_then_prunes() -> None:
 def test_the_command_refuses_an_account_that_is_none() -> None:
     with pytest.raises(CommandError, match="there is no account none"):
         run("--account", "none")
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        old(keeping(rows=30))
+    screen = at_terminal(monkeypatch, "prune_receipts")
+    text = "\n".join(screen.lines)
+    assert "pruning" in text
+    assert "100%" in text
+    assert not Receipt.objects.exists()

@@ -618,6 +618,37 @@ def test_runs_of_handlers_that_wait_hold_it_back_too(
     assert advance_replays(NOW) == 1
 
 
+@pytest.mark.parametrize("scope", ["source", "account"])
+def test_runs_of_others_hold_no_job_back(
+    source: Source, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    monkeypatch.setattr(replays, "MAX_WAITING", 3)
+    busy = make_source()
+    for each in (source, busy):
+        for _ in range(4):
+            past(each)
+    run = {"account": busy.account, "source": busy, "next_attempt_at": NOW, "created_at": NOW}
+    for number in range(5):
+        HandlerRun.objects.create(
+            **run, receipt=past(busy, ago=9 * HOUR), handler=f"h{number}", status="pending"
+        )
+    # The stuck one had least so far: it does not keep the room from the other.
+    stuck, free = (
+        running(**{scope: each if scope == "source" else each.account}) for each in (busy, source)
+    )
+    counts = []
+    for _ in range(4):
+        counts.append(advance_replays(NOW))
+        Receipt.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=None)
+    stuck.refresh_from_db()
+    free.refresh_from_db()
+    assert (stuck.replayed_count, stuck.status) == (0, "running")
+    assert (free.replayed_count, free.status) == (4, "finished")
+    assert sum(counts) == 4
+    HandlerRun.objects.update(next_attempt_at=None)
+    assert advance_replays(NOW) == 3
+
+
 def test_overlapping_jobs_do_not_take_one_receipt_at_the_same_moment(source: Source) -> None:
     receipt = past(source)
     first, second = running(), running()
@@ -674,4 +705,4 @@ def test_a_batch_s_queries_do_not_grow_with_its_rows(source: Source) -> None:
         counts.append(len(queries))
         cancel_replay(replay)
         Receipt.objects.all().delete()
-    assert counts[0] == counts[1] == 11
+    assert counts[0] == counts[1] == 12

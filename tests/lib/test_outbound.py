@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import json
+import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -585,6 +589,28 @@ class _Handle:
         return 0
 
 
+def may_have_namespaces() -> bool:
+    unshare = shutil.which("unshare")
+    return (
+        bool(unshare)
+        and not subprocess.run(
+            [unshare, "-rmn", "true"], check=False, capture_output=True
+        ).returncode
+    )
+
+
+@pytest.mark.skipif(not may_have_namespaces(), reason="no namespace may be made here")
+def test_a_name_server_that_never_answers_holds_nobody_past_the_deadline() -> None:
+    ran = subprocess.run(
+        ["unshare", "-rmn", sys.executable, "-m", "tests.lib.silent_resolver", "1.5"],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    said = json.loads(ran.stdout)
+    assert (said["failure"], said["asked"]) == ("timeout_dns", True)
+    assert (said["dns_ms"], said["address"]) == (None, "")
+    assert 1.4 < said["seconds"] < 6
+
+
 @pytest.mark.parametrize(
     ("phases", "failure"),
     [
@@ -595,7 +621,6 @@ class _Handle:
     ],
 )
 def test_a_timeout_is_told_by_its_phase(phases: dict[str, float], failure: Failure) -> None:
-    # No name server that hangs can be had here: only the phases that libcurl tells are played.
     transfer = _Transfer(LOOPBACK, "test", False)
     transfer.begin(Request("https://example.com/", [], b"", 5), "token")
     transfer.handle = _Handle()  # type: ignore[assignment]

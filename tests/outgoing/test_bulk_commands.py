@@ -17,6 +17,7 @@ from outgoing.models import Delivery, Retry
 from outgoing.retries import bring_forward
 from outgoing.services import cancel_delivery
 from tests.factories import make_account, make_delivery, make_event, make_retry, make_subscription
+from tests.terminal import at_terminal
 from webhooks_project.accounts.models import Account
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +189,36 @@ def test_refuses_arguments_that_make_no_sense(account: Account) -> None:
             run("cancel_deliveries", *given)
         assert caught.value.returncode == 2
     assert statuses() == ["held"]
+
+
+# --- on a terminal ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "done"),
+    [
+        ("cancel_deliveries", "held", "cancelled"),
+        ("redeliver_dead_letters", "exhausted", "redelivered"),
+    ],
+)
+def test_on_a_terminal_a_bar_stands_for_the_lines(
+    account: Account, monkeypatch: pytest.MonkeyPatch, command: str, status: str, done: str
+) -> None:
+    for _ in range(3):
+        past(account, status)
+    screen = at_terminal(monkeypatch, command)
+    text = "\n".join(screen.lines)
+    assert "\x1b[" in screen.raw
+    assert f"{done} \N{BOX DRAWINGS HEAVY HORIZONTAL}" in text
+    assert "100%" in text
+    assert f"3 of 3 {done}" not in text
+    assert f"3 deliveries {done}" in screen.lines
+
+
+def test_json_on_a_terminal_is_json_and_nothing_else(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past(account, "held")
+    screen = at_terminal(monkeypatch, "cancel_deliveries", "--json")
+    assert "\x1b[" not in screen.raw
+    assert [json.loads(line) for line in screen.lines if line] == [{"count": 1}]

@@ -11,12 +11,14 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
+from monitoring.models import Activity
 from outgoing.explaining import Step, explain_event, timeline_of
 from outgoing.models import Delivery, Event, Flow
 from outgoing.replays import advance_replays, plan_replay, start_replay
 from outgoing.selecting import Selection
 from outgoing.services import cancel_delivery, publish, redeliver_one, release_event
 from subscriptions.models import Subscription
+from subscriptions.services import set_status
 from tests.api.calls import Api
 from tests.factories import (
     make_account,
@@ -50,7 +52,7 @@ def account() -> Account:
 def outcomes(event: Event) -> dict[str, tuple[str, str, bool, str]]:
     return {
         item.subscription.name: (item.outcome, item.reason, item.matches_now, item.reason_now)
-        for item in explain_event(event)
+        for item in explain_event(event).rows
     }
 
 
@@ -89,8 +91,8 @@ def test_every_subscription_is_told_and_what_became_of_the_event(
         "late": ("created_later", "created_later", True, ""),
         "other type": ("not_heard", "event_type", False, "event_type"),
     }
-    assert next(item.subscription.name for item in explain_event(event)) == "got"
-    filtered = next(item for item in explain_event(event) if item.reason == "filter")
+    assert next(item.subscription.name for item in explain_event(event).rows) == "got"
+    filtered = next(item for item in explain_event(event).rows if item.reason == "filter")
     assert filtered.clauses[0]["found"] == [1]
     Subscription.objects.filter(name="filtered").update(filter=None)
     assert outcomes(event)["filtered"] == ("not_matched", "filter", True, "")
@@ -107,6 +109,33 @@ def test_an_event_without_data_cannot_be_matched_any_more(account: Account) -> N
     event = make_event(account, created_at=NOW - MINUTE, body_pruned_at=NOW)
     make_subscription(account, name="late")
     assert outcomes(event) == {"late": ("created_later", "created_later", False, "body_pruned")}
+
+
+def test_more_subscriptions_than_are_told_at_once_come_in_pages(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outgoing.explaining.events.OTHERS_AT_ONCE", 2)
+    make_subscription(account, name="got")
+    for name in "abcde":
+        make_subscription(account, name=name, event_types=("order.made",))
+    event = publish(account=account, type="invoice.paid", data={}).event
+    pages = [explain_event(event, page=page) for page in (1, 2, 3, 4)]
+    assert [[row.subscription.name for row in page.rows] for page in pages] == [
+        ["got", "a", "b"], ["c", "d"], ["e"], [],
+    ]  # fmt: skip
+    assert [(page.count, page.has_more) for page in pages] == [
+        (6, True), (6, True), (6, False), (6, False),
+    ]  # fmt: skip
+    assert explain(str(event.pk))[-1] == "6 subscriptions considered"
+    api = Api(make_api_key(account, Role.VIEWER).text)
+    path, names = f"outgoing/events/{event.pk}/explain", []
+    while path:
+        answer = api.get(path).json
+        assert answer["count"] == 6
+        names.extend(row["subscription_name"] for row in answer["results"])
+        path = (answer["next"] or "").partition("/api/v1/webhooks/")[2]
+    assert names == ["got", "a", "b", "c", "d", "e"]
+    assert api.get(f"outgoing/events/{event.pk}/explain?page=0").errors == {"/page": "min_value"}
 
 
 # --- a delivery -----------------------------------------------------------------------------------
@@ -183,6 +212,94 @@ def test_how_it_stands_now(fields: dict[str, Any], kind: str) -> None:
     assert last(make_delivery(**fields)).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("state", "until"), [("open", NOW + timedelta(seconds=30)), ("half_open", None)]
+)
+def test_that_it_waits_for_the_breaker(account: Account, state: str, until: Any) -> None:
+    subscription = make_subscription(account, breaker=state, breaker_changed_at=NOW)
+    step = last(make_delivery(make_event(account), subscription))
+    assert step.kind == "waits_for_breaker"
+    assert (step.facts["since"], step.facts.get("until")) == (NOW, until)
+
+
+def breaker_moves(subscription: Subscription, *moves: tuple[int, str]) -> None:
+    for minutes, word in moves:
+        Activity.objects.create(
+            account=subscription.account, kind=f"breaker.{word}", text="-",
+            object_type="subscriptions.subscription", object_id=str(subscription.pk),
+            created_at=NOW + minutes * MINUTE,
+        )  # fmt: skip
+
+
+def waited(delivery: Delivery, kind: str) -> list[tuple[float, float]]:
+    """From and until, in minutes."""
+    return [
+        tuple((step.facts[name] - NOW) / MINUTE for name in ("since", "until"))
+        for step in timeline_of(fresh(delivery))
+        if step.kind == kind
+    ]
+
+
+def test_how_long_it_waited_for_the_breaker(account: Account) -> None:
+    subscription = make_subscription(account, name="Shop")
+    other = make_subscription(account)
+    # It opened again after a probe: one time, as it was let alone all the while.
+    breaker_moves(subscription, (-9, "opened"), (-8, "closed"), (2, "opened"), (3, "opened"),
+                  (5, "closed"), (20, "opened"))  # fmt: skip
+    breaker_moves(other, (0, "opened"))
+    delivery = make_delivery(make_event(account), subscription, status="delivered")
+    # Due at the start, tried after one minute; due again after four, tried after six.
+    make_attempt(delivery, number=1, started_at=NOW + MINUTE, queue_wait_ms=60_000)
+    make_attempt(delivery, number=2, started_at=NOW + 6 * MINUTE, queue_wait_ms=120_000)
+    assert waited(delivery, "waited_for_breaker") == [(4, 5)]
+    (step,) = (s for s in timeline_of(delivery) if s.kind == "waited_for_breaker")
+    assert (step.at, step.text) == (
+        NOW + 4 * MINUTE, "it waited: the breaker of Shop was open",
+    )  # fmt: skip
+    order = [step.kind for step in timeline_of(delivery)]
+    assert order.index("waited_for_breaker") == order.index("attempted") + 1
+
+
+def test_a_breaker_that_is_set_back_by_a_person_is_closed_in_the_timeline(
+    account: Account, clock: Any
+) -> None:
+    subscription = make_subscription(
+        account, status="paused", breaker="open", breaker_changed_at=NOW
+    )
+    breaker_moves(subscription, (0, "opened"))
+    delivery = make_delivery(make_event(account), subscription, lane=2)
+    clock.shift(2 * MINUTE)
+    set_status(subscription=subscription, status=Subscription.Status.ACTIVE)
+    assert waited(delivery, "waited_for_breaker") == [(0, 2)]
+    assert last(delivery).kind == "in_line"
+
+
+def test_when_it_was_held_and_by_whom(account: Account, clock: Any) -> None:
+    subscription = make_subscription(account, name="Shop")
+    delivery = make_delivery(make_event(account), subscription)
+    clock.shift(MINUTE)
+    token = current_actor.set(Actor("user", "1", "ann"))
+    set_status(subscription=subscription, status=Subscription.Status.PAUSED)
+    current_actor.reset(token)
+    Delivery.objects.update(status="held", lane=None)
+    clock.shift(MINUTE)
+    assert kinds(delivery) == ["published", "matched", "held"]
+    set_status(subscription=fresh(delivery).subscription, status=Subscription.Status.ACTIVE)
+    clock.shift(MINUTE)
+    make_attempt(delivery, number=1, queue_wait_ms=180_000)
+    Delivery.objects.update(status="delivered", delivered_at=NOW + 3 * MINUTE)
+    steps = timeline_of(fresh(delivery))
+    assert [(step.kind, step.text, step.at) for step in steps[2:]] == [
+        ("was_held", "it was held: Shop was paused by ann", NOW + MINUTE),
+        ("attempted", "attempt 1 (first) succeeded: 200", NOW + 3 * MINUTE),
+        ("delivered", "it was delivered", NOW + 3 * MINUTE),
+    ]
+    assert waited(delivery, "was_held") == [(1, 2)]
+    # What came later was never held.
+    late = make_delivery(make_event(account), subscription)
+    assert waited(late, "was_held") == []
+
+
 def test_since_when_it_is_held(account: Account) -> None:
     subscription = make_subscription(
         account, status="paused", paused_at=NOW + MINUTE, status_reason="they asked"
@@ -244,11 +361,15 @@ def test_the_api_explains(account: Account) -> None:
     event = publish(account=account, type="invoice.paid", data={}).event
     delivery = Delivery.objects.get()
     api = Api(make_api_key(account, Role.VIEWER).text)
-    assert api.get(f"outgoing/events/{event.pk}/explain").json == [
-        {"subscription": str(got.pk), "subscription_name": "got", "outcome": "delivery",
-         "reason": "", "clauses": [], "delivery": str(delivery.pk), "delivery_status": "pending",
-         "matches_now": False, "reason_now": ""},
-    ]  # fmt: skip
+    assert api.get(f"outgoing/events/{event.pk}/explain").json == {
+        "count": 1,
+        "next": None,
+        "results": [
+            {"subscription": str(got.pk), "subscription_name": "got", "outcome": "delivery",
+             "reason": "", "clauses": [], "delivery": str(delivery.pk),
+             "delivery_status": "pending", "matches_now": False, "reason_now": ""},
+        ],
+    }  # fmt: skip
     steps = api.get(f"outgoing/deliveries/{delivery.pk}/timeline").json
     assert steps[1:] == [
         {"at": "2026-03-04T12:00:00Z", "kind": "matched", "text": "a delivery to got was made",

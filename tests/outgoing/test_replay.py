@@ -13,7 +13,7 @@ from django.db import OperationalError
 from monitoring.models import Activity, AuditEntry
 from outgoing import replays, retries
 from outgoing.errors import SelectionNotAcceptable, StateNotAllowed
-from outgoing.models import Delivery, Replay
+from outgoing.models import Delivery, Event, Replay
 from outgoing.replays import (
     advance_replays,
     cancel_replay,
@@ -26,6 +26,7 @@ from outgoing.replays import (
 )
 from outgoing.selecting import Selection
 from outgoing.services import redeliver
+from subscriptions.models import Subscription
 from subscriptions.services import set_status
 from tests.factories import (
     make_account,
@@ -185,8 +186,8 @@ def test_a_filter_looks_at_many_events_a_few_at_a_time(monkeypatch: pytest.Monke
 
 def test_a_plan_that_would_look_at_too_many_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outgoing.selecting.SCAN_ROWS", 2)
-    monkeypatch.setattr(replays, "SCAN_ROWS", 2)
-    monkeypatch.setattr(replays, "MAX_COUNTED", 4)
+    monkeypatch.setattr(replays.planning, "SCAN_ROWS", 2)
+    monkeypatch.setattr(replays.planning, "MAX_COUNTED", 4)
     account = make_account()
     for _ in range(7):
         past(account, channels=["eu"])
@@ -313,7 +314,7 @@ def test_the_retry_pump_moves_jobs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     past(account)
     replay = start_replay(plan(account))
     monkeypatch.setattr(retries, "LOOK_SECONDS", 0)
-    monkeypatch.setattr(replays, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(replays.carrying, "LOOK_SECONDS", 0)
     turn = Turn(until=lambda: turn.passes > 4)
     assert retries.run_retry_pump(turn) == 0
     replay.refresh_from_db()
@@ -331,7 +332,7 @@ def test_a_job_of_an_older_release_that_was_cut_off_takes_nothing_twice() -> Non
 
 
 def test_only_so_many_of_a_job_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 3)
+    monkeypatch.setattr(replays.pacing, "MAX_WAITING", 3)
     account = make_account()
     for minutes in range(5):
         past(account, ago=3 * HOUR - timedelta(minutes=minutes))
@@ -346,7 +347,7 @@ def test_only_so_many_of_a_job_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_job_goes_on_behind_its_last_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 2)
+    monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 2)
     account = make_account()
     # All of one moment: the key decides.
     rows = [past(account) for _ in range(5)]
@@ -401,7 +402,7 @@ def test_runs_no_replay_twice(status: str) -> None:
 
 
 def test_so_many_of_an_account_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "MAX_RUNNING", 1)
+    monkeypatch.setattr(replays.jobs, "MAX_RUNNING", 1)
     account = make_account()
     start_replay(plan(account))
     second = plan(account)
@@ -411,7 +412,7 @@ def test_so_many_of_an_account_run_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_pause_resume_and_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 1)
+    monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 1)
     account = make_account()
     for _ in range(4):
         past(account)
@@ -605,7 +606,7 @@ def test_an_event_about_a_subscription_still_does_not_go_to_it() -> None:
 
 
 def test_missing_ones_are_made_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 2)
+    monkeypatch.setattr(replays.pacing, "MAX_WAITING", 2)
     account = make_account()
     for minutes in range(5):
         make_event(account, created_at=NOW - 3 * HOUR + timedelta(minutes=minutes))
@@ -638,3 +639,170 @@ def test_nobody_is_resumed_by_a_replay() -> None:
     assert run(plan(account, "recover")).redelivered_count == 1
     row.refresh_from_db()
     assert row.status == "held"
+
+
+# --- one subscription that is slower than the others ----------------------------------------------
+
+
+def carry(*subscriptions: Subscription) -> None:
+    """As if what is in line for these were carried at once."""
+    Delivery.objects.filter(subscription__in=subscriptions, lane__isnull=False).update(
+        lane=None, status="delivered"
+    )
+
+
+def in_line(subscription: Subscription) -> int:
+    return Delivery.objects.filter(subscription=subscription, lane__isnull=False).count()
+
+
+@pytest.mark.parametrize("kind", ["replay", "missing"])
+@pytest.mark.parametrize(
+    ("limits", "waits"),
+    [
+        ({"rate_limit": 1, "rate_period": "minute"}, 1),
+        ({"rate_limit": 1, "rate_period": "second"}, 5),
+        ({"rate_limit": 1, "rate_period": "minute", "batch_size": 3}, 3),
+        ({}, 10),
+    ],
+)
+def test_a_slow_subscription_holds_back_none_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, kind: str, limits: Any, waits: int
+) -> None:
+    monkeypatch.setattr(replays.pacing, "MAX_WAITING", 10)
+    account = make_account()
+    for minutes in range(30):
+        make_event(account, created_at=NOW - 3 * HOUR + timedelta(minutes=minutes))
+    slow, quick = make_subscription(account, **limits), make_subscription(account)
+    if kind == "replay":
+        for event in Event.objects.all():
+            for subscription in (slow, quick):
+                make_delivery(event, subscription, status="delivered", attempt_count=1)
+    replay = start_replay(plan(account, kind))
+    assert replay.planned_count == 60
+    for _ in range(20):
+        advance_replays(NOW)
+        assert in_line(slow) <= waits
+        carry(quick)
+    replayed = Delivery.objects.filter(replay=replay)
+    assert replayed.filter(subscription=quick).count() == 30
+    assert in_line(slow) == replayed.filter(subscription=slow).count() == waits
+    replay.refresh_from_db()
+    assert replay.status == "running"
+    assert list(replay.lagging) == [str(slow.pk)]
+    for _ in range(40):
+        carry(slow)
+        advance_replays(NOW)
+    replay.refresh_from_db()
+    assert (replay.status, replay.redelivered_count, replay.lagging) == ("finished", 60, {})
+    # Each once, and no other way than by this job.
+    assert replayed.count() == Delivery.objects.count() == 60
+
+
+@pytest.mark.parametrize("kind", ["replay", "missing"])
+def test_a_round_puts_no_more_in_line_however_many_lag(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(replays.pacing, "MAX_WAITING", 8)
+    monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 8)
+    account = make_account()
+    events = [make_event(account, created_at=NOW - 3 * HOUR) for _ in range(12)]
+    subscriptions = [make_subscription(account) for _ in range(3)]
+    if kind == "replay":
+        for event in events:
+            for subscription in subscriptions:
+                make_delivery(event, subscription, status="delivered", attempt_count=1)
+    replay = start_replay(plan(account, kind))
+    counts = []
+    for _ in range(30):
+        counts.append(advance_replays(NOW))
+        replay.refresh_from_db()
+        carry(*subscriptions)
+        if replay.status == "finished":
+            break
+    assert (replay.status, sum(counts), replay.redelivered_count) == ("finished", 36, 36)
+    # An event is made whole: then it may be some more.
+    assert max(counts) <= (8 if kind == "replay" else 10)
+    assert Delivery.objects.count() == 36
+
+
+def test_one_that_is_slow_alone_has_no_more_in_line_than_it_takes() -> None:
+    account = make_account()
+    slow = make_subscription(account, rate_limit=2, rate_period="second")
+    for _ in range(30):
+        past(account, subscription=slow)
+    replay = start_replay(plan(account, subscription=slow))
+    assert [advance_replays(NOW) for _ in range(2)] == [10, 0]
+    for _ in range(4):
+        carry(slow)
+        advance_replays(NOW)
+    replay.refresh_from_db()
+    assert (replay.status, replay.redelivered_count, replay.lagging) == ("finished", 30, {})
+
+
+@pytest.mark.parametrize("kind", ["replay", "missing"])
+def test_where_too_many_are_slow_the_job_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(replays.carrying, "MAX_LAGGING", 1)
+    account = make_account()
+    events = [make_event(account, created_at=NOW - 3 * HOUR) for _ in range(5)]
+    limits = {"rate_limit": 1, "rate_period": "hour"}
+    slow = [make_subscription(account, **limits) for _ in range(2)]
+    quick = make_subscription(account)
+    if kind == "replay":
+        for event in events:
+            for subscription in (*slow, quick):
+                make_delivery(event, subscription, status="delivered", attempt_count=1)
+    replay = start_replay(plan(account, kind))
+    for _ in range(10):
+        advance_replays(NOW)
+        carry(quick)
+    replay.refresh_from_db()
+    assert len(replay.lagging) <= 1
+    assert [in_line(one) for one in slow] == [1, 1]
+    for _ in range(30):
+        carry(*slow, quick)
+        advance_replays(NOW)
+    replay.refresh_from_db()
+    assert (replay.status, replay.redelivered_count) == ("finished", 15)
+
+
+def test_a_job_of_a_deleted_slow_subscription_ends() -> None:
+    account = make_account()
+    slow = make_subscription(account, rate_limit=1, rate_period="hour")
+    for _ in range(3):
+        past(account, subscription=slow)
+    replay = start_replay(plan(account))
+    advance_replays(NOW)
+    replay.refresh_from_db()
+    assert list(replay.lagging) == [str(slow.pk)]
+    slow.delete()
+    for _ in range(3):
+        advance_replays(NOW)
+    replay.refresh_from_db()
+    assert (replay.status, replay.redelivered_count) == ("finished", 1)
+
+
+def test_what_another_pump_has_moved_on_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = make_account()
+    slow = make_subscription(account, rate_limit=1, rate_period="hour")
+    rows = [past(account, subscription=slow) for _ in range(3)]
+    replay = start_replay(plan(account))
+    advance_replays(NOW)
+    carry(slow)
+    page = replays.carrying.page_of_deliveries
+    looked: list[int] = []
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        found = page(*args, **kwargs)
+        if not looked:
+            looked.append(1)
+            assert advance_replays(NOW) == 1
+        return found
+
+    monkeypatch.setattr(replays.carrying, "page_of_deliveries", meanwhile)
+    assert advance_replays(NOW) == 0
+    assert in_line(slow) == 1
+    replay.refresh_from_db()
+    assert replay.redelivered_count == 2
+    assert len(rows) == 3

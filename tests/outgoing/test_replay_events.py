@@ -154,14 +154,14 @@ class Worker:
             return count
 
         monkeypatch.setattr(command, "_under_way_count", look)
-        monkeypatch.setattr("outgoing.replays.LOOK_SECONDS", 0.001)
+        monkeypatch.setattr("outgoing.replays.carrying.LOOK_SECONDS", 0.001)
 
 
 def test_waits_to_the_end_and_moves_the_job_on_where_no_pump_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Worker(monkeypatch)
-    monkeypatch.setattr("outgoing.replays.MAX_WAITING", 2)
+    monkeypatch.setattr("outgoing.replays.pacing.MAX_WAITING", 2)
     account = make_account()
     for _ in range(3):
         past(account)

@@ -360,6 +360,23 @@ def test_moves_urls_labels_and_channels(account: Account) -> None:
     assert moved.channels == ["us", "ap"]
 
 
+def test_a_move_to_another_host_takes_credentials_along_only_where_that_is_said(
+    account: Account,
+) -> None:
+    moved = make_subscription(
+        account, url="http://127.0.0.1:8001/a", custom_headers='{"X-Key": "s3cr3t"}'
+    )
+    urls = {"url_from": "http://127.0.0.1:8001", "url_to": "http://127.0.0.2:8001"}
+    job = acted(account, "move", settings=urls)
+    assert outcomes(job) == ["refused"]
+    (line,) = job.lines.all()
+    assert [item["code"] for item in line.problems] == ["credentials_not_confirmed"]
+    job = acted(account, "move", settings={**urls, "keep_credentials": True})
+    assert outcomes(job) == ["changed"]
+    moved.refresh_from_db()
+    assert moved.url == "http://127.0.0.2:8001/a"
+
+
 @pytest.mark.parametrize(
     ("url", "before", "after"),
     [

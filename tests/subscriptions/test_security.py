@@ -15,7 +15,13 @@ from joserfc.jwk import ECKey
 from monitoring.models import AuditEntry
 from subscriptions.errors import SubscriptionNotAcceptable
 from subscriptions.models import Subscription
-from subscriptions.security import FIELDS, check_security, shown_security
+from subscriptions.security import (
+    FIELDS,
+    check_security,
+    moving_credentials,
+    opened_security,
+    shown_security,
+)
 from subscriptions.services import change_subscription, create_subscription
 from tests.factories import make_account, make_subscription
 from tests.lib.certificates import Authority
@@ -332,3 +338,73 @@ def test_what_cannot_be_opened_is_said_and_can_be_set_anew(settings: Any) -> Non
 
 def test_every_setting_is_a_column() -> None:
     assert {field.name for field in Subscription._meta.concrete_fields} > set(FIELDS)
+
+
+# --- another host -----------------------------------------------------------------------------
+
+HERE, THERE = "http://127.0.0.1:8009/hook", "http://127.0.0.2:8009/hook"
+
+
+def refused(subscription: Subscription, **changes: Any) -> dict[str, str]:
+    """The codes of the refusal by their paths; empty where it was changed."""
+    try:
+        change_subscription(subscription=subscription, **changes)
+    except SubscriptionNotAcceptable as error:
+        subscription.refresh_from_db()
+        assert subscription.url == HERE
+        return {item["path"]: item["code"] for item in error.extra["errors"]}
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, {"custom_headers", "authentication"}),
+        ({"custom_headers": {"X-Key": "new"}}, {"authentication"}),
+        ({"custom_headers": {"X-Key": MASK}}, {"custom_headers", "authentication"}),
+        ({"custom_headers": {"X-Key": "new", "X-Other": "o"}, "authentication": None}, set()),
+        ({"custom_headers": {}, "authentication": {**BASIC, "password": "new"}}, set()),
+        (
+            {"custom_headers": {}, "authentication": {**BASIC, "password": MASK}},
+            {"authentication"},
+        ),
+        ({"keep_credentials": True}, set()),
+    ],
+)
+def test_another_host_is_not_sent_what_was_meant_for_this_one(changes: Any, names: Any) -> None:
+    subscription = create(custom_headers={"X-Key": "s3cr3t"}, authentication=BASIC)
+    audited = AuditEntry.objects.count()
+    found = refused(subscription, url=THERE, **changes)
+    assert found == {f"/{name}": "credentials_not_confirmed" for name in names}
+    assert AuditEntry.objects.count() == audited + (not names)
+    if not names:
+        assert Subscription.objects.get().url == THERE
+    kept = changes.get("keep_credentials", False)
+    assert (opened_security(subscription)["authentication"] == BASIC) == (kept or bool(names))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ("https://a.example/x", "https://a.example/y?z", True),
+        ("https://a.example/x", "https://A.EXAMPLE:443/x", True),
+        ("http://a.example/x", "https://a.example/x", True),
+        ("https://a.example/x", "http://a.example/x", False),
+        ("https://a.example/x", "https://a.example:8443/x", False),
+        ("https://a.example/x", "https://a.example.net/x", False),
+        ("https://a.example/x", "https://b.a.example/x", False),
+    ],
+)
+def test_who_would_be_sent_them(before: str, after: str, is_same: bool) -> None:
+    subscription = make_subscription(url=before, custom_headers='{"X-Key": "s3cr3t"}')
+    assert (moving_credentials(subscription, after, {}) == []) == is_same
+
+
+def test_what_nobody_is_sent_goes_along() -> None:
+    subscription = create(
+        signature_template={"preset": "github"},
+        client_certificate=PAIR.certificate,
+        client_key=PAIR.key,
+        encryption_key=PUBLIC,
+    )
+    assert refused(subscription, url=THERE) == {}

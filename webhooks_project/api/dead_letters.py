@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from webhooks_project.api.scoping import AccountField
-from webhooks_project.dead_letters import MAX_REASON_LENGTH, count_groups
+from webhooks_project.api.scoping import AccountField, AccountScopedViewSet, account_for_create
+from webhooks_project.dead_letters import MAX_LETTERS_AT_ONCE, MAX_REASON_LENGTH, count_groups
 
 SHOWN_GROUPS: Final = 100
 
@@ -45,8 +47,63 @@ class SelectionSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-def largest_groups(
-    rows: QuerySet[Any], group: Callable[..., Sequence[Any]]
-) -> dict[str, int | Sequence[Any]]:
-    """The largest groups among the rows, as `group` makes them, and how many there are in all."""
-    return {"count": count_groups(rows), "results": group(rows, limit=SHOWN_GROUPS)}
+class GroupSerializer(serializers.Serializer[Any]):
+    """Dead letters that failed alike. `sample` is the last of them."""
+
+    fingerprint = serializers.CharField()
+    account = serializers.UUIDField(source="account_id")
+    text = serializers.CharField()
+    count = serializers.IntegerField()
+    first_at = serializers.DateTimeField(allow_null=True)
+    last_at = serializers.DateTimeField(allow_null=True)
+    sample = serializers.UUIDField(source="sample_id")
+
+
+class DeadLetterActions(AccountScopedViewSet):
+    """What is done to dead letters, one by one or many, the same way whatever they are.
+
+    `letters` makes a selection of its marks, which its two forms read from a request; `group`
+    makes groups of rows. `again` and `discard_rows` do it to a selection.
+    """
+
+    lookup_value_regex = "[0-9a-f-]{36}"
+    letters: ClassVar[type[Any]]
+    form: ClassVar[type[SelectionSerializer]]
+    discard_form: ClassVar[type[SelectionSerializer]]
+    groups_form: ClassVar[type[serializers.Serializer[Any]]]
+    group: ClassVar[Callable[..., Sequence[Any]]]
+    again: ClassVar[Callable[..., int]]
+    discard_rows: ClassVar[Callable[..., int]]
+
+    def largest_groups(self, rows: QuerySet[Any]) -> Response:
+        """The largest groups among the rows, and how many there are in all."""
+        groups = {
+            "count": count_groups(rows),
+            "results": type(self).group(rows, limit=SHOWN_GROUPS),
+        }
+        return Response(self.groups_form(groups).data)
+
+    def do_again(self, request: Request) -> Response:
+        """Have all that the request selects again."""
+        letters, _ = self._selected(request, self.form)
+        return Response({"count": type(self).again(letters, limit=MAX_LETTERS_AT_ONCE)})
+
+    def discard_all(self, request: Request) -> Response:
+        """Discard all that the request selects, with its reason."""
+        letters, reason = self._selected(request, self.discard_form)
+        count = type(self).discard_rows(letters, reason=reason, limit=MAX_LETTERS_AT_ONCE)
+        return Response({"count": count})
+
+    def reason_in(self, request: Request) -> str:
+        """The reason that the request gives for one."""
+        serializer = ReasonSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return str(serializer.validated_data["reason"])
+
+    def _selected(self, request: Request, form: type[SelectionSerializer]) -> tuple[Any, str]:
+        serializer = form(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        given = dict(serializer.validated_data)
+        reason = given.pop("reason", "")
+        account = account_for_create(self, given.pop("account", None))
+        return self.letters(account=account, **given), reason

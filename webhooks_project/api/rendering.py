@@ -8,7 +8,8 @@ from typing import IO, Any
 import orjson
 from django.conf import settings
 from django.db.models import Model
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ErrorDetail, ParseError, ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
@@ -28,6 +29,24 @@ class OrjsonRenderer(BaseRenderer):
     ) -> bytes:
         # A moment that no serialiser has written is written as theirs are.
         return b"" if data is None else orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z)
+
+
+class Negotiation(DefaultContentNegotiation):
+    """The caller's choice of a form, by `Accept` or `?format=`; one that there is not is a 400."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:
+        found = [renderer for renderer in renderers if renderer.format == format]
+        if not found:
+            names = ", ".join(dict.fromkeys(renderer.format for renderer in renderers))
+            raise ValidationError({"format": [ErrorDetail(f"there is {names}", "invalid_choice")]})
+        return found
+
+
+class OwnFormat(DefaultContentNegotiation):
+    """Of a view for which `?format=` is an option of its own."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 class BodyTooLarge(APIException):

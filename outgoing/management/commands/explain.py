@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -23,15 +25,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         event = _event(options["event"])
-        found = explain_event(event)
+        found = _all_of(event)
         if options["json"]:
             say(self, {"event": event.pk, "type": event.type,
                        "subscriptions": [_shown(item) for item in found]})  # fmt: skip
             return
         self.stdout.write(f"{event.type} {event.webhook_id}, created {event.created_at:%FT%T}Z")
-        for item in found:
+        count = 0
+        for count, item in enumerate(found, start=1):  # noqa: B007 - the last one is the count
             self._say(item)
-        self.stdout.write(f"{len(found)} subscriptions considered")
+        self.stdout.write(f"{count} subscriptions considered")
 
     def _say(self, item: Considered) -> None:
         name = f"{item.subscription.name} {item.subscription.pk}"
@@ -43,6 +46,14 @@ class Command(BaseCommand):
         for step in timeline_of(item.delivery):
             at = f"{step.at:%FT%T.%f}Z" if step.at else "now"
             self.stdout.write(f"    {at:<27} {step.text}")
+
+
+def _all_of(event: Event) -> Iterator[Considered]:
+    for page in itertools.count(1):
+        found = explain_event(event, page=page)
+        yield from found.rows
+        if not found.has_more:
+            return
 
 
 def _event(text: str) -> Event:
