@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from monitoring.alerting import escalate_incidents
 from monitoring.notifications import send_due_notifications
 from monitoring.readiness import MAX_AGE_SECONDS, queue_states
 from outgoing.expiry import watch_expiry
@@ -30,6 +31,7 @@ def watch() -> None:
     with ExitStack() as last_first:
         for work in (
             send_due_notifications,
+            escalate_incidents,
             run_due_health_checks,
             run_due_setups,
             watch_failing,

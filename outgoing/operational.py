@@ -109,6 +109,32 @@ def note_exhausted(found: Sequence[Exhausted]) -> None:
         )
 
 
+def publish_incident(
+    *,
+    account_id: UUID,
+    type_: OperationalType,
+    data: Mapping[str, Any],
+    incident_id: UUID | None,
+    about_subscription: UUID | None,
+) -> bool:
+    """Publish what became of an incident. Returns whether a subscription of the account hears such.
+
+    Raises DomainError where the account's own schema for that type does not take it.
+    """
+    if account_id not in _accounts_that_hear(type_, [account_id]):
+        return False
+    event = NewEvent(
+        account_id=account_id,
+        type=type_.value,
+        data=dict(data),
+        causation_id=f"incident:{incident_id}" if incident_id else "",
+        about_subscription=about_subscription,
+        is_of_hub=True,
+    )
+    publish_many([event])
+    return True
+
+
 def announce_disabled(sender: object, *, subscription: Subscription, **_: Any) -> None:
     """Receiver of `status_changed`: whoever disables it, the account can hear of it."""
     if subscription.status != Subscription.Status.DISABLED:

@@ -213,6 +213,9 @@ try:
     WEBHOOKS_EGRESS_PROXY = parse_proxy(env.str("WEBHOOKS_EGRESS_PROXY", default=""))
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOKS_EGRESS_PROXY: {error}") from error
+# By host of a chat or pager, such as hooks.slack.com: what is called in its place, in a network
+# that reaches the outside by a relay alone.
+WEBHOOKS_CHANNEL_RELAYS: dict[str, str] = env.dict("WEBHOOKS_CHANNEL_RELAYS", default={})
 # The receiving view has its own limit, source by source; Django's must not be below it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
 RATELIMIT_USE_CACHE = "default"
@@ -286,6 +289,8 @@ SPECTACULAR_SETTINGS = {
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",
+        "NotificationMoment": "monitoring.models.Notification.Moment",
+        "ChannelKind": "monitoring.models.Channel.Kind",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
         "AttemptCause": "outgoing.models.Attempt.Cause",
@@ -377,6 +382,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Activity", "history", "monitoring.activity"),
                     _page("Notifications", "mail", "monitoring.notification"),
+                    _page("Channels", "campaign", "monitoring.channel"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),
                     _page("Rollups", "bar_chart", "analytics.rollup"),
                     _page("Heartbeats", "favorite", "hub.heartbeat"),

@@ -67,7 +67,7 @@ class NotificationAdmin(HistoryAdmin):
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
     fields = (
-        "created", "status_label", "recipient", "channel", "title_text", "kind", "about",
+        "created", "status_label", "recipient", "via", "title_text", "kind", "about",
         "account", "attempt_count", "next_attempt", "sent", "error_text",
     )  # fmt: skip
 

@@ -24,8 +24,9 @@ from incoming.models import (
     SourceSecret,
 )
 from incoming.models import Route as SourceRoute
+from monitoring.channels.services import create_channel
 from monitoring.journal import record_activity, record_change, record_notification
-from monitoring.models import Activity, AuditEntry, Notification
+from monitoring.models import Activity, AuditEntry, Channel, Notification
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
@@ -78,6 +79,8 @@ class World:
     rollup: Rollup
     receipt_replay: ReceiptReplay
     notification: Notification
+    failed_notification: Notification
+    channel: Channel
     quarantined: Receipt
     held_back: Event
     scheduled: Event
@@ -161,6 +164,18 @@ def make_world(account: Account | None = None) -> World:
         notification=record_notification(
             account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
         )[0],
+        failed_notification=Notification.objects.create(
+            account=account,
+            kind="test",
+            recipient="b@example.com",
+            title="A",
+            text="B",
+            status="failed",
+            created_at=now,
+        ),
+        channel=create_channel(
+            account=account, kind="email", name="Operators", recipients=["operator"]
+        ),
     )
 
 
@@ -456,6 +471,22 @@ ROUTES: Final[dict[str, Route]] = {
     "audit-detail": reads("monitoring/audit/{audit}", role=ADMIN),
     "notification-list": reads("monitoring/notifications", "notification"),
     "notification-detail": reads("monitoring/notifications/{notification}"),
+    "notification-resend": acts(
+        "monitoring/notifications/{failed_notification}/resend", OPERATOR
+    ),
+    "channel-list": Route(
+        "monitoring/channels",
+        {"get": VIEWER, "post": OPERATOR},
+        {"post": lambda ids: {"name": "Made", "kind": "email", "recipients": ["a@example.com"]}},
+        row="channel",
+    ),
+    "channel-detail": Route(
+        "monitoring/channels/{channel}",
+        {"get": VIEWER, "patch": OPERATOR, "delete": OPERATOR},
+        {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "channel-kinds": reads("monitoring/channels/kinds"),
+    "channel-test": acts("monitoring/channels/{channel}/test", OPERATOR),
     "queues": reads("monitoring/queues"),
     "rollup-list": reads("analytics/rollups", "rollup"),
     "overview": reads("analytics/overview"),
@@ -466,6 +497,7 @@ LISTS: Final = [name for name, route in ROUTES.items() if route.row]
 ROWLESS: Final = frozenset(
     {
         "account-list",
+        "channel-kinds",
         "queues",
         "overview",
         "retry-counts",

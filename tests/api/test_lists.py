@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics.models import Rollup
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
+from monitoring.channels.services import create_channel
 from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
 from subscriptions.event_types import add_schema, create_event_type
@@ -177,6 +178,7 @@ def _rows(account: Account) -> None:
     ReceiptReplay.objects.create(
         account=account, since=NOW, until=NOW, created_at=NOW, plan=NO_PLAN
     )
+    create_channel(account=account, kind="webhook", name=f"Channel {subscription.pk.hex}")
     record_notification(
         account_id=account.pk, kind="k", recipients=["a@example.com"], title="A", text="B"
     )

@@ -24,6 +24,7 @@ VIEWS: Final = {
     "incoming.source": "incoming.api.views.SourceViewSet",
     "monitoring.activity": "monitoring.api.journal.ActivityViewSet",
     "monitoring.auditentry": "monitoring.api.journal.AuditEntryViewSet",
+    "monitoring.channel": "monitoring.api.channels.ChannelViewSet",
     "monitoring.notification": "monitoring.api.notifications.NotificationViewSet",
     "outgoing.attempt": "outgoing.api.views.AttemptViewSet",
     "outgoing.delivery": "outgoing.api.views.DeliveryViewSet",
