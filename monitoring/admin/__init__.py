@@ -1,5 +1,5 @@
 """The console's pages of monitoring."""
 
-from monitoring.admin import journal, notifications
+from monitoring.admin import channels, journal, notifications
 
-__all__ = ["journal", "notifications"]
+__all__ = ["channels", "journal", "notifications"]

@@ -31,6 +31,13 @@ class TestTooSoon(AlertingError):
     status = 409
 
 
+class TestFailed(AlertingError):
+    """The test message was not taken."""
+
+    code = "test_failed"
+    status = 409
+
+
 class ResendNotAllowed(AlertingError):
     """Only what has failed can be sent again."""
 

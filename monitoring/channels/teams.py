@@ -1,8 +1,8 @@
 """Microsoft Teams: a workflow that starts when its webhook is called, and posts the card it gets.
 
 The connectors of Office 365 (webhook.office.com) that did so before were retired by Microsoft in
-May 2026. A workflow answers 202 before it has posted; its address carries its own signature (`sig`).
-It knows no idempotency key, so a message whose answer was lost may come twice; it then says so.
+May 2026. A workflow answers 202 before it has posted; its address carries its signature (`sig`). It
+knows no idempotency key, so a message whose answer was lost may come twice; it then says so.
 """
 
 from __future__ import annotations

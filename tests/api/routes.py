@@ -471,9 +471,7 @@ ROUTES: Final[dict[str, Route]] = {
     "audit-detail": reads("monitoring/audit/{audit}", role=ADMIN),
     "notification-list": reads("monitoring/notifications", "notification"),
     "notification-detail": reads("monitoring/notifications/{notification}"),
-    "notification-resend": acts(
-        "monitoring/notifications/{failed_notification}/resend", OPERATOR
-    ),
+    "notification-resend": acts("monitoring/notifications/{failed_notification}/resend", OPERATOR),
     "channel-list": Route(
         "monitoring/channels",
         {"get": VIEWER, "post": OPERATOR},

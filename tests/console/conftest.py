@@ -13,6 +13,7 @@ from django.test import Client
 from analytics.models import Rollup
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
+from monitoring.channels.services import create_channel
 from outgoing.models import Replay
 from subscriptions.models import BulkJob, EventSchema, EventType
 from tests.factories import (
@@ -112,6 +113,9 @@ def make_rows() -> dict[str, Model]:
         ),
         "monitoring.auditentry": journal.record_change(
             account_id=account.pk, action="test.changed", subject=subscription, after={"a": 1}
+        ),
+        "monitoring.channel": create_channel(
+            account=account, kind="email", name="Operators", recipients=["operator"]
         ),
         "analytics.rollup": Rollup.objects.create(
             account=account, subscription=subscription, minute=now, attempts=2,

@@ -23,7 +23,7 @@ HISTORY = [
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
-    "subscriptions.eventtype", "incoming.source",
+    "subscriptions.eventtype", "incoming.source", "monitoring.channel",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the
@@ -50,6 +50,7 @@ QUERIES_OF_LIST = {
     "subscriptions.bulkjob": 6,  # the accounts
     "subscriptions.eventtype": 7,  # two counts
     "incoming.source": 7,  # two counts
+    "monitoring.channel": 7,  # two counts
 }
 
 

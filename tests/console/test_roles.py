@@ -82,7 +82,12 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     },
     "incoming.refusalcount": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.activity": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
-    "monitoring.notification": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "monitoring.notification": {
+        "view": VIEWER, "add": NOBODY, "change": NOBODY, "resend": OPERATOR,
+    },
+    "monitoring.channel": {
+        "view": VIEWER, "add": OPERATOR, "change": OPERATOR, "test": OPERATOR,
+    },
     "monitoring.auditentry": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
     "analytics.rollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
 }  # fmt: skip
