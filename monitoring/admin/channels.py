@@ -75,6 +75,7 @@ class ChannelForm(ServiceForm):
         help_texts: ClassVar = {
             "quiet_from": "What is not critical waits for the end of the quiet hours, such as "
             "22:00 to 07:00; empty for none.",
+            "quiet_until": "When they end; on the next day where it is the earlier of the two.",
             "enabled": "Off: what would go through it is not sent.",
             "region": "Where the PagerDuty account is.",
         }

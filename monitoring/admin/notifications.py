@@ -77,8 +77,8 @@ class NotificationAdmin(HistoryAdmin):
     title_text = text_column("Title", "title")
     error_text = text_column("Error", "error")
     list_display = (
-        "created", "status_label", "via_label", "recipient", "title_text", "kind", "about",
-        "account", "error_text",
+        "created", "status_label", "via_label", "recipient", "title_text", "error_text", "about",
+        "account", "kind",
     )  # fmt: skip
     list_filter = (
         ("status", ValuesFilter),
