@@ -75,7 +75,7 @@ def _channels_of(incident: Incident, moment: Moment) -> list[Channel]:
 def _through(incident: Incident, moment: Moment, channel: Channel) -> Iterator[Notification]:
     if moment not in kind_of(channel.kind).takes:
         return
-    recipients = [channel.name]
+    recipients = [""]  # the channel itself, whatever it is called
     if channel.kind == Channel.Kind.EMAIL:
         recipients = journal.addresses_of(incident.account_id, channel.recipients)
         if not recipients:

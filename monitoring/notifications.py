@@ -205,7 +205,7 @@ def _fail(notification: Notification, claim: Claim, error: Exception) -> None:
         journal.record_activity(
             account_id=notification.account_id,
             kind="notification.failed",
-            text=f"{notification.recipient} was not told after {claim.number} tries: {text}",
+            text=f"{notification.told_to} was not told after {claim.number} tries: {text}",
             subject=notification,
         )
     log.warning("notification not sent", notification_id=str(claim.id), number=claim.number,

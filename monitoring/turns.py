@@ -14,10 +14,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from monitoring.models import Notification
+from monitoring.models.notifications import MAIL
 from webhooks_project.lib import clock
 
 AWAY_SECONDS: Final = 45  # less than the pause after a first failure, so that its retry is tried
 LONGEST_AWAY_SECONDS: Final = 300
+
+# A host that takes so long for one message is left alone for a while too, though it answers.
+SLOW_SECONDS: Final = 5.0
 
 Lane = tuple[str, str, UUID]  # the kind of channel, the host, the account
 
@@ -53,6 +57,8 @@ class Turn:
         """`started_at` is by the monotonic clock."""
         taken = time.monotonic() - started_at
         self._spent[lane[0]] = self._spent.get(lane[0], 0.0) + taken
+        if taken > SLOW_SECONDS and lane[1] != MAIL:  # a mail server is slow by design
+            note_away(lane[1])
 
 
 def _due_lanes(now: datetime) -> dict[str, deque[Lane]]:

@@ -136,7 +136,8 @@ class ChannelAdmin(HubAdmin):
             *(["region"] if kind.has_region else []),
         ]
         quiet = ("hourly_limit", ("quiet_from", "quiet_until"), "time_zone", "enabled")
-        state = ("kind_label", "account", "secret_end", "host_text", "tested", "test_text")
+        place = ["secret_end", "host_text"] if kind.asks_for else []
+        state = ("kind_label", "account", *place, "tested", "test_text")
         first = ("account", "name", *own) if obj is None else ("name", *own)
         found = [
             (
@@ -258,7 +259,7 @@ def notifications_of_channel(channel: Channel) -> Panel:
             link(page_of("monitoring.notification", item.pk), moment(item.created_at)),
             label(item.status, NOTIFICATION_COLOURS),
             short(item.title),
-            short(item.recipient),
+            short(item.recipient) or EMPTY,
             short(item.error) or EMPTY,
         ]
         for item in found

@@ -32,6 +32,7 @@ from webhooks_project.admin.values import (
     short,
     text_block,
     text_column,
+    visible,
 )
 
 SINCE: Final = timedelta(days=1)
@@ -77,7 +78,7 @@ class NotificationAdmin(HistoryAdmin):
     title_text = text_column("Title", "title")
     error_text = text_column("Error", "error")
     list_display = (
-        "created", "status_label", "via_label", "recipient", "title_text", "error_text", "about",
+        "created", "status_label", "via_label", "told_to", "title_text", "error_text", "about",
         "account", "kind",
     )  # fmt: skip
     list_filter = (
@@ -87,14 +88,14 @@ class NotificationAdmin(HistoryAdmin):
         ("account", RelatedFilter),
         ("created_at", PeriodFilter),
     )
-    prefetched = ("account",)
+    prefetched = ("account", "channel")
     list_select_related = ()
     search_fields = ("pk",)
     search_help_text = "Id of what it is about, a recipient, or a kind such as receipt.routed"
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
     fields = (
-        "created", "status_label", "via_label", "channel", "recipient", "title_text", "kind",
+        "created", "status_label", "via_label", "channel", "told_to", "title_text", "kind",
         "about", "account", "attempt_count", "next_attempt", "sent", "error_text", "whole",
     )  # fmt: skip
 
@@ -111,6 +112,10 @@ class NotificationAdmin(HistoryAdmin):
     @column("Via")
     def via_label(self, notification: Notification) -> str:
         return str(Channel.Kind(notification.via).label)
+
+    @column("Told to")
+    def told_to(self, notification: Notification) -> str:
+        return visible(notification.told_to)
 
     @column("Told as a part of")
     def whole(self, notification: Notification) -> str:

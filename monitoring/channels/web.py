@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -85,6 +86,8 @@ class WebConnection:
         if self._session is None:
             self._session = requests.Session()
             self._session.trust_env = False
+            # One account's answers must leave nothing that goes out with another's message.
+            self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         response = self._session.post(
             base.rstrip("/") + address.path,
             data=orjson.dumps(body),

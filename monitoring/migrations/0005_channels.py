@@ -69,6 +69,11 @@ class Migration(migrations.Migration):
             field=models.CharField(blank=True, max_length=64),
         ),
         migrations.AlterField(
+            model_name='notification',
+            name='recipient',
+            field=models.CharField(blank=True, max_length=254),
+        ),
+        migrations.AlterField(
             model_name='channel',
             name='kind',
             field=models.CharField(choices=[('email', 'E-mail'), ('slack', 'Slack'), ('teams', 'Microsoft Teams'), ('pagerduty', 'PagerDuty'), ('webhook', 'Webhook')], max_length=16),

@@ -67,8 +67,9 @@ class Channel(models.Model):
 class Notification(models.Model):
     """A message to one person or place about something, queued, with its channel and outcome.
 
-    `target` names to whom one of an incident goes, also once the channel is deleted: the channel's
-    key, or the roles that are meant where a rule has no channels. `host` is what it goes through.
+    `recipient` is the address of a mail, and empty where the channel itself is meant. `target` names
+    to whom one of an incident goes, also once the channel is deleted: the channel's key, or the role
+    that is meant where a rule has no channels. `host` is what it goes through.
     """
 
     class Moment(models.TextChoices):
@@ -95,7 +96,7 @@ class Notification(models.Model):
         Channel, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
     host = models.CharField(max_length=255, default=MAIL)
-    recipient = models.CharField(max_length=254)
+    recipient = models.CharField(max_length=254, blank=True)
     incident = models.ForeignKey(
         "monitoring.Incident", models.CASCADE, null=True, blank=True, related_name="+",
         db_index=False,
@@ -164,3 +165,8 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def told_to(self) -> str:
+        """Whom it is for, in a word: an address, else the channel."""
+        return self.recipient or str(self.channel or self.get_via_display())

@@ -11,7 +11,7 @@ import time_machine
 from django.core import mail
 from django.db import IntegrityError, transaction
 
-from monitoring import tasks
+from monitoring import tasks, turns
 from monitoring.admission import LIMIT_WITHOUT_CHANNEL, SUMMARY
 from monitoring.alerting import GROUP_FOR, escalate_incidents, tell
 from monitoring.channels import services
@@ -496,6 +496,28 @@ def test_one_host_of_teams_that_is_away_does_not_stop_another(
     send_due_notifications()
     assert statuses(channel=away) == ["pending", "pending"]
     assert len(slack.asked) == 2
+
+
+def test_a_host_that_is_slow_is_left_alone_for_a_while(
+    account: Account, slack: WebServer, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    monkeypatch.setattr(turns, "SLOW_SECONDS", -1.0)
+    rule = make_rule(account, make_channel(account), make_channel(account, "email"))
+    for _ in range(3):
+        tell(make_incident(rule), Moment.OPENED)
+    send_due_notifications()
+    assert (len(slack.asked), len(mail.outbox)) == (1, 3)
+    clock.shift(turns.AWAY_SECONDS)
+    send_due_notifications()
+    assert len(slack.asked) == 2
+
+
+def test_a_renamed_channel_is_told_the_same_once(account: Account) -> None:
+    channel = make_channel(account)
+    incident = make_incident(make_rule(account, channel))
+    assert tell(incident, Moment.OPENED) == 1
+    services.change_channel(channel=channel, name="Other")
+    assert tell(incident, Moment.OPENED) == 0
 
 
 # --- again ----------------------------------------------------------------------------------------

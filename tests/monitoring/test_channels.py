@@ -316,6 +316,13 @@ class WebContract(Contract):
         row = Notification.objects.get(incident=incident)
         assert (row.status, row.attempt_count) == ("sending", 2)
 
+    def test_keeps_no_cookie_from_one_message_to_the_next(self) -> None:
+        self.web.give(Answer(200, headers={"Set-Cookie": "a=b; Path=/"}))
+        incident = self.open_incident(self.channel())
+        tell(make_incident(incident.rule), Moment.OPENED)
+        send_due_notifications()
+        assert ["cookie" in asked.headers for asked in self.web.asked] == [False, False]
+
     def test_asks_by_post_with_json_and_without_the_environment(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
