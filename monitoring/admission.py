@@ -137,7 +137,7 @@ def _of_resolution(notification: Notification, kind: ChannelKind, now: datetime)
 def told_of_same(notification: Notification) -> QuerySet[Notification]:
     """What the same target was to be told of the incident before."""
     return Notification.objects.filter(
-        incident_id=notification.incident_id,
+        incident=notification.incident,
         target=notification.target,
         recipient=notification.recipient,
         moment__in=[Moment.OPENED, Moment.ESCALATED],

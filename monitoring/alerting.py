@@ -197,7 +197,9 @@ def escalate_incidents() -> int:
         rule__escalates_after_seconds__isnull=False,
     ).values_list("pk", "opened_at", "rule__escalates_after_seconds")
     due = [
-        key for key, opened_at, seconds in waiting if opened_at + timedelta(seconds=seconds) <= now
+        key
+        for key, opened_at, seconds in waiting
+        if seconds is not None and opened_at + timedelta(seconds=seconds) <= now
     ]
     return sum(_escalate(key, now) for key in due)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -93,29 +94,27 @@ def _duration(length: timedelta) -> str:
 def message_of(notification: Notification, *, is_repeat: bool = False) -> Message:
     """A queued notification as its channel is to send it."""
     incident = notification.incident
-    title, text = notification.title, notification.text
-    url = page_of(notification.object_type, notification.object_id)
-    common = {
-        "key": notification.pk,
-        "account_id": notification.account_id,
-        "account": str(notification.account),
-        "recipient": notification.recipient,
-        "title": title,
-        "text": text,
-        "url": url,
-        "is_repeat": is_repeat,
-    }
+    message = Message(
+        key=notification.pk,
+        account_id=notification.account_id,
+        account=str(notification.account),
+        recipient=notification.recipient,
+        title=notification.title,
+        text=notification.text,
+        url=page_of(notification.object_type, notification.object_id),
+        severity=severity_of(notification) if notification.target else "",
+        is_repeat=is_repeat,
+    )
     if incident is None:
-        return Message(**common, severity=severity_of(notification) if notification.target else "")
+        return message
     is_whole = notification.moment == Moment.RESOLVED and notification.parts.exists()
-    return Message(
-        **common,
+    return replace(
+        message,
         moment=notification.moment,
-        severity=incident.severity,
         incident_id=incident.pk,
         subscription_id=incident.subscription_id,
         facts=() if is_whole else facts_of(incident, notification.channel),
-        data=data_of(incident, url),
+        data=data_of(incident, message.url),
     )
 
 

@@ -55,11 +55,11 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
         return kind
 
 
-class ChannelKindSerializer(serializers.Serializer[Any]):
+class ChannelNeedsSerializer(serializers.Serializer[Any]):
     """A kind of channel, and what one needs."""
 
     kind = serializers.ChoiceField(Channel.Kind.choices)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # as a field is called, too
     explanation = serializers.CharField()
     asks_for = serializers.CharField(
         allow_blank=True, help_text="What `secret` is; empty where there is none."
@@ -120,7 +120,7 @@ class ChannelViewSet(
         channel = services.send_test(channel=self.get_object())
         return Response(self.get_serializer(channel).data, status=status.HTTP_200_OK)
 
-    @extend_schema(responses=ChannelKindSerializer(many=True), filters=False)
+    @extend_schema(responses=ChannelNeedsSerializer(many=True), filters=False)
     @action(detail=False, methods=["get"], pagination_class=None)
     def kinds(self, request: Request) -> Response:
         """What kinds there are, and what each needs."""
@@ -136,4 +136,4 @@ class ChannelViewSet(
             }
             for name, kind in KINDS.items()
         ]
-        return Response(ChannelKindSerializer(found, many=True).data)
+        return Response(ChannelNeedsSerializer(found, many=True).data)

@@ -67,9 +67,9 @@ class Channel(models.Model):
 class Notification(models.Model):
     """A message to one person or place about something, queued, with its channel and outcome.
 
-    `recipient` is the address of a mail, and empty where the channel itself is meant. `target` names
-    to whom one of an incident goes, also once the channel is deleted: the channel's key, or the role
-    that is meant where a rule has no channels. `host` is what it goes through.
+    `recipient` is the address of a mail, and empty where the channel itself is meant. `target`
+    names to whom one of an incident goes, also once the channel is deleted: the channel's key, or
+    the role that is meant where a rule has no channels. `host` is what it goes through.
     """
 
     class Moment(models.TextChoices):
