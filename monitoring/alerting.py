@@ -59,17 +59,20 @@ def _words_of(kinds: Sequence[str]) -> str:
 def _to_channels(incident: Incident, moment: Moment) -> list[Notification]:
     channels = _channels_of(incident, moment)
     rows = [row for channel in channels for row in _through(incident, moment, channel)]
-    return rows if channels else _to_role(incident, moment, Role.OPERATOR)
+    # Nor where they lead to nobody is an incident left untold.
+    return rows or _to_role(incident, moment, Role.OPERATOR)
 
 
 def _channels_of(incident: Incident, moment: Moment) -> list[Channel]:
     if incident.rule is None:
         return []
     if moment == Moment.ESCALATED:
-        found = list(incident.rule.escalation_channels.filter(enabled=True))
+        found = incident.rule.escalation_channels.filter(
+            enabled=True, account_id=incident.account_id
+        )
         if found:
-            return found
-    return list(incident.rule.channels.filter(enabled=True))
+            return list(found)
+    return list(incident.rule.channels.filter(enabled=True, account_id=incident.account_id))
 
 
 def _through(incident: Incident, moment: Moment, channel: Channel) -> Iterator[Notification]:

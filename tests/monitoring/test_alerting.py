@@ -104,6 +104,20 @@ def test_where_nobody_has_an_address_an_activity_says_so(account: Account) -> No
     assert not IncidentEntry.objects.exists()
 
 
+def test_so_does_one_whose_channels_lead_to_nobody(account: Account) -> None:
+    make_user(account, "operator", email="operator@example.com")
+    channel = make_channel(account, "email", recipients=["admin"])
+    assert tell(make_incident(make_rule(account, channel)), Moment.OPENED) == 1
+    assert Notification.objects.get().recipient == "operator@example.com"
+    assert Activity.objects.get().kind == "notification.unaddressed"
+
+
+def test_goes_through_no_channel_of_another_account(account: Account) -> None:
+    channel = make_channel(make_account())
+    tell(make_incident(make_rule(account, channel)), Moment.OPENED)
+    assert not Notification.objects.filter(channel=channel).exists()
+
+
 def test_goes_through_every_channel_of_the_rule(account: Account) -> None:
     kinds = ["slack", "teams", "pagerduty", "webhook", "email"]
     channels = [make_channel(account, kind) for kind in kinds]
