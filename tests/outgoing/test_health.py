@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from outgoing.health import EVERY, run_due_health_checks
+from outgoing.health import run_due_health_checks
 from subscriptions.models import Subscription
 from tests.factories import make_subscription
 from tests.lib.receiver import answer, receiver, status
@@ -16,6 +16,7 @@ from tests.lib.receiver import answer, receiver, status
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+EVERY = timedelta(minutes=15)
 
 
 @pytest.fixture(autouse=True)
