@@ -16,7 +16,6 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
-from analytics.outcomes import recent_outcomes, recent_receipts
 from incoming.models import Receipt, Source, SourceSecret
 from monitoring.figures import (
     WINDOWS,
@@ -28,7 +27,7 @@ from monitoring.figures import (
     SourceFigures,
 )
 from monitoring.models import HealthCheck
-from monitoring.outcomes import failures_in_a_row
+from monitoring.outcomes import arrivals_by_window, failures_in_a_row, outcomes_by_window
 from monitoring.readiness import queue_states
 from monitoring.usual import Profile, usual_silence
 from outgoing.models import Delivery
@@ -72,33 +71,10 @@ class HubFigures:
 
 def read_hub(now: datetime) -> HubFigures:
     """Count over the whole hub."""
-    outcomes: dict[int, dict[UUID, Outcome]] = {}
-    arrivals: dict[int, dict[UUID, Arrivals]] = {}
-    for seconds in WINDOWS:
-        period: dict[str, Any] = {"since": now - timedelta(seconds=seconds), "until": now}
-        outcomes[seconds] = {
-            key: Outcome(
-                attempts=item.attempts,
-                succeeded=item.succeeded,
-                by_cause=item.by_cause,
-                p50_ms=item.p50_ms,
-                p95_ms=item.p95_ms,
-                p99_ms=item.p99_ms,
-            )
-            for key, item in recent_outcomes(**period).items()
-        }
-        arrivals[seconds] = {
-            key: Arrivals(
-                received=item.received,
-                accepted=item.accepted,
-                refused_by_cause=item.refused_by_cause,
-            )
-            for key, item in recent_receipts(**period).items()
-        }
     return HubFigures(
-        outcomes=outcomes,
+        outcomes=outcomes_by_window(now),
         failures=failures_in_a_row(now),
-        arrivals=arrivals,
+        arrivals=arrivals_by_window(now),
         deliveries=_deliveries(now),
         receipts=_waiting(Receipt.objects.all().due(now), "source_id"),
         queues={family: state["age_seconds"] for family, state in queue_states(now).items()},

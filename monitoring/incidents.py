@@ -22,7 +22,7 @@ from monitoring.errors import CommentNotAcceptable, IncidentResolved
 from monitoring.kinds import Kind
 from monitoring.models import AlertRule, Incident, IncidentEntry, Sighting
 from monitoring.rules import Signal, rule_of_key
-from monitoring.steps import PEACE, REOPENS_WITHIN, Facts, Step, Timing, next_step, seen_since
+from monitoring.steps import PEACE, WAVERS_WITHIN, Facts, Step, Timing, next_step, seen_since
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
 
@@ -69,7 +69,7 @@ def known_problems(account_ids: Collection[UUID], now: datetime) -> dict[UUID, K
     for sighting in Sighting.objects.filter(account__in=account_ids):
         found[sighting.account_id].sightings[sighting.key] = sighting
     recovered = rows.filter(
-        resolution=Incident.Resolution.RECOVERED, resolved_at__gte=now - REOPENS_WITHIN
+        resolution=Incident.Resolution.RECOVERED, resolved_at__gte=now - WAVERS_WITHIN
     )
     for incident in recovered.order_by("resolved_at"):
         found[incident.account_id].recovered[incident.key] = incident
@@ -85,7 +85,7 @@ def follow(seen: Seen, known: Known, now: datetime) -> int:
     changed = sum(
         _safely(_carry_out, step, seen, key, known, now)
         for key, step in steps
-        if step in (Step.OPEN, Step.REOPEN, Step.RELAPSE, Step.RECOVER, Step.RESOLVE)
+        if step in (Step.OPEN, Step.OPEN_AGAIN, Step.RELAPSE, Step.RECOVER, Step.RESOLVE)
     )
     return changed + sum(
         _safely(_end_as_gone, incident, now) for incident in _gone(seen, known)
@@ -190,10 +190,9 @@ def _safely(work: Any, *args: Any) -> int:
 
 def _carry_out(step: Step, seen: Seen, key: str, known: Known, now: datetime) -> bool:
     rule = seen.rules[rule_of_key(key)]
-    if step == Step.OPEN:
-        return _open(seen.account_id, rule, seen.signals[key], now)
-    if step == Step.REOPEN:
-        return _reopen(known.recovered[key].pk, rule, seen.signals[key], now)
+    if step in (Step.OPEN, Step.OPEN_AGAIN):
+        last = known.recovered[key] if step == Step.OPEN_AGAIN else None
+        return _open(seen.account_id, rule, seen.signals[key], last, now)
     incident = known.incidents[key]
     if step == Step.RELAPSE:
         return _relapse(incident.pk, now)
@@ -203,7 +202,10 @@ def _carry_out(step: Step, seen: Seen, key: str, known: Known, now: datetime) ->
 
 
 @transaction.atomic
-def _open(account_id: UUID, rule: AlertRule, signal: Signal, now: datetime) -> bool:
+def _open(
+    account_id: UUID, rule: AlertRule, signal: Signal, last: Incident | None, now: datetime
+) -> bool:
+    """Open an incident; `last` is the one that was about the same and recovered lately."""
     try:
         with transaction.atomic():
             incident = Incident.objects.create(
@@ -220,42 +222,18 @@ def _open(account_id: UUID, rule: AlertRule, signal: Signal, now: datetime) -> b
                 figures={**signal.figures, "peak": signal.value},
                 opened_at=now,
                 last_seen_at=now,
+                relapse_count=last.relapse_count + 1 if last else 0,
             )
     except IntegrityError:  # another node was first
         return False
     Sighting.objects.filter(account=account_id, key=signal.key).delete()
-    _add_entry(incident, Entry.OPENED, signal.text or signal.title, now)
+    text = signal.text or signal.title
+    if last is not None and last.resolved_at is not None:
+        minutes = max(1, round((now - last.resolved_at).total_seconds() / 60))
+        text = f"It is back, {minutes} min after it was resolved. {text}"
+    _add_entry(incident, Entry.OPENED, text, now)
     tell(incident, Entry.OPENED)
     log.info("incident opened", incident_id=str(incident.pk), kind=incident.kind)
-    return True
-
-
-@transaction.atomic
-def _reopen(key: UUID, rule: AlertRule, signal: Signal, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=key)
-    if incident.status != Status.RESOLVED or incident.resolved_at is None:
-        return False
-    away = now - incident.resolved_at
-    incident.status = Status.OPEN
-    incident.severity = rule.severity
-    incident.title, incident.text = signal.title, signal.text
-    incident.figures = _figures_with(incident, signal)
-    incident.last_seen_at = now
-    incident.well_since = incident.resolved_at = incident.acknowledged_at = None
-    incident.acknowledged_by = incident.resolved_by = incident.resolution = ""
-    incident.escalated_at = None
-    incident.relapse_count += 1
-    try:
-        with transaction.atomic():
-            incident.save()
-    except IntegrityError:  # another node opened a new one
-        return False
-    Sighting.objects.filter(account=incident.account_id, key=incident.key).delete()
-    minutes = max(1, round(away.total_seconds() / 60))
-    text = f"It is back, {minutes} min after it was resolved. {signal.text}"
-    _add_entry(incident, Entry.RELAPSED, text, now)
-    tell(incident, Entry.OPENED)
-    log.info("incident opened again", incident_id=str(incident.pk), kind=incident.kind)
     return True
 
 
@@ -326,6 +304,7 @@ def acknowledge_incident(*, incident: Incident) -> Incident:
     incident.save(update_fields=["status", "acknowledged_at", "acknowledged_by"])
     _add_entry(incident, Entry.ACKNOWLEDGED, "Somebody is at it.", now, who)
     _audit(incident, "acknowledged")
+    tell(incident, Entry.ACKNOWLEDGED)
     return incident
 
 

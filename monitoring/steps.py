@@ -1,7 +1,7 @@
 """What follows for a problem from whether it is seen: the way from a signal to an incident and back.
 
 Pure. Nothing is opened for what is seen once, nothing is resolved by one good minute, and what
-wavers stays one incident.
+wavers is one incident.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from monitoring.rules import Signal
 
 # Rules are looked at once a minute: what was not looked at for longer was not seen all the while.
 BREAK: Final = timedelta(minutes=5)
-# What comes back so soon after it recovered is the same incident, opened again.
-REOPENS_WITHIN: Final = timedelta(hours=1)
+# What comes back so soon after it recovered wavers: its new incident needs more patience.
+WAVERS_WITHIN: Final = timedelta(hours=1)
 # What a person resolved although it is still seen is left in peace for so long.
 PEACE: Final = timedelta(hours=1)
 MOST_PATIENCE: Final = 8  # times as long as the rule says
@@ -27,7 +27,7 @@ class Step(StrEnum):
     WATCH = "watch"  # it is seen; nothing is opened yet
     FORGET = "forget"  # it was seen, and is not any more, before anything was opened
     OPEN = "open"
-    REOPEN = "reopen"
+    OPEN_AGAIN = "open_again"  # it recovered lately, and is back
     STAY = "stay"  # it is open, and seen
     RELAPSE = "relapse"  # it was recovering, and is seen again
     RECOVER = "recover"  # it is not seen any more, for the first time
@@ -49,7 +49,7 @@ class Facts:
 
     Of one that is not open: since when it is seen without a break, when it was seen last, until
     when a person wants no more of it, and when its last incident recovered. Of one that is open:
-    since when it is not seen. `relapses` is how often its incident has come back.
+    since when it is not seen. `relapses` is how often it has come back.
     """
 
     is_open: bool = False
@@ -75,8 +75,8 @@ def next_step(facts: Facts, signal: Signal | None, timing: Timing, now: datetime
     if now - since < timing.opens_after:
         return Step.WATCH
     recovered_at = facts.recovered_at
-    if recovered_at is not None and now - recovered_at <= REOPENS_WITHIN:
-        return Step.REOPEN
+    if recovered_at is not None and now - recovered_at <= WAVERS_WITHIN:
+        return Step.OPEN_AGAIN
     return Step.OPEN
 
 

@@ -286,6 +286,11 @@ SPECTACULAR_SETTINGS = {
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",
+        "AlertRuleKind": "monitoring.models.AlertRule.Kind",
+        "HealthState": "monitoring.models.HealthCheck.State",
+        "IncidentStatus": "monitoring.models.Incident.Status",
+        "IncidentEntryKind": "monitoring.models.IncidentEntry.Kind",
+        "Severity": "monitoring.models.incidents.Severity",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
         "AttemptCause": "outgoing.models.Attempt.Cause",
@@ -375,6 +380,10 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Watch",
                 "items": [
+                    _page("Health", "monitor_heart", "monitoring.healthcheck"),
+                    _page("Incidents", "warning", "monitoring.incident"),
+                    _page("Alert rules", "notifications", "monitoring.alertrule"),
+                    _page("Health policies", "tune", "monitoring.healthpolicy"),
                     _page("Activity", "history", "monitoring.activity"),
                     _page("Notifications", "mail", "monitoring.notification"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),

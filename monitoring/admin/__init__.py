@@ -1,5 +1,5 @@
 """The console's pages of monitoring."""
 
-from monitoring.admin import journal, notifications
+from monitoring.admin import alert_rules, health, incidents, journal, notifications
 
-__all__ = ["journal", "notifications"]
+__all__ = ["alert_rules", "health", "incidents", "journal", "notifications"]

@@ -118,8 +118,8 @@ class Incident(models.Model):
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.CharField(max_length=200, blank=True)
     resolution = models.CharField(max_length=16, choices=Resolution.choices, blank=True)
-    # How often it came back, while it was recovering or soon after: each time it must stay away
-    # for longer before it is resolved.
+    # How often the problem came back, while this or the one before was recovering or soon after:
+    # with each time it must stay away for longer before it is resolved.
     relapse_count = models.PositiveIntegerField(default=0)
 
     class Meta:
