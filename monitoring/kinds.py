@@ -67,7 +67,7 @@ KINDS: Final[dict[Kind, KindFacts]] = {
         text="At least so many deliveries to a subscription were given up, or receipts of a source "
         "died, within the window.",
         unit="dead letters",
-        default=10,
+        default=1,
         lowest=1,
         highest=1_000_000,
         about=frozenset({SUBSCRIPTION, SOURCE}),

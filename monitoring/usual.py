@@ -98,17 +98,19 @@ def usual_silence(profile: Profile, last_received_at: datetime) -> timedelta | N
 
 
 def _until_expected(by_hour: Sequence[float], since: datetime) -> timedelta | None:
-    """How long after `since` so many are to be expected; None where not within a week."""
-    moment = since.astimezone(UTC)
+    """How long after `since` so many are to be expected; None where not within a week.
+
+    The rest of the hour in which it began is left out: what comes in that hour may come all at
+    once, and have come.
+    """
+    hour = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + _HOUR
     expected = 0.0
-    for _ in range(HOURS_OF_WEEK + 1):
-        ends = moment.replace(minute=0, second=0, microsecond=0) + _HOUR
-        rate = by_hour[hour_of_week(moment)]
-        part = (ends - moment) / _HOUR * rate
-        if rate and expected + part >= EXPECTED:
-            return moment + (EXPECTED - expected) / rate * _HOUR - since
-        expected += part
-        moment = ends
+    for _ in range(HOURS_OF_WEEK):
+        rate = by_hour[hour_of_week(hour)]
+        if rate and expected + rate >= EXPECTED:
+            return hour + (EXPECTED - expected) / rate * _HOUR - since
+        expected += rate
+        hour += _HOUR
     return None
 
 
