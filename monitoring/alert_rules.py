@@ -24,7 +24,7 @@ CHANGEABLE: Final = (
     "name", "severity", "subscription", "source", "threshold", "window_seconds",
     "opens_after_seconds", "resolves_after_seconds", "escalates_after_seconds", "enabled",
 )  # fmt: skip
-MANY: Final = ("channels", "escalation_channels")
+MANY: Final[tuple[str, ...]] = ("channels", "escalation_channels")
 
 
 @transaction.atomic

@@ -87,8 +87,9 @@ def _claim(now: datetime) -> list[HealthPolicy]:
 def _evaluate(policies: Sequence[HealthPolicy], hub: HubFigures, now: datetime) -> None:
     ids = [policy.account_id for policy in policies]
     checks = {
-        check.subscription_id or check.source_id: check
+        key: check
         for check in HealthCheck.objects.filter(account__in=ids)
+        if (key := check.subscription_id or check.source_id) is not None
     }
     figures = read_accounts(ids, hub, checks, now)
     learned = _learn(figures.values(), checks, now)
@@ -104,7 +105,7 @@ def _evaluate(policies: Sequence[HealthPolicy], hub: HubFigures, now: datetime) 
 def _judge(
     policies: Sequence[HealthPolicy],
     figures: Mapping[UUID, AccountFigures],
-    checks: Mapping[UUID | None, HealthCheck],
+    checks: Mapping[UUID, HealthCheck],
     learned: Mapping[UUID, Profile],
     now: datetime,
 ) -> None:
@@ -208,7 +209,7 @@ def _write(checks: Sequence[HealthCheck], subject: str) -> None:
 
 
 def _learn(
-    accounts: Iterable[AccountFigures], checks: Mapping[UUID | None, HealthCheck], now: datetime
+    accounts: Iterable[AccountFigures], checks: Mapping[UUID, HealthCheck], now: datetime
 ) -> dict[UUID, Profile]:
     """Learn what is usual for sources that are silent, of each once a day, in one query."""
     wanted = [
@@ -277,15 +278,12 @@ def _look(
         except Exception:
             broken.add(rule.pk)
             log.exception("an alert rule failed", rule_id=str(rule.pk), kind=rule.kind)
+    judged: list[Figures] = [*figures.endpoints, *figures.sources]
     return Seen(
         account_id=account_id,
         signals=signals,
         rules={rule.pk: rule for rule in rules},
-        subjects={
-            item.id
-            for item in (*figures.endpoints, *figures.sources)
-            if not item.why_not_judged
-        },
+        subjects={item.id for item in judged if not item.why_not_judged},
         broken=broken,
     )
 

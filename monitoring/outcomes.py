@@ -52,7 +52,7 @@ def failures_in_a_row(now: datetime) -> dict[UUID, int]:
     minute = timedelta(minutes=1)
     rows = (
         Rollup.objects.filter(
-            scope=Scope.SUBSCRIPTION,
+            scope=Scope.FULL,  # which alone has minutes of a subscription
             grain=Grain.MINUTE,
             at__gte=now - COUNTED_FAILURES,
             subscription__in=Subscription.objects.filter(failing_since__isnull=False)

@@ -90,7 +90,8 @@ def patience(timing: Timing, relapses: int) -> timedelta:
 
     Twice as long for each time that it came back, up to eight times.
     """
-    return timing.resolves_after * min(2 ** min(relapses, 10), MOST_PATIENCE)
+    times: int = 2 ** min(relapses, 10)
+    return timing.resolves_after * min(times, MOST_PATIENCE)
 
 
 def _was_interrupted(facts: Facts, now: datetime) -> bool:

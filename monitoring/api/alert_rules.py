@@ -61,7 +61,7 @@ class AlertRuleSerializer(serializers.ModelSerializer[AlertRule]):
 
     account = AccountField()
     subscription = _SubscriptionField(required=False, allow_null=True)
-    source = _SourceField(required=False, allow_null=True)
+    source = _SourceField(required=False, allow_null=True)  # type: ignore[assignment]
     channels = _ChannelField(many=True, required=False)
     escalation_channels = _ChannelField(many=True, required=False)
     unit = serializers.SerializerMethodField()

@@ -73,7 +73,7 @@ class ThresholdSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField()
     unit = serializers.CharField()
-    default = serializers.FloatField()  # type: ignore[assignment]
+    default = serializers.FloatField()
     lowest = serializers.FloatField()
     highest = serializers.FloatField()
     text = serializers.CharField()
