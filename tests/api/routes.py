@@ -24,8 +24,18 @@ from incoming.models import (
     SourceSecret,
 )
 from incoming.models import Route as SourceRoute
+from monitoring.alert_rules import create_rule
 from monitoring.journal import record_activity, record_change, record_notification
-from monitoring.models import Activity, AuditEntry, Notification
+from monitoring.models import (
+    Activity,
+    AlertRule,
+    AuditEntry,
+    HealthCheck,
+    HealthPolicy,
+    Incident,
+    IncidentEntry,
+    Notification,
+)
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
@@ -88,6 +98,11 @@ class World:
     api_key: ApiKey
     member: Membership
     dead: Receipt
+    health: HealthCheck
+    health_policy: HealthPolicy
+    alert_rule: AlertRule
+    incident: Incident
+    closing: Incident
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -149,12 +164,29 @@ def make_world(account: Account | None = None) -> World:
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),
         bulk_job=_make_bulk_job(account, subscription),
+        health=HealthCheck.objects.create(
+            account=account, source=source, state_since=now, wanted_since=now, judged_at=now
+        ),
+        health_policy=HealthPolicy.objects.create(account=account, created_at=now),
+        alert_rule=create_rule(account=account, name="Failing", kind="endpoint_failing"),
+        incident=_make_incident(account, "one"),
+        closing=_make_incident(account, "two"),
         api_key=make_api_key(account, Role.VIEWER).api_key,
         member=make_user(account).memberships.get(),
         notification=record_notification(
             account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
         )[0],
     )
+
+
+def _make_incident(account: Account, key: str) -> Incident:
+    now = clock.now()
+    incident = Incident.objects.create(
+        account=account, kind="endpoint_failing", severity="critical", key=f"{new_id().hex}:{key}:",
+        title="It fails", opened_at=now, last_seen_at=now,
+    )  # fmt: skip
+    IncidentEntry.objects.create(incident=incident, kind="opened", text="It fails", created_at=now)
+    return incident
 
 
 def _make_bulk_job(account: Account, subscription: Subscription) -> BulkJob:
@@ -443,6 +475,35 @@ ROUTES: Final[dict[str, Route]] = {
     "retry-bring-forward": acts("retry/{retry}/bring-forward", OPERATOR),
     "retry-postpone": acts("retry/{retry}/postpone", OPERATOR, _soon),
     "retry-cancel": acts("retry/{retry}/cancel", OPERATOR),
+    "health-list": reads("monitoring/health", "health"),
+    "health-detail": reads("monitoring/health/{health}"),
+    "health-policy-list": reads("monitoring/health-policies", "health_policy"),
+    "health-policy-detail": Route(
+        "monitoring/health-policies/{health_policy}",
+        {"get": VIEWER, "patch": ADMIN},
+        {"patch": lambda ids: {"thresholds": {"min_attempts": 7}}},
+    ),
+    "health-policy-thresholds": reads("monitoring/health-policies/thresholds"),
+    "alert-rule-list": Route(
+        "monitoring/alert-rules",
+        {"get": VIEWER, "post": ADMIN},
+        {"post": lambda ids: {"name": "Made", "kind": "backlog_old"}},
+        row="alert_rule",
+    ),
+    "alert-rule-detail": Route(
+        "monitoring/alert-rules/{alert_rule}",
+        {"get": VIEWER, "patch": ADMIN, "delete": ADMIN},
+        {"patch": lambda ids: {"threshold": 70}},
+    ),
+    "alert-rule-kinds": reads("monitoring/alert-rules/kinds"),
+    "incident-list": reads("monitoring/incidents", "incident"),
+    "incident-detail": reads("monitoring/incidents/{incident}"),
+    "incident-acknowledge": acts("monitoring/incidents/{incident}/acknowledge", OPERATOR),
+    "incident-resolve": acts("monitoring/incidents/{closing}/resolve", OPERATOR, lambda ids: {}),
+    "incident-comment": acts(
+        "monitoring/incidents/{incident}/comment", OPERATOR, lambda ids: {"text": "Known."}
+    ),
+    "timeline-list": reads("monitoring/incidents/{incident}/timeline"),
     "activity-list": reads("monitoring/activities", "activity"),
     "activity-detail": reads("monitoring/activities/{activity}"),
     "audit-list": reads("monitoring/audit", "audit", ADMIN),
@@ -458,6 +519,8 @@ LISTS: Final = [name for name, route in ROUTES.items() if route.row]
 # Neither shows nor changes a row of any account.
 ROWLESS: Final = frozenset(
     {
+        "alert-rule-kinds",
+        "health-policy-thresholds",
         "account-list",
         "queues",
         "overview",

@@ -12,6 +12,9 @@ from django.test import Client
 
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
+from monitoring.alert_rules import create_rule
+from monitoring.figures import EndpointFigures
+from monitoring.models import HealthCheck, HealthPolicy, Incident
 from outgoing.models import Replay
 from subscriptions.models import BulkJob, EventSchema, EventType
 from tests.factories import (
@@ -119,6 +122,20 @@ def make_rows() -> dict[str, Model]:
             started_at=now, beat_at=now,
         ),
     }  # fmt: skip
+    made["monitoring.healthcheck"] = HealthCheck.objects.create(
+        account=account, subscription=subscription, state="degraded", state_since=now,
+        wanted_since=now, judged_at=now, reasons=["it is slow"],
+        figures=EndpointFigures(id=subscription.pk, name="x").as_json(),
+    )  # fmt: skip
+    made["monitoring.healthpolicy"] = HealthPolicy.objects.create(account=account, created_at=now)
+    made["monitoring.alertrule"] = rule = create_rule(
+        account=account, name="Failing", kind="endpoint_failing"
+    )
+    made["monitoring.incident"] = Incident.objects.create(
+        account=account, rule=rule, kind="endpoint_failing", severity="critical",
+        key=f"{rule.pk.hex}:{subscription.pk.hex}:tls", subscription=subscription,
+        title="Receiver is failing", opened_at=now, last_seen_at=now,
+    )  # fmt: skip
     [made["monitoring.notification"]] = journal.record_notification(
         account_id=account.pk, kind="test", recipients=["ann@example.com"], title="A test",
         text="It is one.", subject=delivery,

@@ -81,7 +81,7 @@ def attempt(subscription: Subscription, count: int, cause: str = "", **more: Any
             status_code=500 if cause == "status_5xx" else None if cause else 200,
             **more,
         )
-    mark_uncounted(Counted.ATTEMPTS, [at])
+    mark_uncounted(Counted.ATTEMPT, [at])
     count_marked()
 
 
@@ -154,7 +154,7 @@ def test_a_source_is_judged_by_its_calls_and_its_secrets(account: Account) -> No
         source, status="refused", cause="rate_limited", next_attempt_at=None,
         received_at=NOW - MINUTE,
     )  # fmt: skip
-    mark_uncounted(Counted.RECEIPTS, [NOW - MINUTE, NOW])
+    mark_uncounted(Counted.RECEIPT, [NOW - MINUTE, NOW])
     count_marked()
     evaluate_health()
     check = HealthCheck.objects.get()
@@ -223,21 +223,21 @@ def test_what_did_not_change_is_not_written(shop: Subscription, clock: Any) -> N
 
 
 def test_what_is_usual_is_learned_once_a_day(account: Account, clock: Any) -> None:
-    source = make_source(account, name="Bank", last_verified_at=NOW - timedelta(hours=6))
+    source = make_source(account, name="Bank", last_verified_at=NOW - timedelta(hours=8))
     for days in range(1, 21):
         for hour in range(24):
             at = NOW - timedelta(days=days, hours=hour)
-            if at < NOW - timedelta(hours=6):
+            if at < NOW - timedelta(hours=8):
                 for _ in range(2):
                     make_receipt(source, received_at=at, status="processed", next_attempt_at=None)
-                mark_uncounted(Counted.RECEIPTS, [at])
+                mark_uncounted(Counted.RECEIPT, [at])
     count_marked()
     evaluate_health()
     check = HealthCheck.objects.get()
     assert check.learned_at == NOW
     usual = check.figures["usual_silence_seconds"]
     # Two an hour: five are to be expected two and a half hours after the hour is over.
-    assert usual == pytest.approx((2.5 + 29.5 / 60) * 3600, abs=60)
+    assert usual == pytest.approx((2.5 + 59.5 / 60) * 3600, abs=60)
     assert check.state == "degraded"
     [incident] = Incident.objects.all()
     assert (incident.kind, incident.source, incident.title) == (
@@ -301,6 +301,7 @@ def test_takes_as_many_queries_whatever_there_is_to_judge() -> None:
                 make_source(account)
         evaluate_health()
         Incident.objects.all().delete()
+        Sighting.objects.all().delete()
         AlertRule.objects.all().delete()
         HealthPolicy.objects.update(judged_at=None)
         with CaptureQueriesContext(connection) as queries:
