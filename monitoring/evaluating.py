@@ -32,7 +32,7 @@ from monitoring.judging import (
 )
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
 from monitoring.outcomes import heard_by_hour, targets_of
-from monitoring.rules import Signal, signals_of
+from monitoring.rules import Rule, Signal, signals_of, without_repeats
 from monitoring.thresholds import limits_with
 from monitoring.usual import LEAST, Profile, learn, usual_silence
 from subscriptions.models import Subscription
@@ -267,21 +267,20 @@ def _look(
     now: datetime,
 ) -> Seen:
     """Ask each rule; one that fails is left out, and so are its problems."""
-    signals: dict[str, Signal] = {}
+    found: list[tuple[Rule, Signal]] = []
     broken: set[UUID] = set()
     for rule in rules:
         try:
-            for signal in signals_of(
-                rule, figures, now, leaves=_leaves(rule, rules), targets=targets
-            ):
-                signals[signal.key] = signal
+            leaves = _leaves(rule, rules)
+            for signal in signals_of(rule, figures, now, leaves=leaves, targets=targets):
+                found.append((rule, signal))
         except Exception:
             broken.add(rule.pk)
             log.exception("an alert rule failed", rule_id=str(rule.pk), kind=rule.kind)
     judged: list[Figures] = [*figures.endpoints, *figures.sources]
     return Seen(
         account_id=account_id,
-        signals=signals,
+        signals={signal.key: signal for signal in without_repeats(found)},
         rules={rule.pk: rule for rule in rules},
         subjects={item.id for item in judged if not item.why_not_judged},
         broken=broken,

@@ -6,8 +6,8 @@ whether it reaches the threshold itself. What is over opens an incident, what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -108,6 +108,28 @@ def signals_of(
             seen = _Seen(age, what, f"Its oldest due work has waited for {span(age)}.", family)
             found += _signal(rule, None, "", seen)
     return found
+
+
+# What an endpoint that fails has for sure: its objective is missed, and its answers may take long.
+_FOLLOWS_FROM_FAILING: Final = (Kind.OBJECTIVE_MISSED, Kind.LATENCY_ABOVE)
+
+
+def without_repeats(found: Sequence[tuple[Rule, Signal]]) -> list[Signal]:
+    """The signals of an account's rules, where what only follows from another opens nothing.
+
+    What is open already because of it stays so.
+    """
+    failing = {
+        signal.subscription_id
+        for rule, signal in found
+        if rule.kind == Kind.ENDPOINT_FAILING and signal.is_over
+    }
+    return [
+        replace(signal, is_over=False)
+        if rule.kind in _FOLLOWS_FROM_FAILING and signal.subscription_id in failing
+        else signal
+        for rule, signal in found
+    ]
 
 
 def key_of(rule: Rule, subject: UUID | None, cause: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from monitoring.figures import DAY, FIVE_MINUTES, HOUR, AccountFigures, Check
 from monitoring.kinds import KINDS, Kind
-from monitoring.rules import key_of, rule_of_key, signals_of
+from monitoring.rules import key_of, rule_of_key, signals_of, without_repeats
 from tests.monitoring.figures import (
     ENDPOINT,
     NOW,
@@ -140,6 +140,28 @@ def test_each_end_is_a_problem_of_its_own() -> None:
     assert [signal.cause for signal in found] == ["certificate", "secret"]
     assert found[0].title == "The certificate of Receiver has ended on 2026-03-04"
     assert len({signal.key for signal in found}) == 2
+
+
+def test_what_only_follows_from_failing_opens_nothing() -> None:
+    bad, worse = outcome(10, 6, p95_ms=9_000.0), outcome(100, 60)
+    figures = account(endpoint(bad, worse), endpoint(outcome(10, 2), outcome(100, 20), id=OTHER))
+    objective, failing, slow = (
+        rule(Kind.OBJECTIVE_MISSED, 14.4, HOUR),
+        rule(FAILING, 50, FIVE_MINUTES),
+        rule(Kind.LATENCY_ABOVE, 5_000, FIVE_MINUTES),
+    )
+    found = [
+        (asked, signal)
+        for asked in (objective, failing, slow)
+        for signal in signals_of(asked, figures, NOW)
+    ]
+    over = [(signal.title, signal.is_over) for signal in without_repeats(found)]
+    assert over == [
+        ("Receiver misses its objective", False),
+        ("Receiver misses its objective", True),  # the other's, which does not fail
+        ("Receiver is failing: it answers with errors of its own (5xx)", True),
+        ("Receiver is slow", False),
+    ]
 
 
 def test_queues_are_of_the_hub() -> None:
