@@ -17,6 +17,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
+from analytics.objectives import Targets, targets_of
 from incoming.models import Source
 from monitoring import journal
 from monitoring.alert_rules import give_defaults
@@ -31,7 +32,7 @@ from monitoring.judging import (
     next_standing,
 )
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
-from monitoring.outcomes import heard_by_hour, targets_of
+from monitoring.outcomes import heard_by_hour
 from monitoring.rules import Rule, Signal, signals_of, without_repeats
 from monitoring.thresholds import limits_with
 from monitoring.usual import LEAST, Profile, learn, usual_silence
@@ -263,16 +264,21 @@ def _look(
     account_id: UUID,
     rules: Sequence[AlertRule],
     figures: AccountFigures,
-    targets: Mapping[UUID, float],
+    targets: Targets,
     now: datetime,
 ) -> Seen:
     """Ask each rule; one that fails is left out, and so are its problems."""
     found: list[tuple[Rule, Signal]] = []
+    objectives = {
+        item.id: percent
+        for item in figures.endpoints
+        if (percent := targets.of(item.id, account_id)) is not None
+    }
     broken: set[UUID] = set()
     for rule in rules:
         try:
             leaves = _leaves(rule, rules)
-            for signal in signals_of(rule, figures, now, leaves=leaves, targets=targets):
+            for signal in signals_of(rule, figures, now, leaves=leaves, targets=objectives):
                 found.append((rule, signal))
         except Exception:
             broken.add(rule.pk)

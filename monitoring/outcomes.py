@@ -1,4 +1,4 @@
-"""What monitoring asks of analytics: counts by window, failures in a row, hours, objectives.
+"""What monitoring asks of analytics: counts by window, failures in a row, hours.
 
 The longer a window, the less often it is counted anew: of a day, ten minutes change little.
 """
@@ -6,7 +6,7 @@ The longer a window, the less often it is counted anew: of a day, ten minutes ch
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -17,7 +17,7 @@ from django.db.models import F, Sum
 from analytics.models import Rollup, Scope
 from analytics.outcomes import recent_outcomes, recent_receipts
 from analytics.periods import Grain
-from analytics.query import Dimension, Granularity, Measure, Query, answer
+from analytics.query import Dimension, Granularity, Measure, Query, Value, answer
 from monitoring.figures import DAY, FIVE_MINUTES, HOUR, Arrivals, Outcome
 from monitoring.usual import WEEKS
 from subscriptions.models import Subscription
@@ -89,12 +89,6 @@ def heard_by_hour(source_ids: Sequence[UUID], now: datetime) -> dict[UUID, dict[
     return dict(found)
 
 
-def targets_of(account_ids: Collection[UUID]) -> dict[UUID, float]:
-    """The share of attempts that shall succeed, in percent, of subscriptions that have such an
-    objective."""
-    return {}
-
-
 def _recent_outcomes(now: datetime, seconds: int) -> dict[UUID, Outcome]:
     found = recent_outcomes(since=now - timedelta(seconds=seconds), until=now)
     return {
@@ -157,7 +151,9 @@ def _arrivals_of_day(now: datetime) -> dict[UUID, Arrivals]:
     }
 
 
-def _of_day(now: datetime, measures: Sequence[Measure], dimensions: Sequence[Dimension]):  # type: ignore[no-untyped-def]
+def _of_day(
+    now: datetime, measures: Sequence[Measure], dimensions: Sequence[Dimension]
+) -> list[tuple[Mapping[Dimension, str], Mapping[Measure, Value]]]:
     query = Query(
         account_ids=None,
         measures=measures,

@@ -269,7 +269,8 @@ class AlertRuleAdmin(HubAdmin):
     def threshold_text(self, rule: AlertRule) -> str:
         facts = KINDS[Kind(rule.kind)]
         window = f" in {span(rule.window_seconds)}" if facts.windows else ""
-        return f"{rule.threshold:g} {facts.unit}{window}"
+        unit = facts.unit.removesuffix("s") if rule.threshold == 1 else facts.unit
+        return f"{rule.threshold:,g} {unit}{window}"
 
     @column("About")
     def subject(self, rule: AlertRule) -> str:

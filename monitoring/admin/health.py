@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.dateparse import parse_datetime
 
 from incoming.admin.sources import SourceAdmin
@@ -306,6 +306,14 @@ class HealthPolicyAdmin(HubAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HealthPolicy]:
         return super().get_queryset(request).select_related("account")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        response = super().render_change_form(request, context, *args, **kwargs)
+        if self.has_change_permission(request):  # whose form says it all
+            context["panels"] = []
+        return response
 
     @column("Thresholds of its own")
     def own(self, policy: HealthPolicy) -> str:

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from analytics.models import Objective
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.alert_rules import create_rule
 from monitoring.journal import record_activity, record_change, record_notification
@@ -199,6 +200,7 @@ def _rows(account: Account) -> None:
         title="t", opened_at=NOW, last_seen_at=NOW,
     )  # fmt: skip
     make_rollup(subscription, NOW)
+    Objective.objects.create(account=account, subscription=subscription)
 
 
 # Beside the one that finds the key.

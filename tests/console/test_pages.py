@@ -24,7 +24,7 @@ HISTORY = [
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
     "subscriptions.eventtype", "incoming.source", "monitoring.healthpolicy",
-    "monitoring.alertrule",
+    "monitoring.alertrule", "analytics.objective",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the

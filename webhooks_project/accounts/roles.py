@@ -16,6 +16,7 @@ VIEWS: Final = {
     "accounts.account": "webhooks_project.accounts.api.views.AccountViewSet",
     "accounts.apikey": "webhooks_project.accounts.api.keys.ApiKeyViewSet",
     "accounts.membership": "webhooks_project.accounts.api.members.MembershipViewSet",
+    "analytics.objective": "analytics.api.objectives.ObjectiveViewSet",
     "analytics.rollup": "analytics.api.views.RollupViewSet",
     "incoming.handlerrun": "incoming.api.views.RunViewSet",
     "incoming.receipt": "incoming.api.views.ReceiptViewSet",
