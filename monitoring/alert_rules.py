@@ -62,7 +62,8 @@ def create_rule(
 def change_rule(*, rule: AlertRule, is_staff: bool = False, **changes: Any) -> AlertRule:
     """Change the named fields: those of CHANGEABLE and MANY. Raises RuleNotAcceptable.
 
-    Its kind stays, which its threshold and its windows belong to. What its incidents say stays; whether they go on follows the changed rule.
+    Its kind stays, which its threshold and its windows belong to. What its incidents say stays,
+    too; whether they go on follows the changed rule.
     """
     many = {item: changes.pop(item) for item in MANY if item in changes}
     _check_names(changes)

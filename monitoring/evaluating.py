@@ -278,8 +278,8 @@ def _look(
     for rule in rules:
         try:
             leaves = _leaves(rule, rules)
-            for signal in signals_of(rule, figures, now, leaves=leaves, targets=objectives):
-                found.append((rule, signal))
+            signals = signals_of(rule, figures, now, leaves=leaves, targets=objectives)
+            found.extend((rule, signal) for signal in signals)
         except Exception:
             broken.add(rule.pk)
             log.exception("an alert rule failed", rule_id=str(rule.pk), kind=rule.kind)

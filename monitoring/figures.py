@@ -1,4 +1,4 @@
-"""What is known of endpoints, sources and queues at one moment: what health and rules go by. Pure."""
+"""What is known of endpoints, sources and queues at one moment: health and rules go by it. Pure."""
 
 from __future__ import annotations
 

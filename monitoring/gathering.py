@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
@@ -35,6 +35,8 @@ from subscriptions.models import SigningSecret, Subscription
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib.certificates import ends_at
 from webhooks_project.lib.windows import parse_window
+
+Item = TypeVar("Item")
 
 # Of each line the oldest that are due: who is not among them waits for less long than all who are.
 COUNTED_BACKLOG: Final = 50_000
@@ -140,7 +142,7 @@ def _endpoint(
         id=row.pk,
         name=row.name,
         why_not_judged="" if is_active else f"it is {row.status}",
-        windows={seconds: found[row.pk] for seconds, found in hub.outcomes.items() if row.pk in found},
+        windows=_windows(hub.outcomes, row.pk),
         consecutive_failures=hub.failures.get(row.pk, 0) if row.failing_since else 0,
         failing_since=row.failing_since,
         breaker=row.breaker,
@@ -180,7 +182,7 @@ def _source(
         id=row.pk,
         name=row.name,
         why_not_judged="it is disabled" if row.disabled_at else "",
-        windows={seconds: found[row.pk] for seconds, found in hub.arrivals.items() if row.pk in found},
+        windows=_windows(hub.arrivals, row.pk),
         last_received_at=heard_at,
         silent_seconds=max(0.0, (now - heard_at).total_seconds()) if heard_at else None,
         usual_silence_seconds=usual.total_seconds() if usual is not None else None,
@@ -189,6 +191,10 @@ def _source(
         backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
         ends={"secret": secrets_end} if secrets_end is not None else {},
     )
+
+
+def _windows(counted: Mapping[int, Mapping[UUID, Item]], key: UUID) -> dict[int, Item]:
+    return {seconds: found[key] for seconds, found in counted.items() if key in found}
 
 
 def _is_window_closed(document: Any, now: datetime) -> bool:
@@ -234,7 +240,9 @@ def _by_window(
 ) -> dict[UUID, dict[int, int]]:
     """How many there are since each window's start, by `column`."""
     counts = {
-        f"of_{seconds}": Count("pk", filter=Q(**{f"{moment}__gt": now - timedelta(seconds=seconds)}))
+        f"of_{seconds}": Count(
+            "pk", filter=Q(**{f"{moment}__gt": now - timedelta(seconds=seconds)})
+        )
         for seconds in WINDOWS
     }
     # Account by account: the indexes of what is dead begin with it.
@@ -246,9 +254,7 @@ def _by_window(
         .values(column)
         .annotate(**counts)
     )
-    return {
-        row[column]: {seconds: row[f"of_{seconds}"] for seconds in WINDOWS} for row in found
-    }
+    return {row[column]: {seconds: row[f"of_{seconds}"] for seconds in WINDOWS} for row in found}
 
 
 def _signing_secrets_end(account_ids: Collection[UUID]) -> dict[UUID, datetime]:

@@ -87,9 +87,7 @@ def follow(seen: Seen, known: Known, now: datetime) -> int:
         for key, step in steps
         if step in (Step.OPEN, Step.OPEN_AGAIN, Step.RELAPSE, Step.RECOVER, Step.RESOLVE)
     )
-    return changed + sum(
-        _safely(_end_as_gone, incident, now) for incident in _gone(seen, known)
-    )
+    return changed + sum(_safely(_end_as_gone, incident, now) for incident in _gone(seen, known))
 
 
 def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]]:
@@ -111,9 +109,7 @@ def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]
 def _facts(key: str, known: Known) -> Facts:
     incident = known.incidents.get(key)
     if incident is not None:
-        return Facts(
-            is_open=True, well_since=incident.well_since, relapses=incident.relapse_count
-        )
+        return Facts(is_open=True, well_since=incident.well_since, relapses=incident.relapse_count)
     sighting, recovered = known.sightings.get(key), known.recovered.get(key)
     return Facts(
         seen_since=sighting.seen_since if sighting else None,

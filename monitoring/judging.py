@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -166,8 +166,7 @@ def _of_backlog(age_seconds: float, what: str, limits: Limits) -> Iterator[Found
         yield State.DEGRADED, text
 
 
-def _of_ends(ends: object, limits: Limits, now: datetime) -> Iterator[Found]:
-    assert isinstance(ends, dict)
+def _of_ends(ends: Mapping[str, datetime], limits: Limits, now: datetime) -> Iterator[Found]:
     for name, moment in sorted(ends.items()):
         if moment - now <= timedelta(days=limits["ending_days"]):
             yield State.DEGRADED, f"{_END_WORDS[name]} on {moment:%Y-%m-%d %H:%M} UTC"

@@ -16,7 +16,9 @@ from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures, m
 from monitoring.judging import span
 from monitoring.kinds import KINDS, MIN_ATTEMPTS, SHORT_WINDOW, SUCCESS_TARGET_PERCENT, Kind
 
-MAX_FAILED_CHECKS: Final = 2  # active checks may fail so often before the endpoint counts as failing
+MAX_FAILED_CHECKS: Final = (
+    2  # active checks may fail so often before the endpoint counts as failing
+)
 NAME_CHARACTERS: Final = 100  # of a name in a title
 
 _CAUSE_WORDS: Final = {
@@ -188,9 +190,7 @@ def _nothing(rule: Rule, figures: Any, now: datetime, target: float) -> Iterator
     return iter(())
 
 
-def _failing(
-    rule: Rule, figures: EndpointFigures, now: datetime, target: float
-) -> Iterator[_Seen]:
+def _failing(rule: Rule, figures: EndpointFigures, now: datetime, target: float) -> Iterator[_Seen]:
     window = figures.over(rule.window_seconds)
     percent = window.failed_percent or 0.0
     is_counted = window.attempts >= MIN_ATTEMPTS
@@ -255,9 +255,7 @@ def _dead_receipts(
     )
 
 
-def _backlog(
-    rule: Rule, figures: EndpointFigures, now: datetime, target: float
-) -> Iterator[_Seen]:
+def _backlog(rule: Rule, figures: EndpointFigures, now: datetime, target: float) -> Iterator[_Seen]:
     if figures.is_window_closed:
         return
     yield _Seen(
@@ -279,9 +277,7 @@ def _processing_backlog(
     )
 
 
-def _latency(
-    rule: Rule, figures: EndpointFigures, now: datetime, target: float
-) -> Iterator[_Seen]:
+def _latency(rule: Rule, figures: EndpointFigures, now: datetime, target: float) -> Iterator[_Seen]:
     window = figures.over(rule.window_seconds)
     if window.p95_ms is None or window.attempts < MIN_ATTEMPTS:
         return

@@ -1,4 +1,4 @@
-"""What follows for a problem from whether it is seen: the way from a signal to an incident and back.
+"""What follows for a problem from whether it is seen: from a signal to an incident and back.
 
 Pure. Nothing is opened for what is seen once, nothing is resolved by one good minute, and what
 wavers is one incident.

@@ -122,7 +122,9 @@ def threshold_problems(own: object) -> list[Problem]:
         message = "must be a mapping of thresholds to numbers"
         return [Problem("not_a_mapping", message, field="thresholds")]
     problems = [
-        problem for name, value in own.items() if (problem := _problem(str(name), value)) is not None
+        problem
+        for name, value in own.items()
+        if (problem := _problem(str(name), value)) is not None
     ]
     if problems:
         return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,9 +66,7 @@ def learn(hours: Mapping[datetime, int], now: datetime) -> Profile:
     return Profile(_by_hour(heard, first, last), _longest_gap(sorted(heard)))
 
 
-def _by_hour(
-    heard: Mapping[datetime, int], first: datetime, last: datetime
-) -> tuple[float, ...]:
+def _by_hour(heard: Mapping[datetime, int], first: datetime, last: datetime) -> tuple[float, ...]:
     if last - first < timedelta(weeks=MIN_WEEKS) - _HOUR:
         return ()
     found: list[list[int]] = [[] for _ in range(HOURS_OF_WEEK)]
@@ -80,7 +79,7 @@ def _by_hour(
 
 def _longest_gap(heard: Sequence[datetime]) -> timedelta | None:
     """Between hours with something: at most so much passed between two calls."""
-    gaps = [later - earlier for earlier, later in zip(heard, heard[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(heard)]
     return max(gaps, default=None)
 
 

@@ -92,7 +92,11 @@ def _look(rows: list[Subscription]) -> Found:
         endpoint = endpoints.find(row.pk)
         if endpoint is not None:
             kinds[row.health_check_kind][row] = endpoint
-    return {**_heads(kinds[Kind.HEAD]), **_handshakes(kinds[Kind.TLS]), **_probes(kinds[Kind.PROBE])}
+    return {
+        **_heads(kinds[Kind.HEAD]),
+        **_handshakes(kinds[Kind.TLS]),
+        **_probes(kinds[Kind.PROBE]),
+    }
 
 
 def _heads(rows: Mapping[Subscription, Endpoint]) -> Found:

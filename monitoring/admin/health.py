@@ -95,7 +95,8 @@ def _facts(figures: dict[str, Any], *, is_source: bool) -> list[list[Any]]:
         ]
         if check["checked_at"]:
             found = check["problem"] or "well"
-            rows.append(["Last check", f"{check['kind']}: {found} ({_moment(check['checked_at'])})"])
+            when = _moment(check["checked_at"])
+            rows.append(["Last check", f"{check['kind']}: {visible(found)} ({when})"])
     ends = figures["ends"].items()
     rows += [[f"The {name.replace('_', ' ')} ends", _moment(end)] for name, end in ends]
     return rows
@@ -317,9 +318,10 @@ class HealthPolicyAdmin(HubAdmin):
 
     @column("Thresholds of its own")
     def own(self, policy: HealthPolicy) -> str:
-        return ", ".join(
-            f"{name} {value:g}" for name, value in sorted(policy.thresholds.items())
-        ) or EMPTY
+        return (
+            ", ".join(f"{name} {value:g}" for name, value in sorted(policy.thresholds.items()))
+            or EMPTY
+        )
 
 
 def thresholds_of_policy(policy: HealthPolicy) -> Panel:

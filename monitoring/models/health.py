@@ -75,9 +75,7 @@ class HealthPolicy(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    account = models.OneToOneField(
-        "accounts.Account", models.CASCADE, related_name="health_policy"
-    )
+    account = models.OneToOneField("accounts.Account", models.CASCADE, related_name="health_policy")
     thresholds = models.JSONField(default=dict, blank=True)
     # Each account is judged by one process at a time, by whoever moves this on.
     judged_at = models.DateTimeField(null=True, editable=False)

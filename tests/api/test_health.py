@@ -157,9 +157,7 @@ def test_a_rule_starts_with_what_its_kind_has(api: Api, account: Account) -> Non
 
 def test_a_rule_is_changed_and_deleted(api: Api, account: Account) -> None:
     rule = create_rule(account=account, name="Failing", kind="endpoint_failing")
-    channel = Channel.objects.create(
-        account=account, name="On call", kind="email", created_at=NOW
-    )
+    channel = Channel.objects.create(account=account, name="On call", kind="email", created_at=NOW)
     path = f"monitoring/alert-rules/{rule.pk}"
     answer = api.patch(
         path, {"threshold": 20, "channels": [str(channel.pk)], "escalates_after_seconds": 900}

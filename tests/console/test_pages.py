@@ -19,7 +19,8 @@ HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
-    "monitoring.auditentry", "monitoring.healthcheck", "monitoring.incident", "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
+    "monitoring.auditentry", "monitoring.healthcheck", "monitoring.incident",
+    "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",

@@ -24,7 +24,9 @@ SOURCE = UUID(int=2)
 RULE = UUID(int=3)
 
 
-def outcome(attempts: int = 100, failed: int = 0, cause: str = "status_5xx", **more: Any) -> Outcome:
+def outcome(
+    attempts: int = 100, failed: int = 0, cause: str = "status_5xx", **more: Any
+) -> Outcome:
     return Outcome(
         attempts=attempts,
         succeeded=attempts - failed,
@@ -34,7 +36,10 @@ def outcome(attempts: int = 100, failed: int = 0, cause: str = "status_5xx", **m
 
 
 def endpoint(
-    five: Outcome | None = None, hour: Outcome | None = None, day: Outcome | None = None, **more: Any
+    five: Outcome | None = None,
+    hour: Outcome | None = None,
+    day: Outcome | None = None,
+    **more: Any,
 ) -> EndpointFigures:
     windows = {FIVE_MINUTES: five, HOUR: hour, DAY: day or outcome()}
     return EndpointFigures(

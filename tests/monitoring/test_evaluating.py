@@ -136,9 +136,7 @@ def test_the_backlog_is_counted_only_so_far(
 ) -> None:
     monkeypatch.setattr(gathering, "COUNTED_BACKLOG", 2)
     for minutes in (9, 8, 7):
-        make_delivery(
-            make_event(shop.account), shop, next_attempt_at=NOW - minutes * MINUTE
-        )
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW - minutes * MINUTE)
     evaluate_health()
     figures = HealthCheck.objects.get().figures
     assert (figures["backlog"], figures["backlog_age_seconds"]) == (2, 540)
@@ -411,9 +409,7 @@ def test_resolved_by_a_person_it_is_left_in_peace(shop: Subscription, clock: Any
 
 
 @pytest.mark.parametrize("how", ["paused", "rule deleted", "rule off", "left to another"])
-def test_what_is_not_looked_at_any_more_is_gone(
-    shop: Subscription, clock: Any, how: str
-) -> None:
+def test_what_is_not_looked_at_any_more_is_gone(shop: Subscription, clock: Any, how: str) -> None:
     fail(shop)
     look(clock, 3)
     rule = AlertRule.objects.get(kind="endpoint_failing")
@@ -522,9 +518,7 @@ def test_no_account_hears_of_anothers(shop: Subscription, clock: Any) -> None:
     fail(shop)
     look(clock, 3)
     assert {row.account for row in Incident.objects.all()} == {shop.account}
-    assert set(Notification.objects.values_list("recipient", flat=True)) == {
-        "operator@example.com"
-    }
+    assert set(Notification.objects.values_list("recipient", flat=True)) == {"operator@example.com"}
 
 
 def test_figures_are_of_three_windows(shop: Subscription) -> None:

@@ -66,7 +66,8 @@ def test_a_signal_says_what_is_wrong() -> None:
     [signal] = signals_of(rule(FAILING, 50, FIVE_MINUTES), figures, NOW)
     assert signal.title == "Receiver is failing: it answers with errors of its own (5xx)"
     assert signal.text == (
-        "60 of 100 attempts of the last 5 min failed; none has succeeded since 2026-03-04 12:00 UTC."
+        "60 of 100 attempts of the last 5 min failed; none has succeeded since 2026-03-04 12:00 "
+        "UTC."
     )
     assert (signal.subscription_id, signal.source_id) == (ENDPOINT, None)
     assert signal.figures == {

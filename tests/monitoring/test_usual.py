@@ -19,7 +19,7 @@ def history(weeks: float, pattern: dict[int, int] | int) -> dict[datetime, int]:
     """So many calls in each hour, or in each hour of the week."""
     hours = [THIS_HOUR - n * HOUR for n in range(1, int(weeks * 168) + 1)]
     if isinstance(pattern, int):
-        return {hour: pattern for hour in hours}
+        return dict.fromkeys(hours, pattern)
     return {hour: pattern[hour_of_week(hour)] for hour in hours if hour_of_week(hour) in pattern}
 
 
