@@ -43,7 +43,7 @@ QUERIES_OF_LIST = {
     "monitoring.activity": 6,  # the accounts
     "monitoring.notification": 6,  # the accounts
     "monitoring.auditentry": 6,  # the accounts
-    "monitoring.healthcheck": 6,  # the accounts, subscriptions, sources; no first and last date
+    "monitoring.healthcheck": 5,  # the accounts, subscriptions; no first and last date
     "monitoring.healthpolicy": 5,  # two counts
     "monitoring.incident": 6,  # the accounts
     "monitoring.alertrule": 5,  # two counts
