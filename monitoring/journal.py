@@ -14,9 +14,9 @@ from uuid import UUID
 
 import orjson
 from django.db import models, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from monitoring.models import Activity, AuditEntry, Notification
+from monitoring.models import Activity, AlertRule, AuditEntry, Notification
 from webhooks_project.accounts.models import Membership, Role
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
@@ -95,6 +95,14 @@ def record_notification(
     )
     transaction.on_commit(lambda: wake("monitoring"))
     return made
+
+
+def has_rule(*, account_id: UUID, kind: str, subscription_id: UUID) -> bool:
+    """Whether an alert rule of that kind is on for the subscription, so that its incidents tell
+    people what would else be told them by a notification alone."""
+    for_all = Q(subscription__isnull=True, source__isnull=True)
+    rules = AlertRule.objects.filter(account_id=account_id, kind=kind, enabled=True)
+    return rules.filter(for_all | Q(subscription_id=subscription_id)).exists()
 
 
 def _was_told(account_id: UUID, kind: str, subject: models.Model | None, within: timedelta) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from monitoring.alerting import escalate_incidents
+from monitoring.evaluating import evaluate_health
 from monitoring.notifications import send_due_notifications
 from monitoring.readiness import MAX_AGE_SECONDS, queue_states
 from outgoing.expiry import watch_expiry
@@ -24,7 +25,7 @@ FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
 
 
 def watch() -> None:
-    """Look after the queues and the lives of subscriptions, then send what is due to be sent.
+    """Judge health, look after the queues and the lives of subscriptions, then send what is due.
 
     Each in turn, whatever becomes of the others.
     """
@@ -37,6 +38,7 @@ def watch() -> None:
             watch_failing,
             watch_expiry,
             watch_queues,
+            evaluate_health,
         ):
             last_first.callback(work)
 

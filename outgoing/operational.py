@@ -30,6 +30,13 @@ from webhooks_project.lib.errors import DomainError
 
 log = structlog.get_logger(__name__)
 
+# What the incident of an alert rule of that kind tells people: by the rule's own threshold, its
+# channels and its hours. Where such a rule is on, nobody is told the same from here.
+TOLD_BY_RULE: Final = {
+    OperationalType.RECOVERED: "endpoint_failing",
+    OperationalType.EXPIRING: "expiring",
+    OperationalType.EXHAUSTED: "dead_letters_rising",
+}
 TELL_EVERY: Final = timedelta(hours=1)  # people hear of the same thing about one at most so often
 
 
@@ -187,6 +194,11 @@ def _accounts_that_hear(type_: OperationalType, account_ids: Collection[UUID]) -
 
 
 def _tell(subscription: Subscription, type_: OperationalType, *, title: str, text: str) -> None:
+    rule = TOLD_BY_RULE.get(type_)
+    if rule is not None and journal.has_rule(
+        account_id=subscription.account_id, kind=rule, subscription_id=subscription.pk
+    ):
+        return
     with transaction.atomic():
         journal.record_notification(
             account_id=subscription.account_id,

@@ -1,5 +1,5 @@
 """The console's pages of monitoring."""
 
-from monitoring.admin import channels, journal, notifications
+from monitoring.admin import alert_rules, channels, health, incidents, journal, notifications
 
-__all__ = ["channels", "journal", "notifications"]
+__all__ = ["alert_rules", "channels", "health", "incidents", "journal", "notifications"]

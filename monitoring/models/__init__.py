@@ -1,7 +1,7 @@
 """What the hub knows of its own work: the journal, the health of endpoints, and who is told."""
 
-from monitoring.models.health import HealthCheck
-from monitoring.models.incidents import AlertRule, Incident, IncidentEntry
+from monitoring.models.health import HealthCheck, HealthPolicy
+from monitoring.models.incidents import AlertRule, Incident, IncidentEntry, Sighting
 from monitoring.models.journal import Activity, AuditEntry
 from monitoring.models.notifications import Channel, Notification
 
@@ -11,7 +11,9 @@ __all__ = [
     "AuditEntry",
     "Channel",
     "HealthCheck",
+    "HealthPolicy",
     "Incident",
     "IncidentEntry",
     "Notification",
+    "Sighting",
 ]

@@ -19,11 +19,13 @@ HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
-    "monitoring.auditentry", "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
+    "monitoring.auditentry", "monitoring.healthcheck", "monitoring.incident",
+    "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
-    "subscriptions.eventtype", "incoming.source", "monitoring.channel",
+    "subscriptions.eventtype", "incoming.source", "monitoring.healthpolicy",
+    "monitoring.alertrule", "analytics.objective", "monitoring.channel",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the
@@ -41,6 +43,10 @@ QUERIES_OF_LIST = {
     "monitoring.activity": 6,  # the accounts
     "monitoring.notification": 6,  # the accounts
     "monitoring.auditentry": 6,  # the accounts
+    "monitoring.healthcheck": 5,  # the accounts, subscriptions; no first and last date
+    "monitoring.healthpolicy": 5,  # two counts
+    "monitoring.incident": 6,  # the accounts
+    "monitoring.alertrule": 5,  # two counts
     "analytics.rollup": 5,
     "hub.heartbeat": 5,
     "accounts.apikey": 5,

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_event_retention'),
-        ('monitoring', '0004_incidents'),
+        ('monitoring', '0005_health_policies'),
     ]
 
     operations = [
