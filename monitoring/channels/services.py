@@ -85,6 +85,8 @@ def change_channel(*, channel: Channel, **changes: Any) -> Channel:
 @transaction.atomic
 def delete_channel(*, channel: Channel) -> None:
     """Send nothing by it any more. What was sent stays in the list; what waits is withdrawn."""
+    # First, as who sends by it does before touching what waits: or each would wait for the other.
+    channel = Channel.objects.select_for_update().get(pk=channel.pk)
     Notification.objects.filter(
         channel=channel, status=Notification.Status.PENDING, next_attempt_at__isnull=False
     ).update(
