@@ -1,31 +1,222 @@
-"""Telling an account's people of an incident."""
+"""Telling an account's people of an incident, and telling others when nobody sees to it."""
 
 from __future__ import annotations
 
-from monitoring import journal
-from monitoring.models import Incident, IncidentEntry
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Q
+
+from monitoring import journal, wording
+from monitoring.admission import quiet_end
+from monitoring.channels import kind_of
+from monitoring.models import Channel, Incident, IncidentEntry, Notification
+from monitoring.models.notifications import MAIL
 from webhooks_project.accounts.models import Role
 from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.sql import insert_new
+from webhooks_project.queues import wake
+
+Moment = Notification.Moment
+Status = Notification.Status
+
+GROUP_FOR: Final = timedelta(minutes=1)  # how long a resolution waits for others to go with it
+TARGET_OF_ROLE: Final = "role:{}"
 
 
-def tell(incident: Incident, moment: IncidentEntry.Kind) -> int:
-    """Queue what people are told of it at this moment: opened, escalated or resolved.
+@transaction.atomic
+def tell(incident: Incident, moment: IncidentEntry.Kind | Notification.Moment | str) -> int:
+    """Queue what people are told of it at this moment: opened, escalated, acknowledged, resolved.
 
-    Part of the caller's transaction. Returns how many messages were queued.
+    Part of the caller's transaction; the incident's row is as the moment left it. Opened goes
+    through the channels of its rule that are on, and by e-mail to the account's operators where
+    there is none; escalated through the rule's escalation channels, else the same way again;
+    acknowledged and resolved to whom it was told before. What a target has been told is never
+    queued for it again, however often this is called. Returns how many messages were queued.
     """
-    made = journal.record_notification(
+    moment = Moment(str(moment))
+    if moment in (Moment.OPENED, Moment.ESCALATED):
+        rows = _to_channels(incident, moment)
+    else:
+        rows = _to_those_told(incident, moment)
+    made = insert_new(rows, ("id", "via"))
+    if made:
+        words = _words_of([via for _, via in made])
+        _note(incident, IncidentEntry.Kind.TOLD, f"{moment.label}: {words} queued.")
+        transaction.on_commit(lambda: wake("monitoring"))
+    return len(made)
+
+
+def _words_of(kinds: Sequence[str]) -> str:
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    shown = [f"{count} by {Channel.Kind(kind).label}" for kind, count in counts.items()]
+    return f"{len(kinds)} message{'' if len(kinds) == 1 else 's'} ({', '.join(shown)})"
+
+
+def _to_channels(incident: Incident, moment: Moment) -> list[Notification]:
+    channels = _channels_of(incident, moment)
+    rows = [row for channel in channels for row in _through(incident, moment, channel)]
+    # Nor where they lead to nobody is an incident left untold.
+    return rows or _to_role(incident, moment, Role.OPERATOR)
+
+
+def _channels_of(incident: Incident, moment: Moment) -> list[Channel]:
+    if incident.rule is None:
+        return []
+    if moment == Moment.ESCALATED:
+        found = incident.rule.escalation_channels.filter(
+            enabled=True, account_id=incident.account_id
+        )
+        if found:
+            return list(found)
+    return list(incident.rule.channels.filter(enabled=True, account_id=incident.account_id))
+
+
+def _through(incident: Incident, moment: Moment, channel: Channel) -> Iterator[Notification]:
+    if moment not in kind_of(channel.kind).takes:
+        return
+    recipients = [""]  # the channel itself, whatever it is called
+    if channel.kind == Channel.Kind.EMAIL:
+        recipients = journal.addresses_of(incident.account_id, channel.recipients)
+        if not recipients:
+            _nobody(incident, f"{channel.name} leads to nobody who has an address")
+    for recipient in recipients:
+        yield _row(
+            incident,
+            moment,
+            via=str(channel.kind),
+            channel=channel,
+            host=channel.host,
+            target=str(channel.pk),
+            recipient=recipient,
+        )
+
+
+def _to_role(incident: Incident, moment: Moment, role: Role) -> list[Notification]:
+    addresses = journal.addresses_of(incident.account_id, [role.value])
+    if not addresses:
+        _nobody(incident, f"{role.value} has no address")
+    target = TARGET_OF_ROLE.format(role.value)
+    email = Channel.Kind.EMAIL.value
+    return [
+        _row(incident, moment, via=email, target=target, recipient=address) for address in addresses
+    ]
+
+
+def _to_those_told(incident: Incident, moment: Moment) -> list[Notification]:
+    """One for each target that was told of its opening; what was not yet sent to it is withdrawn
+    where the incident is over."""
+    told = Notification.objects.filter(
+        incident=incident, moment__in=[Moment.OPENED, Moment.ESCALATED]
+    ).select_related("channel")
+    targets = {(row.target, row.recipient): row for row in told.order_by("created_at")}
+    if moment == Moment.RESOLVED:
+        told.filter(status=Status.PENDING).update(
+            status=Status.WITHDRAWN,
+            next_attempt_at=None,
+            error="the incident was resolved before it was sent",
+        )
+    return [
+        _row(
+            incident,
+            moment,
+            via=row.via,
+            channel=row.channel,
+            host=row.channel.host if row.channel else MAIL,
+            target=target,
+            recipient=recipient,
+        )
+        for (target, recipient), row in targets.items()
+        if moment in kind_of(row.via).takes
+        and (row.channel or row.target.startswith(TARGET_OF_ROLE.format("")))
+    ]
+
+
+def _row(incident: Incident, moment: Moment, **fields: Any) -> Notification:
+    now = clock.now()
+    channel: Channel | None = fields.get("channel")
+    return Notification(
+        id=new_id(),
         account_id=incident.account_id,
         kind=f"incident.{moment.value}",
-        recipients=[Role.OPERATOR.value],
-        title=f"{incident.title} ({moment.value})",
-        text=incident.text or incident.title,
+        incident=incident,
+        moment=moment.value,
+        status=Status.PENDING.value,
+        title=wording.title_of(incident, moment) or incident.kind,
+        text=journal.storable(wording.text_of(incident, moment, channel))[
+            : journal.MAX_TEXT_LENGTH
+        ],
+        object_type=incident._meta.label_lower,
+        object_id=str(incident.pk),
+        next_attempt_at=_due_at(incident, moment, fields["via"], channel, now),
+        created_at=now,
+        **fields,
+    )
+
+
+def _due_at(
+    incident: Incident, moment: Moment, via: str, channel: Channel | None, now: datetime
+) -> datetime:
+    kind = kind_of(via)
+    if kind.passes_at_once(moment):
+        return now
+    if moment == Moment.RESOLVED and kind.people:
+        now += GROUP_FOR
+    return quiet_end(channel, incident.severity, now) or now
+
+
+def _nobody(incident: Incident, why: str) -> None:
+    journal.record_activity(
+        account_id=incident.account_id,
+        kind="notification.unaddressed",
+        text=f"Nobody was told: {why}. {incident.title}",
         subject=incident,
     )
-    if made:
-        IncidentEntry.objects.create(
-            incident=incident,
-            kind=IncidentEntry.Kind.TOLD,
-            text=f"{len(made)} people were told by e-mail.",
-            created_at=clock.now(),
-        )
-    return len(made)
+
+
+def _note(incident: Incident, kind: IncidentEntry.Kind, text: str) -> None:
+    IncidentEntry.objects.create(
+        incident=incident, kind=kind, text=text[:1000], created_at=clock.now()
+    )
+
+
+# --- nobody has acknowledged it -------------------------------------------------------------------
+
+
+def escalate_incidents() -> int:
+    """Tell the escalation channels of each incident that nobody acknowledged in its rule's time.
+
+    Once each, however many nodes look. Returns how many were escalated.
+    """
+    now = clock.now()
+    waiting = Incident.objects.filter(
+        # As the index of open incidents has it.
+        ~Q(status=Incident.Status.RESOLVED),
+        status=Incident.Status.OPEN,
+        escalated_at__isnull=True,
+        rule__escalates_after_seconds__isnull=False,
+    ).values_list("pk", "opened_at", "rule__escalates_after_seconds")
+    due = [
+        key
+        for key, opened_at, seconds in waiting
+        if seconds is not None and opened_at + timedelta(seconds=seconds) <= now
+    ]
+    return sum(_escalate(key, now) for key in due)
+
+
+@transaction.atomic
+def _escalate(key: Any, now: datetime) -> bool:
+    # Who loses the race finds no row that is still open and not escalated.
+    won = Incident.objects.filter(
+        pk=key, status=Incident.Status.OPEN, escalated_at__isnull=True
+    ).update(escalated_at=now)
+    if not won:
+        return False
+    incident = Incident.objects.select_related("rule").get(pk=key)
+    minutes = round((now - incident.opened_at).total_seconds() / 60)
+    _note(incident, IncidentEntry.Kind.ESCALATED, f"Nobody has acknowledged it in {minutes} min.")
+    tell(incident, Moment.ESCALATED)
+    return True

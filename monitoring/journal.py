@@ -12,16 +12,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import connection, models, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from monitoring.chain import FORMAT, GENESIS, hash_of
-from monitoring.models import Activity, AuditEntry, Notification
+from monitoring.models import Activity, AlertRule, AuditEntry, Notification
 from webhooks_project.accounts.models import Membership, Role
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
+from webhooks_project.lib.mail_addresses import is_mail_address
 from webhooks_project.queues import wake
 
 MAX_TITLE_LENGTH: Final = 200
@@ -134,8 +133,8 @@ def record_notification(
     """
     if at_most_every is not None and _was_told(account_id, kind, subject, at_most_every):
         return []
-    addresses = _addresses(account_id, recipients)
-    title = _NOT_OF_A_LINE.sub(" ", _storable(title)).strip()[:MAX_TITLE_LENGTH] or kind
+    addresses = addresses_of(account_id, recipients)
+    title = one_line(title) or kind
     if not addresses:
         record_activity(
             account_id=account_id,
@@ -153,7 +152,7 @@ def record_notification(
                 kind=kind,
                 recipient=address,
                 title=title,
-                text=_storable(text)[:MAX_TEXT_LENGTH],
+                text=storable(text)[:MAX_TEXT_LENGTH],
                 object_type=subject._meta.label_lower if subject else "",
                 object_id=str(subject.pk) if subject else "",
                 next_attempt_at=now,
@@ -164,6 +163,14 @@ def record_notification(
     )
     transaction.on_commit(lambda: wake("monitoring"))
     return made
+
+
+def has_rule(*, account_id: UUID, kind: str, subscription_id: UUID) -> bool:
+    """Whether an alert rule of that kind is on for the subscription, so that its incidents tell
+    people what would else be told them by a notification alone."""
+    for_all = Q(subscription__isnull=True, source__isnull=True)
+    rules = AlertRule.objects.filter(account_id=account_id, kind=kind, enabled=True)
+    return rules.filter(for_all | Q(subscription_id=subscription_id)).exists()
 
 
 def _was_told(account_id: UUID, kind: str, subject: models.Model | None, within: timedelta) -> bool:
@@ -179,13 +186,14 @@ def _was_told(account_id: UUID, kind: str, subject: models.Model | None, within:
     )
 
 
-def _addresses(account_id: UUID, recipients: Sequence[str]) -> list[str]:
-    """Each address once, whatever its capitals, in the order of the recipients."""
+def addresses_of(account_id: UUID, recipients: Sequence[str]) -> list[str]:
+    """Those that are meant by addresses and roles: each once, whatever its capitals, in the order
+    of the recipients."""
     found: dict[str, str] = {}
     for recipient in recipients:
         meant = _members(account_id, Role(recipient)) if recipient in Role.values else [recipient]
         for address in meant:
-            if _is_address(address):
+            if is_mail_address(address):
                 found.setdefault(address.lower(), address)
     return list(found.values())
 
@@ -198,16 +206,12 @@ def _members(account_id: UUID, role: Role) -> list[str]:
     return list(members.order_by("user__email").values_list("user__email", flat=True))
 
 
-def _is_address(text: str) -> bool:
-    try:
-        validate_email(text)
-    except ValidationError:
-        return False
-    # The validator lets control characters stand in a quoted part; no header shall hold them.
-    return len(text) <= 254 and text.isprintable()
+def one_line(text: str) -> str:
+    """A title of a text that may be a stranger's."""
+    return _NOT_OF_A_LINE.sub(" ", storable(text)).strip()[:MAX_TITLE_LENGTH]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     # PostgreSQL takes no NUL in a text, and nothing takes half a surrogate pair.
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 

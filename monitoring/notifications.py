@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import smtplib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
-from django.conf import settings
-from django.core import mail
 from django.db import transaction
 from django.db.models import F
-from django.urls import NoReverseMatch, reverse
 
 from monitoring import journal
-from monitoring.models import Notification
+from monitoring.admission import Combine, Decision, Send, Wait, Withdraw, admit
+from monitoring.channels import Connection, SendFailed, kind_of
+from monitoring.models import Channel, Notification
+from monitoring.turns import Lane, Turn, note_away, note_present
+from monitoring.wording import message_of
 from webhooks_project.lib import clock
 from webhooks_project.lib.sql import is_due, update_returning
 
@@ -30,7 +30,6 @@ LEASE_SECONDS: Final = 180
 TURN_SECONDS: Final = 40.0  # of one task; the next minute's goes on
 # After a failure, seconds to the next try; after the last the notification has failed.
 RETRY_SECONDS: Final = (60, 300, 1_800, 7_200, 21_600)
-PERMANENT: Final = range(500, 600)  # SMTP: the same try will have the same answer (RFC 5321, 4.2.1)
 
 Status = Notification.Status
 
@@ -47,65 +46,62 @@ class TryNeverEnded(Exception):
     """Every try is used up, and of the last it is not known how it ended."""
 
 
-class _Connection:
-    """One connection to the mail server for all that is sent in a turn, made anew after an error.
+class LeaseLost(Exception):
+    """Another node has taken the notification meanwhile."""
 
-    Opens with the first message.
-    """
+
+class _Connections:
+    """One connection for each kind of channel, for all that is sent in a turn."""
 
     def __init__(self) -> None:
-        self._backend: Any = None
+        self._open: dict[str, Connection] = {}
 
-    def send(self, message: mail.EmailMessage) -> None:
-        if self._backend is None:
-            backend = mail.get_connection(fail_silently=False)
-            backend.open()
-            self._backend = backend
-        self._backend.send_messages([message])
+    def of(self, kind: str) -> Connection:
+        if kind not in self._open:
+            self._open[kind] = kind_of(kind).connect()
+        return self._open[kind]
 
     def close(self) -> None:
-        backend, self._backend = self._backend, None
-        if backend is None:
-            return
-        try:
-            backend.close()
-        except (OSError, smtplib.SMTPException) as error:
-            log.info("the mail server was left without a word", error=str(error)[:200])
+        for connection in self._open.values():
+            connection.close()
 
 
 def send_due_notifications(goes_on: Callable[[], bool] | None = None) -> int:
-    """Send what is due, the longest waiting first. Returns how many were tried.
+    """Send what is due: each account in turn, of one account the longest waiting first. Returns how
+    many were tried.
 
     Each is claimed, sent and ended in turn, so that of two nodes one sends it. Ends when nothing
-    is due, when the turn is over (`goes_on`), or when the mail server cannot be reached.
+    is due, or when the turn is over (`goes_on`).
     """
     ends_at = time.monotonic() + TURN_SECONDS
     goes_on = goes_on or (lambda: time.monotonic() < ends_at)
-    connection = _Connection()
+    if not is_due(Notification, "next_attempt_at", clock.now()):
+        return 0
+    turn, connections = Turn(), _Connections()
     tried = 0
     try:
-        while goes_on() and (claim := _claim(clock.now())) is not None:
-            tried += 1
-            if not _send(claim, connection):
-                break
+        while goes_on() and (lane := turn.next_lane()) is not None:
+            started_at = time.monotonic()
+            claim = _claim(clock.now(), lane)
+            if claim is not None:
+                tried += _send(claim, connections)
+            turn.note_time(lane, started_at)
     finally:
-        connection.close()
+        connections.close()
     return tried
 
 
-def _claim(now: datetime) -> Claim | None:
-    """Take the longest waiting one under a lease; its try is counted at once.
+def _claim(now: datetime, lane: Lane | None = None) -> Claim | None:
+    """Take the longest waiting one of the lane, or of all, under a lease; its try is counted at
+    once.
 
     One that a node took and did not end within the lease is due again.
     """
-    if not is_due(Notification, "next_attempt_at", now):
-        return None
+    waiting = Notification.objects.filter(next_attempt_at__lte=now)
+    if lane is not None:
+        waiting = waiting.filter(via=lane[0], host=lane[1], account_id=lane[2])
     with transaction.atomic():
-        due = (
-            Notification.objects.filter(next_attempt_at__lte=now)
-            .order_by("next_attempt_at")
-            .select_for_update(skip_locked=True)
-        )
+        due = waiting.order_by("next_attempt_at").select_for_update(skip_locked=True)
         rows = update_returning(
             Notification.objects.all(),
             {
@@ -119,51 +115,67 @@ def _claim(now: datetime) -> Claim | None:
     return Claim(*rows[0]) if rows else None
 
 
-def _send(claim: Claim, connection: _Connection) -> bool:
-    """Send one and write down how it ended. Returns whether the mail server can be spoken to."""
-    notification = Notification.objects.select_related("account").get(pk=claim.id)
+def _send(claim: Claim, connections: _Connections) -> bool:
+    """Send one and write down how it ended. Returns whether it was tried."""
+    rows = Notification.objects.select_related(
+        "account", "channel", "incident__subscription", "incident__source"
+    )
+    notification = rows.get(pk=claim.id)
     try:
-        if claim.number > len(RETRY_SECONDS) + 1:
-            raise TryNeverEnded("The process ended before the last try did.")
-        connection.send(message_of(notification))
+        decision = admit(notification, clock.now())
+        if isinstance(decision, Send):
+            _carry(notification, claim, connections)
+        else:
+            _put_aside(claim, decision)
+            return False
+    except LeaseLost:
+        log.warning("notification was another node's", notification_id=str(claim.id))
     except Exception as error:
-        connection.close()
         _fail(notification, claim, error)
-        return not _is_away(error)
-    _end(claim, status=Status.SENT, sent_at=clock.now(), next_attempt_at=None, error="")
-    log.info("notification sent", notification_id=str(claim.id), kind=notification.kind)
+        if isinstance(error, SendFailed) and error.is_away:
+            note_away(notification.host)
+    else:
+        note_present(notification.host)
+        log.info("notification sent", notification_id=str(claim.id), kind=notification.kind)
     return True
 
 
-def message_of(notification: Notification) -> mail.EmailMessage:
-    """The mail: plain text, with a link to the console's page where there is one.
-
-    Its Message-ID is the notification's, so that a mail sent twice, after a crash between sending
-    and writing it down, is known as the same.
-    """
-    host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
-    lines = [notification.text, "", f"Account: {notification.account}"]
-    if url := _page(notification):
-        lines.append(url)
-    return mail.EmailMessage(
-        subject=" ".join(notification.title.split()),
-        body="\n".join(lines),
-        to=[notification.recipient],
-        headers={
-            "Message-ID": f"<{notification.pk}@{host}>",
-            "Auto-Submitted": "auto-generated",  # RFC 3834: no answers by machines
-        },
-    )
+def _carry(notification: Notification, claim: Claim, connections: _Connections) -> None:
+    """Send it, and note that. Raises what went wrong."""
+    if claim.number > len(RETRY_SECONDS) + 1:
+        raise TryNeverEnded("The process ended before the last try did.")
+    is_repeat = claim.number > 1 and _may_have_come(notification)
+    if notification.error:
+        # Empty means from now on that a try was begun of which nobody knows how it ended.
+        Notification.objects.filter(pk=claim.id, attempt_count=claim.number).update(error="")
+    with _as_one(notification):
+        message = message_of(notification, is_repeat=is_repeat)
+        connections.of(notification.via).send(message, notification.channel)
+        values = {"status": Status.SENT, "sent_at": clock.now(), "next_attempt_at": None}
+        if not _end(claim, **values, error=""):
+            raise LeaseLost
 
 
-def _page(notification: Notification) -> str:
-    if not notification.object_type or not settings.PUBLIC_URL:
-        return ""
-    name = f"admin:{notification.object_type.replace('.', '_')}_change"
-    try:
-        return f"{settings.PUBLIC_URL}{reverse(name, args=[notification.object_id])}"
-    except NoReverseMatch:
-        return ""
+def _may_have_come(notification: Notification) -> bool:
+    """Whether the try before may have arrived: it was cut off, or nobody answered."""
+    return not notification.error or notification.error.startswith("answer_timeout")
+
+
+def _as_one(notification: Notification) -> AbstractContextManager[Any]:
+    """What is sent in the database is sent with the note of it, or not at all."""
+    return transaction.atomic() if kind_of(notification.via).in_database else nullcontext()
+
+
+def _put_aside(claim: Claim, decision: Decision) -> None:
+    """End the claim without a try: what waits is not counted as tried."""
+    values: dict[str, Any] = {"next_attempt_at": None, "attempt_count": claim.number - 1}
+    if isinstance(decision, Wait):
+        values |= {"status": Status.PENDING, "next_attempt_at": decision.until}
+    elif isinstance(decision, Combine):
+        values |= {"status": Status.COMBINED, "combined_in": decision.whole}
+    elif isinstance(decision, Withdraw):
+        values |= {"status": Status.WITHDRAWN, "error": decision.reason}
+    _end(claim, **values)
 
 
 def _end(claim: Claim, **values: Any) -> bool:
@@ -177,35 +189,40 @@ def _end(claim: Claim, **values: Any) -> bool:
 
 @transaction.atomic
 def _fail(notification: Notification, claim: Claim, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}".replace("\x00", "\ufffd")[:500]
-    is_last = claim.number > len(RETRY_SECONDS) or _is_final(error)
+    text = f"{_cause_of(error)}: {error}".replace("\x00", "\ufffd")[:500]
+    is_final = isinstance(error, SendFailed) and error.is_final
+    is_last = is_final or claim.number > len(RETRY_SECONDS)
     if is_last:
         ended = _end(claim, status=Status.FAILED, next_attempt_at=None, error=text)
     else:
-        later = clock.now() + timedelta(seconds=RETRY_SECONDS[claim.number - 1])
+        later = clock.now() + _pause(claim, error)
         ended = _end(claim, status=Status.PENDING, next_attempt_at=later, error=text)
+    if notification.channel_id is not None and (asked := _retry_after(error)):
+        Channel.objects.filter(pk=notification.channel_id).update(
+            waits_until=clock.now() + timedelta(seconds=asked)
+        )
     if ended and is_last:
         journal.record_activity(
             account_id=notification.account_id,
             kind="notification.failed",
-            text=f"{notification.recipient} was not told after {claim.number} tries: {text}",
+            text=f"{notification.told_to} was not told after {claim.number} tries: {text}",
             subject=notification,
         )
     log.warning("notification not sent", notification_id=str(claim.id), number=claim.number,
                 failed=is_last, error=text)  # fmt: skip
 
 
-def _is_final(error: Exception) -> bool:
-    """Whether it is the message or its recipient that the mail server does not take."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return all(code in PERMANENT for code, _ in error.recipients.values())
-    return isinstance(error, smtplib.SMTPDataError) and error.smtp_code in PERMANENT
+def _cause_of(error: Exception) -> str:
+    """The first word of what is kept of an error."""
+    if not isinstance(error, SendFailed):
+        return type(error).__name__
+    return error.cause
 
 
-def _is_away(error: Exception) -> bool:
-    """Whether the next message would fare the same: nobody answers, or not to us."""
-    is_of_message = isinstance(
-        error,
-        smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError | smtplib.SMTPServerDisconnected,
-    )
-    return isinstance(error, OSError) and not is_of_message
+def _retry_after(error: Exception) -> float:
+    return (error.retry_after or 0.0) if isinstance(error, SendFailed) else 0.0
+
+
+def _pause(claim: Claim, error: Exception) -> timedelta:
+    """Until the next try: what was asked for, and never less than the hub's own."""
+    return timedelta(seconds=max(RETRY_SECONDS[claim.number - 1], _retry_after(error)))

@@ -9,7 +9,9 @@ from typing import Final
 
 import structlog
 
+from monitoring.alerting import escalate_incidents
 from monitoring.anchors import give_out_anchors
+from monitoring.evaluating import evaluate_health
 from monitoring.notifications import send_due_notifications
 from monitoring.readiness import MAX_AGE_SECONDS, queue_states
 from monitoring.retention import prune_activities
@@ -30,18 +32,20 @@ FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
 
 
 def watch() -> None:
-    """Look after the queues and the lives of subscriptions, then send what is due to be sent.
+    """Judge health, look after the queues and the lives of subscriptions, then send what is due.
 
     Each in turn, whatever becomes of the others.
     """
     with ExitStack() as last_first:
         for work in (
             send_due_notifications,
+            escalate_incidents,
             run_due_health_checks,
             run_due_setups,
             watch_failing,
             watch_expiry,
             watch_queues,
+            evaluate_health,
         ):
             last_first.callback(work)
 

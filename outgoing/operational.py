@@ -30,6 +30,13 @@ from webhooks_project.lib.errors import DomainError
 
 log = structlog.get_logger(__name__)
 
+# What the incident of an alert rule of that kind tells people: by the rule's own threshold, its
+# channels and its hours. Where such a rule is on, nobody is told the same from here.
+TOLD_BY_RULE: Final = {
+    OperationalType.RECOVERED: "endpoint_failing",
+    OperationalType.EXPIRING: "expiring",
+    OperationalType.EXHAUSTED: "dead_letters_rising",
+}
 TELL_EVERY: Final = timedelta(hours=1)  # people hear of the same thing about one at most so often
 
 
@@ -109,6 +116,32 @@ def note_exhausted(found: Sequence[Exhausted]) -> None:
         )
 
 
+def publish_incident(
+    *,
+    account_id: UUID,
+    type_: OperationalType,
+    data: Mapping[str, Any],
+    incident_id: UUID | None,
+    about_subscription: UUID | None,
+) -> bool:
+    """Publish what became of an incident. Returns whether a subscription of the account hears such.
+
+    Raises DomainError where the account's own schema for that type does not take it.
+    """
+    if account_id not in _accounts_that_hear(type_, [account_id]):
+        return False
+    event = NewEvent(
+        account_id=account_id,
+        type=type_.value,
+        data=dict(data),
+        causation_id=f"incident:{incident_id}" if incident_id else "",
+        about_subscription=about_subscription,
+        is_of_hub=True,
+    )
+    publish_many([event])
+    return True
+
+
 def announce_disabled(sender: object, *, subscription: Subscription, **_: Any) -> None:
     """Receiver of `status_changed`: whoever disables it, the account can hear of it."""
     if subscription.status != Subscription.Status.DISABLED:
@@ -161,6 +194,11 @@ def _accounts_that_hear(type_: OperationalType, account_ids: Collection[UUID]) -
 
 
 def _tell(subscription: Subscription, type_: OperationalType, *, title: str, text: str) -> None:
+    rule = TOLD_BY_RULE.get(type_)
+    if rule is not None and journal.has_rule(
+        account_id=subscription.account_id, kind=rule, subscription_id=subscription.pk
+    ):
+        return
     with transaction.atomic():
         journal.record_notification(
             account_id=subscription.account_id,

@@ -65,6 +65,7 @@ class NewEvent:
     schema_version: str = ""
     # Of the hub's own events: the subscription that one is about, which does not get it.
     about_subscription: UUID | None = None
+    is_of_hub: bool = False  # the hub's own, about something else than a subscription
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,8 @@ def _checked_text(new: NewEvent, now: datetime) -> bytes:
     if not is_event_type(new.type):
         raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
     refuse(_problems(new, now), EventNotAcceptable)
-    if is_operational(new.type) and new.about_subscription is None:
+    is_of_hub = new.is_of_hub or new.about_subscription is not None
+    if is_operational(new.type) and not is_of_hub:
         raise EventTypeReserved(f"{new.type} is published by the hub alone")
     try:
         if isinstance(new.data, bytes):

@@ -28,6 +28,7 @@ MAX_IN_FLIGHT: Final = 1_000
 MAX_BATCH: Final = 1_000  # events in one POST
 MAX_BATCH_SECONDS: Final = 3_600
 MAX_RETRY_AGE_SECONDS: Final = 90 * 24 * 3600
+MAX_CHECK_MINUTES: Final = 1_440
 
 _CHANNEL = re.compile(r"[A-Za-z0-9_.:/-]{1,128}", re.ASCII)
 
@@ -59,6 +60,7 @@ def subscription_problems(row: Subscription) -> list[Problem]:
         ),
         "retry_statuses": lambda: _retry_statuses(row.retry_statuses),
         "delivery_window": lambda: _delivery_window(row.delivery_window),
+        "health_check_minutes": lambda: _between(row.health_check_minutes, 1, MAX_CHECK_MINUTES),
     }
     return problems_of(row, checks, unjudged={"account", "url", *SECURITY})
 

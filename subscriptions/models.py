@@ -153,6 +153,13 @@ class Subscription(models.Model):
         OPEN = "open"
         HALF_OPEN = "half_open"
 
+    class HealthCheckKind(models.TextChoices):
+        """How the hub looks whether the endpoint is there."""
+
+        HEAD = "head", "HEAD: any whole answer counts"
+        TLS = "tls", "connection and TLS only: nothing is sent"
+        PROBE = "probe", "signed test delivery: a 2xx counts"
+
     # Statuses whose deliveries are kept back until the subscription is active again.
     HOLDING: ClassVar = frozenset({Status.VERIFYING, Status.PAUSED, Status.DISABLED})
 
@@ -288,9 +295,22 @@ class Subscription(models.Model):
         default=True,
         help_text="Whether the hub may look now and then whether the endpoint is there.",
     )
+    health_check_kind = models.CharField(
+        max_length=8,
+        choices=HealthCheckKind.choices,
+        default=HealthCheckKind.HEAD,
+        help_text="How it looks: a HEAD, the connection with its TLS alone, or a signed test "
+        "delivery.",
+    )
+    health_check_minutes = models.PositiveSmallIntegerField(
+        default=15, help_text="How often it looks: every so many minutes, from 1 to 1,440."
+    )
     health_check_due_at = models.DateTimeField(default=clock.now, editable=False)
     health_checked_at = models.DateTimeField(null=True, editable=False)
     health_problem = models.CharField(max_length=200, blank=True, editable=False)
+    # How many have failed one after the other, and the last one: its kind, status and times.
+    health_check_failures = models.PositiveIntegerField(default=0, editable=False)
+    health_check_result = models.JSONField(default=dict, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,6 +1,7 @@
 """The names of the events that the hub itself publishes. Nobody else may publish them.
 
-`*` does not hear them: who wants them names them, or writes `subscription.*` or `delivery.*`.
+`*` does not hear them: who wants them names them, or writes `subscription.*`, `delivery.*` or
+`incident.*`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ class OperationalType(StrEnum):
     RECOVERED = "subscription.recovered"
     EXPIRING = "subscription.expiring"
     EXHAUSTED = "delivery.exhausted"
+    # These by the channels of alerts alone.
+    INCIDENT_OPENED = "incident.opened"
+    INCIDENT_ESCALATED = "incident.escalated"
+    INCIDENT_ACKNOWLEDGED = "incident.acknowledged"
+    INCIDENT_RESOLVED = "incident.resolved"
+    INCIDENT_TEST = "incident.test"
 
 
 def is_operational(event_type: str) -> bool:

@@ -39,8 +39,11 @@ CHANGEABLE: Final = (
     "transformation", "variables", "schema_versions", "timeout_seconds", "max_in_flight",
     "rate_limit", "rate_period", "ordering", "order_key", "batch_size", "batch_seconds",
     "retry_policy", "retry_schedule", "retry_max_age_seconds", "retry_statuses",
-    "delivery_window", "checks_health",
+    "delivery_window", "checks_health", "health_check_kind", "health_check_minutes",
 )  # fmt: skip
+
+# What the looks at an endpoint go by.
+CHECKS: Final = frozenset({"url", "checks_health", "health_check_kind", "health_check_minutes"})
 
 # Reading a row anew opens what is sealed, and fails where its encryption key is missing.
 READABLE: Final = [
@@ -136,6 +139,8 @@ def change_subscription(
         before = _shown(subscription)
         if changes.get("url", subscription.url) != subscription.url:
             changes |= _closed_breaker(subscription, clock.now())
+        if CHECKS & changes.keys():  # it is looked at anew soon, in the new way
+            changes["health_check_due_at"] = clock.now()
         for name, value in changes.items():
             setattr(subscription, name, value)
         refuse(subscription_problems(subscription), SubscriptionNotAcceptable)

@@ -248,7 +248,11 @@ def _last_steps(row: Subscription, problem: Step | None) -> list[Step]:
         ok(Name.ACTIVATION, "it is active")
         if row.status in (Status.VERIFYING, Status.ACTIVE)
         else skipped(Name.ACTIVATION, f"it is {row.status}, and stays so"),
-        ok(Name.HEALTH_CHECK, "the endpoint is looked at every 15 minutes, for the first time soon")
+        ok(
+            Name.HEALTH_CHECK,
+            f"the endpoint is looked at every {row.health_check_minutes} minutes "
+            f"({row.health_check_kind}), for the first time soon",
+        )
         if row.checks_health
         else skipped(Name.HEALTH_CHECK, "checks_health is off"),
         ok(Name.ANALYTICS, "each attempt is counted by the minute, from the first one on"),

@@ -14,6 +14,7 @@ from pytest_socket import socket_allow_hosts
 from xdist.scheduler import LoadScopeScheduling
 
 from incoming.sources import forget_sources
+from monitoring import turns
 from monitoring.protection import protect, unprotect
 from webhooks_project import queues
 from webhooks_project.lib.actor import SYSTEM, current_actor
@@ -74,6 +75,7 @@ def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", _look_up_nobody_outside)
     current_actor.set(SYSTEM)
     forget_sources()
+    turns.forget()
     queues._woken_at.clear()
     if settings.REDIS_URL:
         _forget_in_redis()

@@ -166,6 +166,11 @@ WEBHOOKS_TURN_SECONDS = env.float("WEBHOOKS_TURN_SECONDS", default=60.0)
 WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=min(4, os.cpu_count() or 1))
 WEBHOOKS_HANDLER_PUMPS = env.int("WEBHOOKS_HANDLER_PUMPS", default=1)
 WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=128)
+# How many days rollups are kept by the minute and by the hour; days and months are for ever. Those
+# of the hub and of accounts are few, and the days of other time zones are made of their hours.
+WEBHOOKS_ROLLUP_MINUTES_DAYS = env.int("WEBHOOKS_ROLLUP_MINUTES_DAYS", default=7)
+WEBHOOKS_ROLLUP_HOURS_DAYS = env.int("WEBHOOKS_ROLLUP_HOURS_DAYS", default=45)
+WEBHOOKS_ROLLUP_ACCOUNT_HOURS_DAYS = env.int("WEBHOOKS_ROLLUP_ACCOUNT_HOURS_DAYS", default=400)
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "webhooks-hub",
@@ -219,6 +224,9 @@ try:
     WEBHOOKS_EGRESS_PROXY = parse_proxy(env.str("WEBHOOKS_EGRESS_PROXY", default=""))
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOKS_EGRESS_PROXY: {error}") from error
+# By host of a chat or pager, such as hooks.slack.com: what is called in its place, in a network
+# that reaches the outside by a relay alone.
+WEBHOOKS_CHANNEL_RELAYS: dict[str, str] = env.dict("WEBHOOKS_CHANNEL_RELAYS", default={})
 # The receiving view has its own limit, source by source; Django's must not be below it.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 25 * 1024 * 1024
 RATELIMIT_USE_CACHE = "default"
@@ -300,6 +308,13 @@ SPECTACULAR_SETTINGS = {
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "FindingKind": "monitoring.models.Finding.Kind",
         "NotificationStatus": "monitoring.models.Notification.Status",
+        "NotificationMoment": "monitoring.models.Notification.Moment",
+        "ChannelKind": "monitoring.models.Channel.Kind",
+        "AlertRuleKind": "monitoring.models.AlertRule.Kind",
+        "HealthState": "monitoring.models.HealthCheck.State",
+        "IncidentStatus": "monitoring.models.Incident.Status",
+        "IncidentEntryKind": "monitoring.models.IncidentEntry.Kind",
+        "Severity": "monitoring.models.incidents.Severity",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
         "AttemptCause": "outgoing.models.Attempt.Cause",
@@ -389,12 +404,18 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Watch",
                 "items": [
+                    _page("Health", "monitor_heart", "monitoring.healthcheck"),
+                    _page("Incidents", "warning", "monitoring.incident"),
+                    _page("Alert rules", "notifications", "monitoring.alertrule"),
+                    _page("Health policies", "tune", "monitoring.healthpolicy"),
                     _page("Activity", "history", "monitoring.activity"),
                     _page("Notifications", "mail", "monitoring.notification"),
                     _page("Findings", "rule", "monitoring.finding"),
+                    _page("Channels", "campaign", "monitoring.channel"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),
                     _page("Audit anchors", "anchor", "monitoring.auditanchor"),
                     _page("Rollups", "bar_chart", "analytics.rollup"),
+                    _page("Objectives", "flag", "analytics.objective"),
                     _page("Heartbeats", "favorite", "hub.heartbeat"),
                 ],
             },

@@ -49,6 +49,8 @@ NOTIFICATION_COLOURS: Final = {
     Notification.Status.SENDING: "primary",
     Notification.Status.SENT: "success",
     Notification.Status.FAILED: "danger",
+    Notification.Status.COMBINED: "info",
+    Notification.Status.WITHDRAWN: "warning",
 }
 
 

@@ -1,7 +1,7 @@
 """Who may tell us, and what they told."""
 
 from incoming.models.receipts import Receipt
-from incoming.models.refusals import RefusalCount
+from incoming.models.refusals import RefusalCount, RefusalMinute
 from incoming.models.replays import ReceiptReplay
 from incoming.models.routes import Route
 from incoming.models.runs import HandlerRun
@@ -19,6 +19,7 @@ __all__ = [
     "Receipt",
     "ReceiptReplay",
     "RefusalCount",
+    "RefusalMinute",
     "Route",
     "SchemaMode",
     "Source",

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, RefusalCount, Source
+from monitoring.admin.incidents import open_incidents
 from monitoring.readiness import MAX_AGE_SECONDS, SILENT_SECONDS, queue_states
 from outgoing.admin.attempts import answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
@@ -49,6 +50,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ("outgoing.event", lambda: _events(since)),
     ]
     panels: list[tuple[str, Callable[[], Table]]] = [
+        ("monitoring.incident", open_incidents),
         ("hub.heartbeat", lambda: _queues(now)),
         ("incoming.refusalcount", lambda: _refusals(since)),
         ("outgoing.delivery", _causes_of_dead_letters),

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
+from monitoring.activity_kinds import KINDS, groups
 from monitoring.admin.links import object_link
 from monitoring.audit_files import export_audit_log
-from monitoring.kinds import KINDS, groups
 from monitoring.models import Activity, AuditAnchor, AuditEntry
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.access import rows_for

@@ -11,8 +11,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from monitoring.activity_kinds import KINDS
 from monitoring.audit_files import FORMATS, export_audit_log
-from monitoring.kinds import KINDS
 from monitoring.models import Activity, AuditAnchor, AuditEntry
 from webhooks_project.accounts.models import Account, Role
 from webhooks_project.api.filters import FilterSet, MomentFilter

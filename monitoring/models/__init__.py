@@ -1,8 +1,8 @@
 """What the hub knows of its own work: the journal, the health of endpoints, and who is told."""
 
 from monitoring.models.findings import Finding
-from monitoring.models.health import HealthCheck
-from monitoring.models.incidents import AlertRule, Incident, IncidentEntry
+from monitoring.models.health import HealthCheck, HealthPolicy
+from monitoring.models.incidents import AlertRule, Incident, IncidentEntry, Sighting
 from monitoring.models.journal import Activity, AuditAnchor, AuditEntry
 from monitoring.models.notifications import Channel, Notification
 
@@ -14,7 +14,9 @@ __all__ = [
     "Channel",
     "Finding",
     "HealthCheck",
+    "HealthPolicy",
     "Incident",
     "IncidentEntry",
     "Notification",
+    "Sighting",
 ]

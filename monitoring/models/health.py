@@ -41,6 +41,9 @@ class HealthCheck(models.Model):
     wanted_since = models.DateTimeField()
     reasons = models.JSONField(default=list)
     figures = models.JSONField(default=dict)
+    # Of a source: what its history taught of its silences (monitoring/usual.py), and when.
+    profile = models.JSONField(null=True)
+    learned_at = models.DateTimeField(null=True)
     judged_at = models.DateTimeField()
 
     class Meta:
@@ -54,7 +57,37 @@ class HealthCheck(models.Model):
         indexes: ClassVar = [
             # The account's endpoints and sources by state.
             models.Index(fields=["account", "state"], name="health_check_by_account"),
+            # The account's list, what changed last first.
+            models.Index(fields=["account", "-state_since"], name="health_check_by_change"),
+            # The console's list over all accounts.
+            models.Index(fields=["-state_since"], name="health_check_by_time"),
         ]
 
     def __str__(self) -> str:
         return f"{self.state} since {self.state_since:%Y-%m-%d %H:%M}"
+
+
+class HealthPolicy(models.Model):
+    """What an account calls degraded, failing and down, and when its endpoints were last judged.
+
+    `thresholds` are those that differ from the defaults (monitoring/thresholds.py), by name. That
+    an account has the row says that it was given the default alert rules, too.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.OneToOneField("accounts.Account", models.CASCADE, related_name="health_policy")
+    thresholds = models.JSONField(default=dict, blank=True)
+    # Each account is judged by one process at a time, by whoever moves this on.
+    judged_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "health policies"
+        ordering: ClassVar = ["-created_at"]
+        indexes: ClassVar = [
+            # The accounts that are to be judged next.
+            models.Index(fields=["judged_at"], name="health_policy_by_judged"),
+        ]
+
+    def __str__(self) -> str:
+        return f"health policy of {self.account}"

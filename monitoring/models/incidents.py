@@ -118,6 +118,9 @@ class Incident(models.Model):
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.CharField(max_length=200, blank=True)
     resolution = models.CharField(max_length=16, choices=Resolution.choices, blank=True)
+    # How often the problem came back, while this or the one before was recovering or soon after:
+    # with each time it must stay away for longer before it is resolved.
+    relapse_count = models.PositiveIntegerField(default=0)
 
     class Meta:
         ordering: ClassVar = ["-opened_at"]
@@ -134,10 +137,43 @@ class Incident(models.Model):
             models.Index(fields=["account", "-opened_at"], name="incident_by_account"),
             # The console's list over all accounts.
             models.Index(fields=["-opened_at"], name="incident_by_time"),
+            # What recovered lately, and may come back.
+            models.Index(
+                fields=["account", "resolved_at"],
+                condition=Q(resolution="recovered"),
+                name="incident_recovered",
+            ),
+            # What is open, newest first, over all accounts.
+            models.Index(
+                fields=["-opened_at"], condition=~Q(status="resolved"), name="incident_open"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+
+class Sighting(models.Model):
+    """A problem that is seen and has no open incident: not for long enough yet, or because a
+    person wants no more of it for a while."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(
+        "accounts.Account", models.CASCADE, related_name="+", db_index=False
+    )
+    key = models.CharField(max_length=200)
+    seen_since = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(null=True)
+    quiet_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            # One problem is one sighting; also the account's.
+            models.UniqueConstraint(fields=["account", "key"], name="sighting_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class IncidentEntry(models.Model):

@@ -10,6 +10,7 @@ from subscriptions import services
 from subscriptions.acceptable import (
     MAX_BATCH,
     MAX_BATCH_SECONDS,
+    MAX_CHECK_MINUTES,
     MAX_IN_FLIGHT,
     MAX_RATE,
     MAX_RETRY_AGE_SECONDS,
@@ -52,7 +53,8 @@ GROUPS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
         ),
     ),
     ("Retries", ("retry_policy", "retry_schedule", "retry_max_age_seconds", "retry_statuses")),
-    ("Life", ("expires_at", "checks_health")),
+    ("Life", ("expires_at",)),
+    ("Health checks", ("checks_health", ("health_check_kind", "health_check_minutes"))),
     ("Notes", ("description", "labels", "metadata")),
 )
 
@@ -127,6 +129,9 @@ class SubscriptionForm(SecurityForm):
         "No attempt is planned for later than this after the delivery was asked for; empty for no "
         "limit.",
         required=False,
+    )
+    health_check_minutes = _number(
+        1, MAX_CHECK_MINUTES, "How often: every so many minutes.", initial=15
     )
     labels = HeadersField(
         required=False,

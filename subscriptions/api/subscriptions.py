@@ -14,6 +14,7 @@ from subscriptions import services, setup
 from subscriptions.acceptable import (
     MAX_BATCH,
     MAX_BATCH_SECONDS,
+    MAX_CHECK_MINUTES,
     MAX_IN_FLIGHT,
     MAX_RATE,
     MAX_RETRY_AGE_SECONDS,
@@ -81,13 +82,14 @@ class SubscriptionSerializer(SecuritySerializer):
             "order_key", "batch_size", "batch_seconds", "retry_policy", "retry_schedule",
             "retry_max_age_seconds", "retry_statuses", "delivery_window", "status",
             "status_reason", "paused_at", "disabled_at", "expires_at", "failing_since", "breaker",
-            "breaker_changed_at", "certificate_expires_at", "checks_health", "health_checked_at",
-            "health_problem", "setup", "created_at", "secrets",
+            "breaker_changed_at", "certificate_expires_at", "checks_health", "health_check_kind",
+            "health_check_minutes", "health_checked_at", "health_problem", "health_check_failures",
+            "health_check_result", "setup", "created_at", "secrets",
             *SecuritySerializer.SECURITY_FIELDS,
         )  # fmt: skip
         read_only_fields: ClassVar[tuple[str, ...]] = (
             "status", "status_reason", "expires_at", "breaker", "breaker_changed_at",
-            "health_checked_at", "health_problem",
+            "health_checked_at", "health_problem", "health_check_failures", "health_check_result",
         )  # fmt: skip
         extra_kwargs: ClassVar = {
             "timeout_seconds": {"min_value": 1, "max_value": 60},
@@ -96,6 +98,7 @@ class SubscriptionSerializer(SecuritySerializer):
             "batch_size": {"min_value": 1, "max_value": MAX_BATCH},
             "batch_seconds": {"min_value": 0, "max_value": MAX_BATCH_SECONDS},
             "retry_max_age_seconds": {"min_value": 1, "max_value": MAX_RETRY_AGE_SECONDS},
+            "health_check_minutes": {"min_value": 1, "max_value": MAX_CHECK_MINUTES},
         }
 
 
@@ -118,7 +121,7 @@ class CreateSubscriptionSerializer(SubscriptionSerializer):
         )
         read_only_fields: ClassVar[tuple[str, ...]] = (
             "status", "status_reason", "breaker", "breaker_changed_at", "health_checked_at",
-            "health_problem",
+            "health_problem", "health_check_failures", "health_check_result",
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from analytics.models import Rollup
+from analytics.models import Objective, Rollup
 from incoming.models import (
     HandlerRun,
     Receipt,
@@ -24,8 +24,22 @@ from incoming.models import (
     SourceSecret,
 )
 from incoming.models import Route as SourceRoute
+from monitoring.alert_rules import create_rule
+from monitoring.channels.services import create_channel
 from monitoring.journal import record_activity, record_change, record_notification
-from monitoring.models import Activity, AuditAnchor, AuditEntry, Finding, Notification
+from monitoring.models import (
+    Activity,
+    AlertRule,
+    AuditAnchor,
+    AuditEntry,
+    Channel,
+    Finding,
+    HealthCheck,
+    HealthPolicy,
+    Incident,
+    IncidentEntry,
+    Notification,
+)
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import BulkJob, BulkLine, EventType, Subscription
@@ -38,6 +52,7 @@ from tests.factories import (
     make_event,
     make_receipt,
     make_retry,
+    make_rollup,
     make_source,
     make_subscription,
     make_user,
@@ -77,10 +92,13 @@ class World:
     activity: Activity
     audit: AuditEntry
     rollup: Rollup
+    objective: Objective
     receipt_replay: ReceiptReplay
     notification: Notification
     anchor: AuditAnchor
     finding: Finding
+    failed_notification: Notification
+    channel: Channel
     quarantined: Receipt
     held_back: Event
     scheduled: Event
@@ -90,6 +108,11 @@ class World:
     api_key: ApiKey
     member: Membership
     dead: Receipt
+    health: HealthCheck
+    health_policy: HealthPolicy
+    alert_rule: AlertRule
+    incident: Incident
+    closing: Incident
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -146,15 +169,6 @@ def make_world(account: Account | None = None) -> World:
         ),
         activity=Activity.objects.get(account=account),
         audit=record_change(account_id=account.pk, action="test", subject=source),
-        rollup=Rollup.objects.create(
-            account=account,
-            subscription=subscription,
-            minute=now.replace(second=0, microsecond=0),
-            attempts=1,
-            first_attempts=1,
-            duration_ms_sum=1,
-            duration_ms_max=1,
-        ),
         anchor=make_anchor(account),
         finding=Finding.objects.create(
             account=account,
@@ -164,16 +178,47 @@ def make_world(account: Account | None = None) -> World:
             first_seen_at=now,
             last_seen_at=now,
         ),
+        rollup=make_rollup(subscription, now),
+        objective=Objective.objects.create(account=account, subscription=subscription),
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),
         bulk_job=_make_bulk_job(account, subscription),
+        health=HealthCheck.objects.create(
+            account=account, source=source, state_since=now, wanted_since=now, judged_at=now
+        ),
+        health_policy=HealthPolicy.objects.create(account=account, created_at=now),
+        alert_rule=create_rule(account=account, name="Failing", kind="endpoint_failing"),
+        incident=_make_incident(account, "one"),
+        closing=_make_incident(account, "two"),
         api_key=make_api_key(account, Role.VIEWER).api_key,
         member=make_user(account).memberships.get(),
         notification=record_notification(
             account_id=account.pk, kind="test", recipients=["a@example.com"], title="A", text="B"
         )[0],
+        failed_notification=Notification.objects.create(
+            account=account,
+            kind="test",
+            recipient="b@example.com",
+            title="A",
+            text="B",
+            status="failed",
+            created_at=now,
+        ),
+        channel=create_channel(
+            account=account, kind="email", name="Operators", recipients=["operator"]
+        ),
     )
+
+
+def _make_incident(account: Account, key: str) -> Incident:
+    now = clock.now()
+    incident = Incident.objects.create(
+        account=account, kind="endpoint_failing", severity="critical", key=f"{new_id().hex}:{key}:",
+        title="It fails", opened_at=now, last_seen_at=now,
+    )  # fmt: skip
+    IncidentEntry.objects.create(incident=incident, kind="opened", text="It fails", created_at=now)
+    return incident
 
 
 def _make_bulk_job(account: Account, subscription: Subscription) -> BulkJob:
@@ -462,6 +507,35 @@ ROUTES: Final[dict[str, Route]] = {
     "retry-bring-forward": acts("retry/{retry}/bring-forward", OPERATOR),
     "retry-postpone": acts("retry/{retry}/postpone", OPERATOR, _soon),
     "retry-cancel": acts("retry/{retry}/cancel", OPERATOR),
+    "health-list": reads("monitoring/health", "health"),
+    "health-detail": reads("monitoring/health/{health}"),
+    "health-policy-list": reads("monitoring/health-policies", "health_policy"),
+    "health-policy-detail": Route(
+        "monitoring/health-policies/{health_policy}",
+        {"get": VIEWER, "patch": ADMIN},
+        {"patch": lambda ids: {"thresholds": {"min_attempts": 7}}},
+    ),
+    "health-policy-thresholds": reads("monitoring/health-policies/thresholds"),
+    "alert-rule-list": Route(
+        "monitoring/alert-rules",
+        {"get": VIEWER, "post": ADMIN},
+        {"post": lambda ids: {"name": "Made", "kind": "backlog_old"}},
+        row="alert_rule",
+    ),
+    "alert-rule-detail": Route(
+        "monitoring/alert-rules/{alert_rule}",
+        {"get": VIEWER, "patch": ADMIN, "delete": ADMIN},
+        {"patch": lambda ids: {"threshold": 70}},
+    ),
+    "alert-rule-kinds": reads("monitoring/alert-rules/kinds"),
+    "incident-list": reads("monitoring/incidents", "incident"),
+    "incident-detail": reads("monitoring/incidents/{incident}"),
+    "incident-acknowledge": acts("monitoring/incidents/{incident}/acknowledge", OPERATOR),
+    "incident-resolve": acts("monitoring/incidents/{closing}/resolve", OPERATOR, lambda ids: {}),
+    "incident-comment": acts(
+        "monitoring/incidents/{incident}/comment", OPERATOR, lambda ids: {"text": "Known."}
+    ),
+    "timeline-list": reads("monitoring/incidents/{incident}/timeline"),
     "activity-list": reads("monitoring/activities", "activity"),
     "activity-detail": reads("monitoring/activities/{activity}"),
     "audit-list": reads("monitoring/audit", "audit", ADMIN),
@@ -473,17 +547,54 @@ ROUTES: Final[dict[str, Route]] = {
     "finding-detail": reads("monitoring/findings/{finding}"),
     "notification-list": reads("monitoring/notifications", "notification"),
     "notification-detail": reads("monitoring/notifications/{notification}"),
+    "notification-resend": acts("monitoring/notifications/{failed_notification}/resend", OPERATOR),
+    "channel-list": Route(
+        "monitoring/channels",
+        {"get": VIEWER, "post": OPERATOR},
+        {"post": lambda ids: {"name": "Made", "kind": "email", "recipients": ["a@example.com"]}},
+        row="channel",
+    ),
+    "channel-detail": Route(
+        "monitoring/channels/{channel}",
+        {"get": VIEWER, "patch": OPERATOR, "delete": OPERATOR},
+        {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "channel-kinds": reads("monitoring/channels/kinds"),
+    "channel-test": acts("monitoring/channels/{channel}/test", OPERATOR),
     "queues": reads("monitoring/queues"),
     "rollup-list": reads("analytics/rollups", "rollup"),
     "overview": reads("analytics/overview"),
+    "objective-list": Route(
+        "analytics/objectives",
+        {"get": VIEWER, "post": OPERATOR},
+        {"post": lambda ids: {}},
+        row="objective",
+    ),
+    "objective-detail": Route(
+        "analytics/objectives/{objective}",
+        {"get": VIEWER, "patch": OPERATOR, "delete": OPERATOR},
+        {"patch": lambda ids: {"window_days": 7}},
+    ),
+    "objective-status": reads("analytics/objectives/{objective}/status"),
+    "analytics-query": reads("analytics/query"),
+    "analytics-top": reads("analytics/top/failing-endpoints"),
+    "analytics-trends": reads("analytics/trends"),
+    "integration-health": reads("analytics/integration-health"),
 }
 CALLS: Final = [(name, method) for name, route in ROUTES.items() for method in route.roles]
 LISTS: Final = [name for name, route in ROUTES.items() if route.row]
 # Neither shows nor changes a row of any account.
 ROWLESS: Final = frozenset(
     {
+        "alert-rule-kinds",
+        "health-policy-thresholds",
         "account-list",
         "activity-kinds",
+        "channel-kinds",
+        "analytics-query",
+        "analytics-top",
+        "analytics-trends",
+        "integration-health",
         "queues",
         "overview",
         "retry-counts",

@@ -95,6 +95,8 @@ def test_a_secret_is_described_where_it_is_shown_and_nowhere_else(document: Any)
         "RotatedSecret",
         "CreateSourceRequest",
         "RotateSecretRequest",
+        "ChannelRequest",
+        "PatchedChannelRequest",
     }
 
 

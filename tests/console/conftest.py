@@ -10,10 +10,13 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
-from analytics.models import Rollup
+from analytics.models import Objective
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
-from monitoring.models import Finding
+from monitoring.alert_rules import create_rule
+from monitoring.channels.services import create_channel
+from monitoring.figures import EndpointFigures
+from monitoring.models import Finding, HealthCheck, HealthPolicy, Incident
 from outgoing.models import Replay
 from subscriptions.models import BulkJob, EventSchema, EventType
 from tests.factories import (
@@ -25,6 +28,7 @@ from tests.factories import (
     make_event,
     make_receipt,
     make_retry,
+    make_rollup,
     make_run,
     make_source,
     make_subscription,
@@ -120,15 +124,30 @@ def make_rows() -> dict[str, Model]:
             account=account, subscription=subscription, kind="never_delivered", text="Nothing.",
             first_seen_at=now, last_seen_at=now,
         ),
-        "analytics.rollup": Rollup.objects.create(
-            account=account, subscription=subscription, minute=now, attempts=2,
-            first_attempts=1, duration_ms_sum=30.0, duration_ms_max=20.0,
+        "monitoring.channel": create_channel(
+            account=account, kind="email", name="Operators", recipients=["operator"]
         ),
+        "analytics.rollup": make_rollup(subscription, now),
+        "analytics.objective": Objective.objects.create(account=account, subscription=subscription),
         "hub.heartbeat": Heartbeat.objects.create(
             host=new_id().hex, cluster="hub", family="delivery", token=new_id(),
             started_at=now, beat_at=now,
         ),
     }  # fmt: skip
+    made["monitoring.healthcheck"] = HealthCheck.objects.create(
+        account=account, subscription=subscription, state="degraded", state_since=now,
+        wanted_since=now, judged_at=now, reasons=["it is slow"],
+        figures=EndpointFigures(id=subscription.pk, name="x").as_json(),
+    )  # fmt: skip
+    made["monitoring.healthpolicy"] = HealthPolicy.objects.create(account=account, created_at=now)
+    made["monitoring.alertrule"] = rule = create_rule(
+        account=account, name="Failing", kind="endpoint_failing"
+    )
+    made["monitoring.incident"] = Incident.objects.create(
+        account=account, rule=rule, kind="endpoint_failing", severity="critical",
+        key=f"{rule.pk.hex}:{subscription.pk.hex}:tls", subscription=subscription,
+        title="Receiver is failing", opened_at=now, last_seen_at=now,
+    )  # fmt: skip
     [made["monitoring.notification"]] = journal.record_notification(
         account_id=account.pk, kind="test", recipients=["ann@example.com"], title="A test",
         text="It is one.", subject=delivery,

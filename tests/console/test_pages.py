@@ -19,12 +19,14 @@ HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
-    "monitoring.auditentry", "monitoring.auditanchor", "monitoring.finding", "analytics.rollup",
-    "hub.heartbeat", "subscriptions.bulkjob",
+    "monitoring.auditentry", "monitoring.auditanchor", "monitoring.finding",
+    "monitoring.healthcheck", "monitoring.incident", "analytics.rollup", "hub.heartbeat",
+    "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
-    "subscriptions.eventtype", "incoming.source",
+    "subscriptions.eventtype", "incoming.source", "monitoring.healthpolicy",
+    "monitoring.alertrule", "analytics.objective", "monitoring.channel",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the
@@ -44,6 +46,10 @@ QUERIES_OF_LIST = {
     "monitoring.auditentry": 6,  # the accounts
     "monitoring.auditanchor": 4,  # the accounts; no first and last date
     "monitoring.finding": 7,  # the accounts and the subscriptions
+    "monitoring.healthcheck": 5,  # the accounts, subscriptions; no first and last date
+    "monitoring.healthpolicy": 5,  # two counts
+    "monitoring.incident": 6,  # the accounts
+    "monitoring.alertrule": 5,  # two counts
     "analytics.rollup": 5,
     "hub.heartbeat": 5,
     "accounts.apikey": 5,
@@ -53,6 +59,7 @@ QUERIES_OF_LIST = {
     "subscriptions.bulkjob": 6,  # the accounts
     "subscriptions.eventtype": 7,  # two counts
     "incoming.source": 7,  # two counts
+    "monitoring.channel": 5,  # two counts; no first and last date
 }
 
 

@@ -81,11 +81,24 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
         "view": VIEWER, "add": OPERATOR, "change": NOBODY, "start": OPERATOR, "cancel": OPERATOR,
     },
     "incoming.refusalcount": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "monitoring.healthcheck": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "monitoring.healthpolicy": {"view": VIEWER, "add": NOBODY, "change": ADMIN},
+    "monitoring.alertrule": {"view": VIEWER, "add": ADMIN, "change": ADMIN},
+    "monitoring.incident": {
+        "view": VIEWER, "add": NOBODY, "change": NOBODY, "acknowledge": OPERATOR,
+        "resolve": OPERATOR, "comment": OPERATOR,
+    },
     "monitoring.activity": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
-    "monitoring.notification": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.finding": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.auditanchor": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
+    "monitoring.notification": {
+        "view": VIEWER, "add": NOBODY, "change": NOBODY, "resend": OPERATOR,
+    },
+    "monitoring.channel": {
+        "view": VIEWER, "add": OPERATOR, "change": OPERATOR, "test": OPERATOR,
+    },
     "monitoring.auditentry": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
+    "analytics.objective": {"view": VIEWER, "add": OPERATOR, "change": OPERATOR},
     "analytics.rollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
 }  # fmt: skip
 OWNED: Final = sorted(set(TABLE) & set(VIEWS))

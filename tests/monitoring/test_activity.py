@@ -14,8 +14,8 @@ from django.db import connection, transaction
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
+from monitoring.activity_kinds import KINDS
 from monitoring.journal import count_activity, record_activity
-from monitoring.kinds import KINDS
 from monitoring.models import Activity, Finding
 from monitoring.retention import prune_activities
 from tests.factories import make_account, make_source, make_subscription

@@ -45,10 +45,10 @@ def test_a_row_is_due_at_once(account: Account) -> None:
     source = make_source(account)
     assert tell(account, "ann@example.com", subject=source) == ["ann@example.com"]
     assert Notification.objects.values(
-        "account", "kind", "channel", "recipient", "title", "text", "object_type", "object_id",
+        "account", "kind", "via", "recipient", "title", "text", "object_type", "object_id",
         "status", "attempt_count", "next_attempt_at", "error", "created_at", "sent_at",
     ).get() == {
-        "account": account.pk, "kind": "test", "channel": "email",
+        "account": account.pk, "kind": "test", "via": "email",
         "recipient": "ann@example.com", "title": "A title", "text": "A text.",
         "object_type": "incoming.source", "object_id": str(source.pk), "status": "pending",
         "attempt_count": 0, "next_attempt_at": NOW, "error": "", "created_at": NOW,

@@ -17,14 +17,10 @@ from django.core import mail
 from django.core.mail.backends import locmem
 
 from monitoring import notifications, tasks
+from monitoring.channels.email import mail_of
 from monitoring.models import Activity, Notification
-from monitoring.notifications import (
-    LEASE_SECONDS,
-    RETRY_SECONDS,
-    Claim,
-    message_of,
-    send_due_notifications,
-)
+from monitoring.notifications import LEASE_SECONDS, RETRY_SECONDS, Claim, send_due_notifications
+from monitoring.wording import message_of
 from tests.factories import make_account, make_source
 from webhooks_project.lib.ids import new_id
 
@@ -110,7 +106,7 @@ def test_sends_plain_text_with_a_link(clock: Any, settings: Any) -> None:
 @pytest.mark.parametrize("object_type", ["", "incoming.nothing"])
 def test_there_is_no_link_where_there_is_no_page(clock: Any, object_type: str) -> None:
     notification = make_notification(object_type=object_type, object_id="1")
-    assert message_of(notification).body == "It was about time.\n\nAccount: Acme"
+    assert mail_of(message_of(notification)).body == "It was about time.\n\nAccount: Acme"
 
 
 @pytest.mark.parametrize("title", ["a\nBcc: all@example.com", "a\r\n\r\nbody", "a\u2028b"])
@@ -127,8 +123,10 @@ def test_no_title_makes_a_header(clock: Any, title: str) -> None:
 
 
 def test_the_longest_waiting_first_and_nothing_early(clock: Any) -> None:
-    make_notification(title="second")
-    make_notification(title="first", next_attempt_at=NOW - timedelta(hours=1))
+    account = make_account()
+    make_notification(account=account, title="second")
+    hour = timedelta(hours=1)
+    make_notification(account=account, title="first", next_attempt_at=NOW - hour)
     make_notification(title="early", next_attempt_at=NOW + timedelta(microseconds=1))
     make_notification(title="sent", status="sent", next_attempt_at=None)
     make_notification(title="failed", status="failed", next_attempt_at=None)
@@ -233,7 +231,7 @@ def test_a_failure_is_tried_again_later_and_later_and_then_has_failed(
         failing.append(ConnectionRefusedError("nobody there"))
         assert send_due_notifications() == 1
         moment += timedelta(seconds=seconds)
-        error = "ConnectionRefusedError: nobody there"
+        error = "mail_not_sent: ConnectionRefusedError: nobody there"
         assert outcome(notification) == ("pending", number, moment, None, error)
         clock.move_to(moment)
     assert not Activity.objects.exists()
@@ -378,7 +376,7 @@ def test_a_server_that_is_not_there_is_asked_again_later(settings: Any, mailbox:
         notification = make_notification()
         assert send_due_notifications() == 1
     assert outcome(notification)[:2] == ("pending", 1)
-    assert outcome(notification)[-1].startswith("ConnectionRefusedError")
+    assert outcome(notification)[-1].startswith("mail_not_sent: ConnectionRefusedError")
 
 
 def test_an_id_that_no_page_could_have_does_no_harm(clock: Any) -> None:

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_event_retention'),
-        ('incoming', '0006_dead_letters'),
+        ('incoming', '0007_refusal_minutes'),
     ]
 
     operations = [

@@ -1,0 +1,5 @@
+"""Figures in the console: rollups, objectives."""
+
+from analytics.admin import objectives, rollups
+
+__all__ = ["objectives", "rollups"]

@@ -1,0 +1,254 @@
+"""What is done with alert rules. Each function is one transaction and is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from monitoring import journal
+from monitoring.errors import RuleNotAcceptable
+from monitoring.kinds import HUB, KINDS, SOURCE, SUBSCRIPTION, Kind
+from monitoring.models import AlertRule, Channel, HealthPolicy
+from monitoring.models.incidents import Severity
+from webhooks_project.acceptable import Checks, Problem, problems_of, refuse
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
+
+MAX_RULES: Final = 200  # of one account
+MAX_SECONDS: Final = 86_400 * 7  # of waiting before an incident is opened, resolved or escalated
+MAX_CHANNELS: Final = 20  # of one rule
+CHANGEABLE: Final = (
+    "name", "severity", "subscription", "source", "threshold", "window_seconds",
+    "opens_after_seconds", "resolves_after_seconds", "escalates_after_seconds", "enabled",
+)  # fmt: skip
+MANY: Final[tuple[str, ...]] = ("channels", "escalation_channels")
+
+
+@transaction.atomic
+def create_rule(
+    *, account: Account, name: str, kind: str, is_staff: bool = False, **fields: Any
+) -> AlertRule:
+    """Make a rule. What is not given is the kind's own. `is_staff`: by the platform's staff.
+
+    `fields` are others of CHANGEABLE and those of MANY, lists of channels. Raises
+    RuleNotAcceptable.
+    """
+    many = {item: fields.pop(item) for item in MANY if item in fields}
+    _check_names(fields)
+    rule = AlertRule(account=account, name=name, kind=kind, created_at=clock.now())
+    for item, value in {**_defaults_of(kind), **fields}.items():
+        setattr(rule, item, value)
+    _check(rule, many, is_staff=is_staff)
+    # The account's row is what two who make the same rule wait for.
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    _check_others(rule)
+    if AlertRule.objects.filter(account=account).count() >= MAX_RULES:
+        refuse(
+            [Problem("too_many", f"an account has at most {MAX_RULES} rules", field="name")],
+            RuleNotAcceptable,
+        )
+    rule.save(force_insert=True)
+    _set_many(rule, many)
+    journal.record_change(
+        account_id=account.pk, action="alert_rule.created", subject=rule, after=_shown(rule)
+    )
+    return rule
+
+
+@transaction.atomic
+def change_rule(*, rule: AlertRule, is_staff: bool = False, **changes: Any) -> AlertRule:
+    """Change the named fields: those of CHANGEABLE and MANY. Raises RuleNotAcceptable.
+
+    Its kind stays, which its threshold and its windows belong to. What its incidents say stays,
+    too; whether they go on follows the changed rule.
+    """
+    many = {item: changes.pop(item) for item in MANY if item in changes}
+    _check_names(changes)
+    rule.refresh_from_db(from_queryset=AlertRule.objects.select_for_update(no_key=True))
+    before = _shown(rule)
+    for name, value in changes.items():
+        setattr(rule, name, value)
+    _check(rule, many, is_staff=is_staff)
+    _check_others(rule)
+    rule.save(update_fields=list(changes) or None)
+    _set_many(rule, many)
+    after = _shown(rule)
+    journal.record_change(
+        account_id=rule.account_id,
+        action="alert_rule.changed",
+        subject=rule,
+        before={name: value for name, value in before.items() if value != after[name]},
+        after={name: value for name, value in after.items() if value != before[name]},
+    )
+    return rule
+
+
+@transaction.atomic
+def delete_rule(*, rule: AlertRule) -> None:
+    """Look for it no more. Its open incidents are resolved as gone; their history stays."""
+    journal.record_change(
+        account_id=rule.account_id, action="alert_rule.deleted", subject=rule, before=_shown(rule)
+    )
+    rule.delete()
+
+
+def give_defaults(limit: int = 500) -> int:
+    """Give accounts that have none yet a health policy and the default rules. Returns how many.
+
+    However an account was made, it has them a minute later; what its people delete stays deleted.
+    """
+    without = Account.objects.filter(health_policy=None).order_by("pk").values_list("pk", flat=True)
+    return sum(_give_defaults(key) for key in list(without[:limit]))
+
+
+@transaction.atomic
+def _give_defaults(account_id: UUID) -> bool:
+    now = clock.now()
+    # Two nodes at once: the second waits for the first, and finds the row.
+    account = Account.objects.select_for_update(no_key=True).filter(pk=account_id).first()
+    if account is None or HealthPolicy.objects.filter(account=account).exists():
+        return False
+    HealthPolicy.objects.create(account=account, created_at=now)
+    taken = set(AlertRule.objects.filter(account=account).values_list("name", flat=True))
+    AlertRule.objects.bulk_create(
+        AlertRule(account=account, created_at=now, **fields)
+        for fields in default_rules()
+        if fields["name"] not in taken
+    )
+    return True
+
+
+def default_rules() -> Iterator[dict[str, Any]]:
+    """The rules that every account starts with: one of each kind, but for those of the hub."""
+    for kind, facts in KINDS.items():
+        if facts.is_hub_wide:
+            continue
+        base = {"kind": kind.value, **_defaults_of(kind)}
+        name = facts.title
+        if facts.unit == "days":
+            name = f"{facts.title}: {facts.default:g} days"
+        yield {**base, "name": name}
+        for threshold, severity in facts.more_defaults:
+            days = "day" if threshold == 1 else "days"
+            yield {
+                **base,
+                "name": f"{facts.title}: {threshold:g} {days}",
+                "threshold": threshold,
+                "severity": severity.value,
+            }
+
+
+def _defaults_of(kind: str) -> dict[str, Any]:
+    if kind not in Kind.values:
+        return {"threshold": 1.0}
+    facts = KINDS[Kind(kind)]
+    return {
+        "severity": facts.severity.value,
+        "threshold": facts.default,
+        "window_seconds": facts.windows[0] if facts.windows else 0,
+        "opens_after_seconds": facts.opens_after_seconds,
+        "resolves_after_seconds": facts.resolves_after_seconds,
+    }
+
+
+def rule_problems(rule: AlertRule) -> list[Problem]:
+    """What is wrong with a rule, whoever makes it."""
+    if rule.kind not in Kind.values:
+        return [Problem("invalid_choice", "is no kind of rule", field="kind")]
+    facts = KINDS[Kind(rule.kind)]
+    checks: Checks = {
+        "name": lambda: _name(rule.name),
+        "severity": lambda: _choice(rule.severity, Severity.values),
+        "threshold": lambda: _between(rule.threshold, facts.lowest, facts.highest, facts.unit),
+        "window_seconds": lambda: _window(rule.window_seconds, facts.windows),
+        "opens_after_seconds": lambda: _between(rule.opens_after_seconds, 0, MAX_SECONDS),
+        "resolves_after_seconds": lambda: _between(rule.resolves_after_seconds, 0, MAX_SECONDS),
+        "escalates_after_seconds": lambda: _between(rule.escalates_after_seconds, 60, MAX_SECONDS),
+        "subscription": lambda: _subject(rule, SUBSCRIPTION, facts.about),
+        "source": lambda: _subject(rule, SOURCE, facts.about),
+    }
+    return problems_of(rule, checks, unjudged={"account", "subscription", "source", "created_at"})
+
+
+def _name(text: str) -> Iterator[Problem]:
+    if not text.strip():
+        yield Problem("required", "is needed")
+
+
+def _choice(value: str, values: Collection[str]) -> Iterator[Problem]:
+    if value not in values:
+        yield Problem("invalid_choice", f"is one of {', '.join(values)}")
+
+
+def _between(
+    value: float | None, lowest: float, highest: float, unit: str = "seconds"
+) -> Iterator[Problem]:
+    if value is not None and not lowest <= value <= highest:  # NaN is in no range
+        yield Problem("out_of_range", f"must be from {lowest:g} to {highest:,g} {unit}")
+
+
+def _window(value: int, windows: tuple[int, ...]) -> Iterator[Problem]:
+    if windows and value not in windows:
+        known = ", ".join(map(str, sorted(windows)))
+        yield Problem("invalid_choice", f"is one of {known} seconds")
+    elif not windows and value:
+        yield Problem("not_of_kind", "has no meaning for this kind, which looks at the present")
+
+
+def _subject(rule: AlertRule, name: str, about: frozenset[str]) -> Iterator[Problem]:
+    row = getattr(rule, name)
+    if row is None:
+        return
+    if name not in about:
+        yield Problem("not_of_kind", f"a rule of this kind is about no {name}")
+    elif row.account_id != rule.account_id:
+        yield Problem("does_not_exist", f"the account has no such {name}")
+    elif name == SOURCE and rule.subscription_id is not None:
+        yield Problem("both", "a rule is about a subscription or a source, not both")
+
+
+def _check(rule: AlertRule, many: Mapping[str, Any], *, is_staff: bool) -> None:
+    problems = rule_problems(rule)
+    if rule.kind in Kind.values and HUB in KINDS[Kind(rule.kind)].about and not is_staff:
+        message = "only the platform's staff may make a rule about the hub's own queues"
+        problems.append(Problem("staff_only", message, field="kind"))
+    for name, channels in many.items():
+        if len(channels) > MAX_CHANNELS:
+            problems.append(Problem("too_many", f"at most {MAX_CHANNELS} are taken", field=name))
+        elif any(channel.account_id != rule.account_id for channel in channels):
+            message = "the account has no such channel"
+            problems.append(Problem("does_not_exist", message, field=name))
+    refuse(problems, RuleNotAcceptable)
+
+
+def _check_others(rule: AlertRule) -> None:
+    same = AlertRule.objects.filter(account=rule.account_id, name=rule.name).exclude(pk=rule.pk)
+    if same.exists():
+        problem = Problem("unique", "the account has a rule of that name", field="name")
+        refuse([problem], RuleNotAcceptable)
+
+
+def _check_names(fields: Mapping[str, Any]) -> None:
+    if unknown := set(fields) - set(CHANGEABLE):
+        raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
+
+
+def _set_many(rule: AlertRule, many: Mapping[str, Collection[Channel]]) -> None:
+    for name, channels in many.items():
+        getattr(rule, name).set(channels)
+
+
+def _shown(rule: AlertRule) -> dict[str, Any]:
+    return {
+        "kind": rule.kind,
+        **{name: getattr(rule, name) for name in CHANGEABLE if name not in (SUBSCRIPTION, SOURCE)},
+        "subscription": rule.subscription_id,
+        "source": rule.source_id,
+        **{
+            name: sorted(str(key) for key in getattr(rule, name).values_list("pk", flat=True))
+            for name in MANY
+        },
+    }

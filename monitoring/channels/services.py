@@ -1,0 +1,252 @@
+"""What is done with channels and notifications. Each function is one transaction and is audited;
+the test of a channel is sent between two."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from monitoring import journal
+from monitoring.channels import Message, SendFailed, kind_of
+from monitoring.channels.errors import (
+    ChannelExists,
+    ChannelNotAcceptable,
+    ResendNotAllowed,
+    TestTooSoon,
+)
+from monitoring.models import Channel, Notification
+from webhooks_project.acceptable import Problem, problems_of, refuse
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
+from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.keyring import CannotDecrypt
+from webhooks_project.lib.quiet_hours import time_zones
+from webhooks_project.lib.redaction import last_four
+from webhooks_project.queues import wake
+
+FIELDS: Final = (
+    "name", "recipients", "secret", "region", "hourly_limit", "quiet_from", "quiet_until",
+    "time_zone", "enabled",
+)  # fmt: skip
+MAX_HOURLY_LIMIT: Final = 1000
+TEST_EVERY: Final = timedelta(seconds=10)
+MAX_CHANNELS: Final = 100  # of an account
+
+
+@transaction.atomic
+def create_channel(*, account: Account, kind: str, **fields: Any) -> Channel:
+    """Make a way to the account's people. Raises ChannelNotAcceptable and ChannelExists."""
+    _check_names(fields)
+    channel = Channel(account=account, kind=kind, created_at=clock.now(), **fields)
+    if Channel.objects.filter(account=account).count() >= MAX_CHANNELS:
+        raise ChannelNotAcceptable(f"an account has at most {MAX_CHANNELS} channels")
+    _check(channel)
+    _save(channel, force_insert=True)
+    journal.record_change(
+        account_id=account.pk,
+        action="channel.created",
+        subject=channel,
+        after={"kind": kind, **_shown(channel)},
+    )
+    return channel
+
+
+@transaction.atomic
+def change_channel(*, channel: Channel, **changes: Any) -> Channel:
+    """Change the named fields, for what is sent from now on. Its kind stays.
+
+    Raises ChannelNotAcceptable and ChannelExists.
+    """
+    _check_names(changes)
+    channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+    before = _shown(channel)
+    host = channel.host
+    for name, value in changes.items():
+        setattr(channel, name, value)
+    _check(channel)
+    _save(channel, update_fields=[*changes, "host"])
+    if channel.host != host:
+        Notification.objects.filter(channel=channel, next_attempt_at__isnull=False).update(
+            host=channel.host
+        )
+    journal.record_change(
+        account_id=channel.account_id,
+        action="channel.changed",
+        subject=channel,
+        before=before,
+        after=_shown(channel) | ({"secret_changed": True} if "secret" in changes else {}),
+    )
+    return channel
+
+
+@transaction.atomic
+def delete_channel(*, channel: Channel) -> None:
+    """Send nothing by it any more. What was sent stays in the list; what waits is withdrawn."""
+    # First, as who sends by it does before touching what waits: or each would wait for the other.
+    channel = Channel.objects.select_for_update().get(pk=channel.pk)
+    Notification.objects.filter(
+        channel=channel, status=Notification.Status.PENDING, next_attempt_at__isnull=False
+    ).update(
+        status=Notification.Status.WITHDRAWN,
+        next_attempt_at=None,
+        error="the channel is deleted",
+    )
+    journal.record_change(
+        account_id=channel.account_id,
+        action="channel.deleted",
+        subject=channel,
+        before={"kind": channel.kind, **_shown(channel)},
+    )
+    channel.delete()
+
+
+def send_test(*, channel: Channel) -> Channel:
+    """Send a message by the channel at once, and keep how that ended in `test_error`.
+
+    Sent by whoever calls, within some seconds, past the queue, the limit and the quiet hours.
+    Raises TestTooSoon.
+    """
+    now = clock.now()
+    _begin_test(channel, now)
+    error = ""
+    connection = kind_of(channel.kind).connect()
+    try:
+        for recipient in _test_recipients(channel):
+            with transaction.atomic():
+                connection.send(_test_message(channel, recipient), channel)
+    except SendFailed as failure:
+        error = f"{failure.cause}: {failure}"
+    except CannotDecrypt as failure:
+        error = f"cannot_decrypt: {failure}"
+    finally:
+        connection.close()
+    channel.tested_at, channel.test_error = now, error.replace("\x00", "\ufffd")[:500]
+    channel.save(update_fields=["tested_at", "test_error"])
+    return channel
+
+
+@transaction.atomic
+def _begin_test(channel: Channel, now: Any) -> None:
+    is_free = Q(tested_at__isnull=True) | Q(tested_at__lte=now - TEST_EVERY)
+    begun = Channel.objects.filter(is_free, pk=channel.pk).update(
+        tested_at=now, test_error="the test has not ended"
+    )
+    if not begun:
+        raise TestTooSoon
+    journal.record_change(account_id=channel.account_id, action="channel.tested", subject=channel)
+
+
+def _test_recipients(channel: Channel) -> list[str]:
+    if channel.kind != Channel.Kind.EMAIL:
+        return [channel.name]
+    found = journal.addresses_of(channel.account_id, channel.recipients)
+    if not found:
+        raise SendFailed("unaddressed", "it leads to nobody who has an address", is_final=True)
+    return found
+
+
+def _test_message(channel: Channel, recipient: str) -> Message:
+    return Message(
+        key=new_id(),
+        account_id=channel.account_id,
+        account=str(channel.account),
+        recipient=recipient,
+        title=f"Test of {channel.name}",
+        text="Somebody has tested this channel of the webhooks hub. Nothing is wrong.",
+        is_test=True,
+        data={"channel": str(channel.pk), "name": channel.name},
+    )
+
+
+@transaction.atomic
+def resend_notification(*, notification: Notification) -> Notification:
+    """Try one that has failed again, from the first try on. Raises ResendNotAllowed."""
+    now = clock.now()
+    begun = Notification.objects.filter(
+        pk=notification.pk, status=Notification.Status.FAILED
+    ).update(status=Notification.Status.PENDING, attempt_count=0, next_attempt_at=now)
+    if not begun:
+        raise ResendNotAllowed
+    journal.record_change(
+        account_id=notification.account_id,
+        action="notification.resent",
+        subject=notification,
+        before={"status": Notification.Status.FAILED.value, "error": notification.error},
+        after={"status": Notification.Status.PENDING.value},
+    )
+    transaction.on_commit(lambda: wake("monitoring"))
+    notification.refresh_from_db()
+    return notification
+
+
+# --- what a channel may be ------------------------------------------------------------------------
+
+
+def _check_names(fields: dict[str, Any]) -> None:
+    unknown = set(fields) - set(FIELDS)
+    if unknown:
+        raise TypeError(f"no fields of a channel: {', '.join(sorted(unknown))}")
+
+
+def _check(channel: Channel) -> None:
+    """Raise ChannelNotAcceptable with every problem; else set what follows from the rest."""
+    problems = problems_of(channel, {}, unjudged=["account", "secret", "host", "created_at"])
+    met = {problem.field for problem in problems}
+    if not met & {"kind", "recipients", "region"}:
+        for problem in [*_general_problems(channel), *kind_of(channel.kind).problems(channel)]:
+            if problem.field not in met:
+                met.add(problem.field)
+                problems.append(problem)
+    refuse(problems, ChannelNotAcceptable, "the channel is not acceptable")
+    channel.host = kind_of(channel.kind).host_of(channel)
+
+
+def _general_problems(channel: Channel) -> list[Problem]:
+    kind = kind_of(channel.kind)
+    problems = []
+    if not 1 <= channel.hourly_limit <= MAX_HOURLY_LIMIT:
+        message = f"is 1 to {MAX_HOURLY_LIMIT:,} messages"
+        problems.append(Problem("out_of_range", message, field="hourly_limit"))
+    if channel.time_zone not in time_zones():
+        message = "is the name of a time zone, such as Europe/Berlin"
+        problems.append(Problem("unknown_time_zone", message, field="time_zone"))
+    if (channel.quiet_from is None) != (channel.quiet_until is None):
+        missing = "quiet_until" if channel.quiet_until is None else "quiet_from"
+        problems.append(Problem("required", "quiet hours have both ends", field=missing))
+    elif channel.quiet_from is not None and channel.quiet_from == channel.quiet_until:
+        message = "quiet hours end at another time than they begin"
+        problems.append(Problem("no_hours", message, field="quiet_until"))
+    if not kind.has_recipients and channel.recipients:
+        message = "only an e-mail channel has recipients"
+        problems.append(Problem("not_of_kind", message, field="recipients"))
+    if not kind.asks_for and channel.secret:
+        message = "this kind of channel has none"
+        problems.append(Problem("not_of_kind", message, field="secret"))
+    return problems
+
+
+def _save(channel: Channel, **how: Any) -> None:
+    try:
+        with transaction.atomic():
+            channel.save(**how)
+    except IntegrityError as error:
+        if Channel.objects.filter(account=channel.account_id, name=channel.name).exists():
+            raise ChannelExists from error
+        raise
+
+
+def _shown(channel: Channel) -> dict[str, Any]:
+    """What the audit keeps of a channel: of its secret the end."""
+    fields = {name: getattr(channel, name) for name in FIELDS if name != "secret"}
+    return fields | {"secret": secret_end(channel)}
+
+
+def secret_end(channel: Channel) -> str:
+    """`…abcd`, enough to tell two apart; empty where there is none."""
+    try:
+        return last_four(channel.secret) if channel.secret else ""
+    except CannotDecrypt:
+        return "…"

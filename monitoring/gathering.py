@@ -1,0 +1,284 @@
+"""Reading the figures: a fixed number of queries, whatever the number of endpoints and sources.
+
+What is counted over the whole hub is read once for a look at all accounts; the rest once for each
+batch of accounts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+
+from incoming.models import Receipt, Source, SourceSecret
+from monitoring.figures import (
+    WINDOWS,
+    AccountFigures,
+    Arrivals,
+    Check,
+    EndpointFigures,
+    Outcome,
+    SourceFigures,
+)
+from monitoring.models import HealthCheck
+from monitoring.outcomes import arrivals_by_window, failures_in_a_row, outcomes_by_window
+from monitoring.readiness import queue_states
+from monitoring.usual import Profile, usual_silence
+from outgoing.models import Delivery
+from subscriptions.models import SigningSecret, Subscription
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib.certificates import ends_at
+from webhooks_project.lib.windows import parse_window
+
+Item = TypeVar("Item")
+
+# Of each line the oldest that are due: who is not among them waits for less long than all who are.
+COUNTED_BACKLOG: Final = 50_000
+JUDGED: Final = (
+    Subscription.Status.ACTIVE, Subscription.Status.PAUSED, Subscription.Status.DISABLED,
+)  # fmt: skip
+SUBSCRIPTION_COLUMNS: Final = (
+    "account_id", "name", "status", "failing_since", "breaker", "breaker_changed_at",
+    "certificate_expires_at", "client_certificate", "expires_at", "delivery_window",
+    "checks_health", "health_check_kind", "health_checked_at", "health_problem",
+    "health_check_failures",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What of one endpoint or source is due and waits. At least so many."""
+
+    count: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HubFigures:
+    """What is counted over all accounts at one moment."""
+
+    outcomes: Mapping[int, Mapping[UUID, Outcome]]
+    failures: Mapping[UUID, int]
+    arrivals: Mapping[int, Mapping[UUID, Arrivals]]
+    deliveries: Mapping[UUID, Backlog]
+    receipts: Mapping[UUID, Backlog]
+    queues: Mapping[str, float]
+
+
+def read_hub(now: datetime) -> HubFigures:
+    """Count over the whole hub."""
+    return HubFigures(
+        outcomes=outcomes_by_window(now),
+        failures=failures_in_a_row(now),
+        arrivals=arrivals_by_window(now),
+        deliveries=_deliveries(now),
+        receipts=_waiting(Receipt.objects.all().due(now), "source_id"),
+        queues={family: state["age_seconds"] for family, state in queue_states(now).items()},
+    )
+
+
+def read_accounts(
+    account_ids: Collection[UUID],
+    hub: HubFigures,
+    checks: Mapping[UUID, HealthCheck],
+    now: datetime,
+) -> dict[UUID, AccountFigures]:
+    """The figures of these accounts, the paused and disabled with why they are not judged.
+
+    `checks` are what was found last, by subscription and by source: what was learned of a source
+    stands there.
+    """
+    endpoints: dict[UUID, list[EndpointFigures]] = defaultdict(list)
+    sources: dict[UUID, list[SourceFigures]] = defaultdict(list)
+    secrets = _signing_secrets_end(account_ids)
+    dead = _by_window(
+        Delivery.objects.filter(status=Delivery.Status.EXHAUSTED),
+        "subscription_id", "exhausted_at", account_ids, now,
+    )  # fmt: skip
+    rows = Subscription.objects.filter(account__in=account_ids, status__in=JUDGED)
+    for row in rows.only(*SUBSCRIPTION_COLUMNS).order_by():
+        endpoints[row.account_id].append(
+            _endpoint(row, hub, secrets.get(row.pk), dead.get(row.pk, {}), now)
+        )
+    secrets = _source_secrets_end(account_ids)
+    dead = _by_window(
+        Receipt.objects.filter(status=Receipt.Status.DEAD, discard_reason=""),
+        "source_id", "dead_at", account_ids, now,
+    )  # fmt: skip
+    for source in Source.objects.filter(account__in=account_ids).order_by().only(
+        "account_id", "name", "disabled_at", "last_received_at", "last_verified_at"
+    ):  # fmt: skip
+        sources[source.account_id].append(
+            _source(source, hub, checks, secrets.get(source.pk), dead.get(source.pk, {}), now)
+        )
+    return {
+        key: AccountFigures(tuple(endpoints[key]), tuple(sources[key]), hub.queues)
+        for key in account_ids
+    }
+
+
+def _endpoint(
+    row: Subscription,
+    hub: HubFigures,
+    secrets_end: datetime | None,
+    dead: Mapping[int, int],
+    now: datetime,
+) -> EndpointFigures:
+    is_active = row.status == Subscription.Status.ACTIVE
+    waiting = hub.deliveries.get(row.pk)
+    ends = {
+        "certificate": row.certificate_expires_at,
+        "client_certificate": _end_of(row.client_certificate) if row.client_certificate else None,
+        "secret": secrets_end,
+        "subscription": row.expires_at,
+    }
+    return EndpointFigures(
+        id=row.pk,
+        name=row.name,
+        why_not_judged="" if is_active else f"it is {row.status}",
+        windows=_windows(hub.outcomes, row.pk),
+        consecutive_failures=hub.failures.get(row.pk, 0) if row.failing_since else 0,
+        failing_since=row.failing_since,
+        breaker=row.breaker,
+        breaker_changed_at=row.breaker_changed_at,
+        backlog=waiting.count if waiting else 0,
+        backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
+        is_window_closed=_is_window_closed(row.delivery_window, now),
+        dead_letters=dead,
+        check=Check(
+            kind=row.health_check_kind,
+            checked_at=row.health_checked_at,
+            problem=row.health_problem,
+            failures=row.health_check_failures,
+        )
+        if row.checks_health
+        else Check(),
+        ends={name: moment for name, moment in ends.items() if moment is not None},
+    )
+
+
+def _source(
+    row: Source,
+    hub: HubFigures,
+    checks: Mapping[UUID, HealthCheck],
+    secrets_end: datetime | None,
+    dead: Mapping[int, int],
+    now: datetime,
+) -> SourceFigures:
+    waiting = hub.receipts.get(row.pk)
+    # Where calls are proved, only those count: what a stranger sends is no sign of the sender.
+    heard_at = row.last_verified_at or row.last_received_at
+    check = checks.get(row.pk)
+    usual = None
+    if check is not None and check.profile is not None and heard_at is not None:
+        usual = usual_silence(Profile.from_json(check.profile), heard_at)
+    return SourceFigures(
+        id=row.pk,
+        name=row.name,
+        why_not_judged="it is disabled" if row.disabled_at else "",
+        windows=_windows(hub.arrivals, row.pk),
+        last_received_at=heard_at,
+        silent_seconds=max(0.0, (now - heard_at).total_seconds()) if heard_at else None,
+        usual_silence_seconds=usual.total_seconds() if usual is not None else None,
+        dead_receipts=dead,
+        backlog=waiting.count if waiting else 0,
+        backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
+        ends={"secret": secrets_end} if secrets_end is not None else {},
+    )
+
+
+def _windows(counted: Mapping[int, Mapping[UUID, Item]], key: UUID) -> dict[int, Item]:
+    return {seconds: found[key] for seconds, found in counted.items() if key in found}
+
+
+def _is_window_closed(document: Any, now: datetime) -> bool:
+    if document is None:
+        return False
+    try:
+        return not parse_window(document).is_open(now)
+    except ValueError:  # stored before windows were judged
+        return False
+
+
+@lru_cache(maxsize=4_096)
+def _end_of(certificate: str) -> datetime | None:
+    return ends_at(certificate)
+
+
+def _deliveries(now: datetime) -> dict[UUID, Backlog]:
+    """Line by line, so that the index of what is due gives the oldest in its own order."""
+    found: dict[UUID, Backlog] = {}
+    for lane in Delivery.Lane:
+        for key, item in _waiting(Delivery.objects.all().due(now, lane), "subscription_id").items():
+            other = found.get(key)
+            found[key] = (
+                Backlog(item.count + other.count, min(item.oldest, other.oldest)) if other else item
+            )
+    return found
+
+
+def _waiting(due: QuerySet[Any], column: str) -> dict[UUID, Backlog]:
+    """The oldest of what is due, which is in that order, by `column`."""
+    oldest = due.values("pk")[:COUNTED_BACKLOG]
+    rows = (
+        due.model._default_manager.filter(pk__in=oldest)
+        .order_by()
+        .values_list(column)
+        .annotate(count=Count("pk"), oldest=Min("next_attempt_at"))
+    )
+    return {key: Backlog(count, moment) for key, count, moment in rows}
+
+
+def _by_window(
+    rows: QuerySet[Any], column: str, moment: str, account_ids: Collection[UUID], now: datetime
+) -> dict[UUID, dict[int, int]]:
+    """How many there are since each window's start, by `column`."""
+    counts = {
+        f"of_{seconds}": Count(
+            "pk", filter=Q(**{f"{moment}__gt": now - timedelta(seconds=seconds)})
+        )
+        for seconds in WINDOWS
+    }
+    # Account by account: the indexes of what is dead begin with it.
+    accounts = Account.objects.filter(pk__in=account_ids).order_by().values("pk")
+    since = now - timedelta(seconds=max(WINDOWS))
+    found = (
+        rows.filter(account__in=accounts, **{f"{moment}__gt": since})
+        .order_by()
+        .values(column)
+        .annotate(**counts)
+    )
+    return {row[column]: {seconds: row[f"of_{seconds}"] for seconds in WINDOWS} for row in found}
+
+
+def _signing_secrets_end(account_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    """When the last secret of each subscription ends, where all of them end."""
+    endless = SigningSecret.objects.filter(subscription=OuterRef("subscription"), expires_at=None)
+    rows = (
+        SigningSecret.objects.filter(
+            ~Exists(endless), subscription__account__in=account_ids, expires_at__isnull=False
+        )
+        .order_by()
+        .values_list("subscription_id")
+        .annotate(end=Max("expires_at"))
+    )
+    return dict(rows)
+
+
+def _source_secrets_end(account_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    """When the last secret of each source ends that calls may be signed with, where all end."""
+    signing = SourceSecret.objects.filter(option="")
+    endless = signing.filter(source=OuterRef("source"), expires_at=None)
+    rows = (
+        signing.filter(~Exists(endless), source__account__in=account_ids, expires_at__isnull=False)
+        .order_by()
+        .values_list("source_id")
+        .annotate(end=Max("expires_at"))
+    )
+    return dict(rows)

@@ -1,0 +1,174 @@
+"""What monitoring asks of analytics: counts by window, failures in a row, hours.
+
+The longer a window, the less often it is counted anew: of a day, ten minutes change little.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+from uuid import UUID
+
+from django.core.cache import cache
+from django.db.models import F, Sum
+
+from analytics.models import Rollup, Scope
+from analytics.outcomes import recent_outcomes, recent_receipts
+from analytics.periods import Grain
+from analytics.query import Dimension, Granularity, Measure, Query, Value, answer
+from monitoring.figures import DAY, FIVE_MINUTES, HOUR, Arrivals, Outcome
+from monitoring.usual import WEEKS
+from subscriptions.models import Subscription
+
+KEPT_SECONDS: Final = {FIVE_MINUTES: 0, HOUR: 120, DAY: 600}
+# How far back failures in a row are counted: of more it is known that there are at least so many.
+COUNTED_FAILURES: Final = timedelta(days=1)
+
+Item = TypeVar("Item")
+
+
+def outcomes_by_window(now: datetime) -> dict[int, Mapping[UUID, Outcome]]:
+    """Attempts by subscription, of every window."""
+    return {
+        FIVE_MINUTES: _recent_outcomes(now, FIVE_MINUTES),
+        HOUR: _kept("outcomes", HOUR, lambda: _recent_outcomes(now, HOUR)),
+        DAY: _kept("outcomes", DAY, lambda: _outcomes_of_day(now)),
+    }
+
+
+def arrivals_by_window(now: datetime) -> dict[int, Mapping[UUID, Arrivals]]:
+    """Calls by source, of every window."""
+    return {
+        FIVE_MINUTES: _recent_arrivals(now, FIVE_MINUTES),
+        HOUR: _kept("arrivals", HOUR, lambda: _recent_arrivals(now, HOUR)),
+        DAY: _kept("arrivals", DAY, lambda: _arrivals_of_day(now)),
+    }
+
+
+def failures_in_a_row(now: datetime) -> dict[UUID, int]:
+    """How many attempts failed since the last success, of subscriptions that fail."""
+    minute = timedelta(minutes=1)
+    rows = (
+        Rollup.objects.filter(
+            scope=Scope.FULL,  # which alone has minutes of a subscription
+            grain=Grain.MINUTE,
+            at__gte=now - COUNTED_FAILURES,
+            subscription__in=Subscription.objects.filter(failing_since__isnull=False)
+            .order_by()
+            .values("pk"),
+            at__gt=F("subscription__failing_since") - minute,
+        )
+        .exclude(cause="")
+        .order_by()
+        .values_list("subscription_id")
+        .annotate(count=Sum("attempts"))
+    )
+    return dict(rows)
+
+
+def heard_by_hour(source_ids: Sequence[UUID], now: datetime) -> dict[UUID, dict[datetime, int]]:
+    """How many calls of each source were taken, by the start of the hour, of the last weeks."""
+    found: dict[UUID, dict[datetime, int]] = defaultdict(dict)
+    rows = answer(
+        Query(
+            account_ids=None,
+            measures=[Measure.ACCEPTED],
+            dimensions=[Dimension.SOURCE],
+            granularity=Granularity.HOUR,
+            filters={Dimension.SOURCE: [str(key) for key in source_ids]},
+            since=now - timedelta(weeks=WEEKS),
+            until=now,
+        )
+    ).rows
+    for row in rows:
+        count = row.values[Measure.ACCEPTED]
+        if count and row.at is not None:
+            found[UUID(row.keys[Dimension.SOURCE])][row.at] = int(count)
+    return dict(found)
+
+
+def _recent_outcomes(now: datetime, seconds: int) -> dict[UUID, Outcome]:
+    found = recent_outcomes(since=now - timedelta(seconds=seconds), until=now)
+    return {
+        key: Outcome(
+            attempts=item.attempts,
+            succeeded=item.succeeded,
+            by_cause=item.by_cause,
+            p50_ms=item.p50_ms,
+            p95_ms=item.p95_ms,
+            p99_ms=item.p99_ms,
+        )
+        for key, item in found.items()
+    }
+
+
+def _recent_arrivals(now: datetime, seconds: int) -> dict[UUID, Arrivals]:
+    found = recent_receipts(since=now - timedelta(seconds=seconds), until=now)
+    return {
+        key: Arrivals(item.received, item.accepted, item.refused_by_cause)
+        for key, item in found.items()
+    }
+
+
+def _outcomes_of_day(now: datetime) -> dict[UUID, Outcome]:
+    """From the rows of whole hours, and the minutes at both ends."""
+    by_cause: dict[UUID, dict[str, int]] = defaultdict(dict)
+    for keys, values in _of_day(now, [Measure.FAILED], [Dimension.SUBSCRIPTION, Dimension.CAUSE]):
+        if failed := int(values[Measure.FAILED] or 0):
+            by_cause[UUID(keys[Dimension.SUBSCRIPTION])][keys[Dimension.CAUSE]] = failed
+    measures = [
+        Measure.ATTEMPTS, Measure.SUCCEEDED, Measure.TOTAL_P50_MS, Measure.TOTAL_P95_MS,
+        Measure.TOTAL_P99_MS,
+    ]  # fmt: skip
+    return {
+        (key := UUID(keys[Dimension.SUBSCRIPTION])): Outcome(
+            attempts=int(values[Measure.ATTEMPTS] or 0),
+            succeeded=int(values[Measure.SUCCEEDED] or 0),
+            by_cause=by_cause.get(key, {}),
+            p50_ms=values[Measure.TOTAL_P50_MS],
+            p95_ms=values[Measure.TOTAL_P95_MS],
+            p99_ms=values[Measure.TOTAL_P99_MS],
+        )
+        for keys, values in _of_day(now, measures, [Dimension.SUBSCRIPTION])
+    }
+
+
+def _arrivals_of_day(now: datetime) -> dict[UUID, Arrivals]:
+    by_cause: dict[UUID, dict[str, int]] = defaultdict(dict)
+    for keys, values in _of_day(now, [Measure.REFUSED], [Dimension.SOURCE, Dimension.CAUSE]):
+        if refused := int(values[Measure.REFUSED] or 0):
+            by_cause[UUID(keys[Dimension.SOURCE])][keys[Dimension.CAUSE]] = refused
+    measures = [Measure.RECEIPTS, Measure.ACCEPTED]
+    return {
+        (key := UUID(keys[Dimension.SOURCE])): Arrivals(
+            received=int(values[Measure.RECEIPTS] or 0),
+            accepted=int(values[Measure.ACCEPTED] or 0),
+            refused_by_cause=by_cause.get(key, {}),
+        )
+        for keys, values in _of_day(now, measures, [Dimension.SOURCE])
+    }
+
+
+def _of_day(
+    now: datetime, measures: Sequence[Measure], dimensions: Sequence[Dimension]
+) -> list[tuple[Mapping[Dimension, str], Mapping[Measure, Value]]]:
+    query = Query(
+        account_ids=None,
+        measures=measures,
+        dimensions=dimensions,
+        since=now - timedelta(seconds=DAY),
+        until=now,
+    )
+    return [(row.keys, row.values) for row in answer(query).rows]
+
+
+def _kept(name: str, seconds: int, count: Callable[[], dict[UUID, Item]]) -> dict[UUID, Item]:
+    """What was counted not long ago, or is counted now."""
+    key = f"monitoring.{name}.{seconds}"
+    found: dict[UUID, Item] | None = cache.get(key)
+    if found is None:
+        found = count()
+        cache.set(key, found, timeout=KEPT_SECONDS[seconds])
+    return found

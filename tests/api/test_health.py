@@ -1,0 +1,333 @@
+"""Health, policies, alert rules and incidents over the API."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from monitoring.alert_rules import create_rule
+from monitoring.kinds import KINDS
+from monitoring.models import (
+    AlertRule,
+    AuditEntry,
+    Channel,
+    HealthCheck,
+    HealthPolicy,
+    Incident,
+    Notification,
+    Sighting,
+)
+from monitoring.thresholds import DEFAULTS, THRESHOLDS
+from tests.api.calls import Api
+from tests.factories import make_account, make_api_key, make_source, make_subscription, make_user
+from webhooks_project.accounts.models import Account, Role
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def moment() -> Any:
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def account() -> Account:
+    account = make_account()
+    make_user(account, Role.OPERATOR, email="operator@example.com")
+    return account
+
+
+@pytest.fixture
+def api(account: Account) -> Api:
+    return Api(make_api_key(account, Role.ADMIN).text)
+
+
+def make_check(account: Account, state: str = "healthy", **about: Any) -> HealthCheck:
+    return HealthCheck.objects.create(
+        account=account, state=state, wanted_state=state, state_since=NOW, wanted_since=NOW,
+        judged_at=NOW, **about,
+    )  # fmt: skip
+
+
+def make_incident(account: Account, **fields: Any) -> Incident:
+    return Incident.objects.create(
+        **{
+            "account": account, "kind": "endpoint_failing", "severity": "critical",
+            "key": f"{'0' * 32}:x:", "title": "Shop is failing", "opened_at": NOW,
+            "last_seen_at": NOW,
+        }
+        | fields
+    )  # fmt: skip
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+def test_health_is_listed_by_state_and_subject(api: Api, account: Account) -> None:
+    shop = make_subscription(account, name="Shop")
+    bank = make_source(account, name="Bank")
+    one = make_check(account, "failing", subscription=shop, reasons=["it is slow"])
+    two = make_check(account, source=bank)
+    make_check(make_account(), "failing", source=make_source())
+    for query, found in [
+        ("", {one, two}), ("state=failing", {one}), (f"subscription={shop.pk}", {one}),
+        (f"source={bank.pk}", {two}), ("about=source", {two}), ("about=subscription", {one}),
+    ]:  # fmt: skip
+        rows = api.get(f"monitoring/health?{query}").rows
+        assert {row["id"] for row in rows} == {str(row.pk) for row in found}, query
+    row = api.get(f"monitoring/health/{one.pk}").json
+    assert (row["name"], row["state"], row["reasons"]) == ("Shop", "failing", ["it is slow"])
+    assert api.get("monitoring/health?state=nonsense").errors == {"/state": "invalid_choice"}
+
+
+def test_a_policy_says_and_takes_thresholds(api: Api, account: Account) -> None:
+    policy = HealthPolicy.objects.create(account=account, created_at=NOW)
+    path = f"monitoring/health-policies/{policy.pk}"
+    assert api.get(path).json["thresholds"] == DEFAULTS
+    answer = api.patch(path, {"thresholds": {"min_attempts": 9, "down_checks": 3}})
+    assert answer.json["own"] == ["down_checks", "min_attempts"]
+    assert answer.json["thresholds"]["min_attempts"] == 9
+    answer = api.patch(path, {"thresholds": {"min_attempts": None, "down_checks": 2}})
+    assert (answer.json["own"], answer.json["thresholds"]) == ([], DEFAULTS)
+    changes = AuditEntry.objects.filter(action="health_policy.changed")
+    assert [entry.after for entry in changes.order_by("sequence")] == [
+        '{"down_checks":3.0,"min_attempts":9.0}', "{}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "path", "code"),
+    [
+        ({"nonsense": 1}, "/nonsense", "unknown"),
+        ({"min_attempts": -1}, "/min_attempts", "out_of_range"),
+        ({"failing_success_percent": 99}, "/failing_success_percent", "out_of_order"),
+    ],
+)
+def test_a_policy_refuses_what_cannot_be(
+    api: Api, account: Account, thresholds: Any, path: str, code: str
+) -> None:
+    policy = HealthPolicy.objects.create(account=account, created_at=NOW)
+    answer = api.patch(f"monitoring/health-policies/{policy.pk}", {"thresholds": thresholds})
+    assert (answer.status, answer.code) == (400, "health_policy_not_acceptable")
+    assert [(item["path"], item["code"]) for item in answer.json["errors"]] == [(path, code)]
+    policy.refresh_from_db()
+    assert policy.thresholds == {}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"thresholds": 1}, {"thresholds": {"min_attempts": "many"}}, []]
+)
+def test_a_policy_refuses_what_has_no_form(api: Api, account: Account, body: Any) -> None:
+    policy = HealthPolicy.objects.create(account=account, created_at=NOW)
+    assert api.patch(f"monitoring/health-policies/{policy.pk}", body).status == 400
+
+
+def test_thresholds_and_kinds_explain_themselves(api: Api) -> None:
+    found = api.get("monitoring/health-policies/thresholds").json
+    assert [item["name"] for item in found] == list(THRESHOLDS)
+    assert found[0] == {
+        "name": "min_attempts", "unit": "attempts", "default": 5, "lowest": 1, "highest": 1_000,
+        "text": THRESHOLDS["min_attempts"].text,
+    }  # fmt: skip
+    kinds = api.get("monitoring/alert-rules/kinds").json
+    assert [item["kind"] for item in kinds] == [kind.value for kind in KINDS]
+    assert all(item["text"] and item["unit"] for item in kinds)
+
+
+# --- alert rules ----------------------------------------------------------------------------------
+
+
+def test_a_rule_starts_with_what_its_kind_has(api: Api, account: Account) -> None:
+    answer = api.post("monitoring/alert-rules", {"name": "Slow", "kind": "latency_above"})
+    assert answer.status == 201
+    rule = AlertRule.objects.get()
+    assert (rule.account, rule.threshold, rule.window_seconds, rule.severity) == (
+        account, 10_000, 300, "warning",
+    )  # fmt: skip
+    assert (answer.json["unit"], answer.json["opens_after_seconds"]) == ("milliseconds", 300)
+    entry = AuditEntry.objects.get(action="alert_rule.created")
+    assert '"threshold":10000' in entry.after
+
+
+def test_a_rule_is_changed_and_deleted(api: Api, account: Account) -> None:
+    rule = create_rule(account=account, name="Failing", kind="endpoint_failing")
+    channel = Channel.objects.create(account=account, name="On call", kind="email", created_at=NOW)
+    path = f"monitoring/alert-rules/{rule.pk}"
+    answer = api.patch(
+        path, {"threshold": 20, "channels": [str(channel.pk)], "escalates_after_seconds": 900}
+    )
+    assert answer.status == 200
+    rule.refresh_from_db()
+    assert (rule.threshold, list(rule.channels.all()), rule.escalates_after_seconds) == (
+        20, [channel], 900,
+    )  # fmt: skip
+    assert api.patch(path, {"kind": "backlog_old"}).status == 400
+    assert api.call("delete", path).status == 204
+    assert AlertRule.objects.count() == 0
+    actions = AuditEntry.objects.filter(action__startswith="alert_rule").order_by("sequence")
+    assert [entry.action.partition(".")[2] for entry in actions] == [
+        "created", "changed", "deleted",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "code"),
+    [
+        ({"threshold": 0}, "/threshold", "out_of_range"),
+        ({"threshold": 101}, "/threshold", "out_of_range"),
+        ({"window_seconds": 60}, "/window_seconds", "invalid_choice"),
+        ({"opens_after_seconds": 700_000}, "/opens_after_seconds", "out_of_range"),
+        ({"escalates_after_seconds": 1}, "/escalates_after_seconds", "out_of_range"),
+        ({"name": "Taken"}, "/name", "unique"),
+        ({"kind": "backlog_old", "window_seconds": 300}, "/window_seconds", "not_of_kind"),
+        ({"kind": "queue_not_drained"}, "/kind", "staff_only"),
+    ],
+)
+def test_a_rule_refuses_what_cannot_be(
+    api: Api, account: Account, body: Any, path: str, code: str
+) -> None:
+    create_rule(account=account, name="Taken", kind="expiring")
+    given = {"name": "New", "kind": "endpoint_failing", **body}
+    answer = api.post("monitoring/alert-rules", given)
+    assert (answer.status, answer.code) == (400, "alert_rule_not_acceptable")
+    assert [(item["path"], item["code"]) for item in answer.json["errors"]] == [(path, code)]
+    assert AlertRule.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "nonsense"}, {"threshold": "x"}, {"threshold": 1e400}, {"window_seconds": -1},
+        {"name": "\x00"}, {"name": "x" * 121}, {"channels": ["x"]}, {"severity": "bad"},
+    ],
+)  # fmt: skip
+def test_a_rule_refuses_what_has_no_form(api: Api, body: Any) -> None:
+    given = {"name": "New", "kind": "endpoint_failing", **body}
+    assert api.post("monitoring/alert-rules", given).status == 400
+    assert AlertRule.objects.count() == 0
+
+
+def test_a_rule_names_nothing_of_anothers_account(api: Api, account: Account) -> None:
+    foreign = make_account()
+    channel = Channel.objects.create(account=foreign, name="x", kind="email", created_at=NOW)
+    for fields in (
+        {"subscription": str(make_subscription(foreign).pk)},
+        {"source": str(make_source(foreign).pk), "kind": "source_silent"},
+        {"channels": [str(channel.pk)]},
+        {"escalation_channels": [str(channel.pk)]},
+    ):
+        given = {"name": "New", "kind": "endpoint_failing", **fields}
+        assert api.post("monitoring/alert-rules", given).status == 400
+    assert AlertRule.objects.count() == 0
+
+
+@pytest.mark.parametrize("of_staff", [True, False])
+def test_staff_in_two_accounts_keep_them_apart(of_staff: bool) -> None:
+    """Who may see both still cannot put one's subscription into the other's rule."""
+    one, two = make_account(), make_account()
+    user = make_user(one, Role.ADMIN, is_superuser=of_staff)
+    two.memberships.create(user=user, role=Role.ADMIN)
+    api = Api(user=user)
+    given = {"account": str(one.pk), "name": "New", "kind": "endpoint_failing"}
+    answer = api.post(
+        "monitoring/alert-rules", {**given, "subscription": str(make_subscription(two).pk)}
+    )
+    assert (answer.status, answer.code) == (400, "alert_rule_not_acceptable")
+    queue = api.post("monitoring/alert-rules", {**given, "kind": "queue_not_drained"})
+    assert queue.status == (201 if of_staff else 400)
+
+
+def test_a_kind_is_about_what_it_looks_at(api: Api, account: Account) -> None:
+    source = make_source(account)
+    given = {"name": "New", "kind": "endpoint_failing", "source": str(source.pk)}
+    answer = api.post("monitoring/alert-rules", given)
+    assert [item["code"] for item in answer.json["errors"]] == ["not_of_kind"]
+    both = {
+        "name": "New", "kind": "expiring", "source": str(source.pk),
+        "subscription": str(make_subscription(account).pk),
+    }  # fmt: skip
+    assert [item["code"] for item in api.post("monitoring/alert-rules", both).json["errors"]] == [
+        "both"
+    ]
+
+
+# --- incidents ------------------------------------------------------------------------------------
+
+
+def test_incidents_are_filtered(api: Api, account: Account) -> None:
+    one = make_incident(account, key="a:b:", cause="tls")
+    two = make_incident(
+        account, key="c:d:", status="resolved", resolution="person", kind="backlog_old",
+        severity="warning", opened_at=NOW - timedelta(days=1),
+    )  # fmt: skip
+    make_incident(make_account(), key="e:f:")
+    for query, found in [
+        ("", [one, two]), ("open=true", [one]), ("open=false", [two]), ("status=resolved", [two]),
+        ("kind=backlog_old", [two]), ("severity=critical", [one]), ("cause=tls", [one]),
+        ("until=2026-03-04T00:00:00Z", [two]), ("since=2026-03-04T00:00:00Z", [one]),
+    ]:  # fmt: skip
+        rows = api.get(f"monitoring/incidents?{query}").rows
+        assert [row["id"] for row in rows] == [str(row.pk) for row in found], query
+
+
+def test_an_incident_is_acknowledged_once(api: Api, account: Account) -> None:
+    incident = make_incident(account)
+    path = f"monitoring/incidents/{incident.pk}"
+    for _ in range(2):
+        answer = api.post(f"{path}/acknowledge")
+        assert (answer.status, answer.json["status"]) == (200, "acknowledged")
+    incident.refresh_from_db()
+    assert (incident.acknowledged_by, incident.acknowledged_at) == ("test", NOW)
+    entries = [row["kind"] for row in api.get(f"{path}/timeline").rows if row["kind"] != "told"]
+    assert entries == ["acknowledged"]
+    assert AuditEntry.objects.filter(action="incident.acknowledged").count() == 1
+
+
+def test_an_incident_is_resolved_with_a_word(api: Api, account: Account) -> None:
+    incident = make_incident(account)
+    path = f"monitoring/incidents/{incident.pk}"
+    answer = api.post(f"{path}/resolve", {"comment": "Restarted."})
+    assert (answer.json["status"], answer.json["resolution"], answer.json["resolved_by"]) == (
+        "resolved", "person", "test",
+    )  # fmt: skip
+    assert api.post(f"{path}/resolve", {}).status == 200
+    [entry] = [row for row in api.get(f"{path}/timeline").rows if row["kind"] == "resolved"]
+    assert (entry["text"], entry["actor_label"]) == ("Restarted.", "test")
+    assert Sighting.objects.get().quiet_until == NOW + timedelta(hours=1)
+    assert AuditEntry.objects.filter(action="incident.resolved").count() == 1
+    refused = api.post(f"{path}/acknowledge")
+    assert (refused.status, refused.code) == (409, "incident_resolved")
+    assert Notification.objects.filter(kind="incident.acknowledged").count() == 0
+
+
+def test_an_incident_is_commented_also_afterwards(api: Api, account: Account) -> None:
+    incident = make_incident(account, status="resolved", resolution="person")
+    path = f"monitoring/incidents/{incident.pk}"
+    answer = api.post(f"{path}/comment", {"text": "It was the certificate."})
+    assert (answer.status, answer.json["kind"]) == (201, "commented")
+    [entry] = api.get(f"{path}/timeline").rows
+    assert entry["text"] == "It was the certificate."
+    entry = AuditEntry.objects.get(action="incident.commented")
+    assert "It was the certificate." in entry.after
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 1_001, "\x00", None, 1.5])
+def test_no_words_are_no_comment(api: Api, account: Account, text: Any) -> None:
+    incident = make_incident(account)
+    answer = api.post(f"monitoring/incidents/{incident.pk}/comment", {"text": text})
+    if text != 1.5:  # which is a text, too
+        assert answer.status == 400
+        assert incident.entries.count() == 0
+
+
+def test_no_timeline_of_anothers_incident(api: Api) -> None:
+    foreign = make_incident(make_account())
+    assert api.get(f"monitoring/incidents/{foreign.pk}/timeline").status == 404
+    assert api.post(f"monitoring/incidents/{foreign.pk}/resolve", {}).status == 404
+    assert Incident.objects.get().status == "open"

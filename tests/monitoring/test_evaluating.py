@@ -1,0 +1,534 @@
+"""The look at every account, from stored attempts and receipts to health and incidents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from analytics.counting import count_marked
+from monitoring import evaluating, gathering
+from monitoring.alert_rules import create_rule, default_rules, delete_rule
+from monitoring.evaluating import evaluate_health
+from monitoring.figures import HOUR, WINDOWS, EndpointFigures
+from monitoring.incidents import acknowledge_incident, resolve_incident
+from monitoring.kinds import KINDS, Kind
+from monitoring.models import (
+    Activity,
+    AlertRule,
+    HealthCheck,
+    HealthPolicy,
+    Incident,
+    Notification,
+    Sighting,
+)
+from monitoring.policies import change_policy
+from outgoing.models import Breaker, Delivery
+from subscriptions.models import Subscription
+from subscriptions.services import set_status
+from tests.factories import (
+    make_account,
+    make_attempt,
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_source,
+    make_subscription,
+    make_user,
+)
+from webhooks_project.accounts.models import Account, Role
+from webhooks_project.uncounted import Kind as Counted
+from webhooks_project.uncounted import mark_uncounted
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Any:
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def account() -> Account:
+    account = make_account()
+    make_user(account, Role.OPERATOR, email="operator@example.com")
+    return account
+
+
+@pytest.fixture
+def shop(account: Account) -> Subscription:
+    return make_subscription(account, name="Shop", health_checked_at=NOW)
+
+
+def attempt(subscription: Subscription, count: int, cause: str = "", **more: Any) -> None:
+    """So many attempts a minute ago, counted."""
+    at = more.pop("started_at", NOW - MINUTE)
+    delivery = make_delivery(make_event(subscription.account), subscription, lane=None)
+    for _ in range(count):
+        make_attempt(
+            delivery,
+            started_at=at,
+            outcome="failed" if cause else "succeeded",
+            cause=cause,
+            status_code=500 if cause == "status_5xx" else None if cause else 200,
+            **more,
+        )
+    mark_uncounted(Counted.ATTEMPT, [at])
+    count_marked()
+
+
+def state_of(subject: Any) -> str:
+    return HealthCheck.objects.get(subscription=subject).state
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+def test_an_endpoint_is_judged_by_what_was_counted(shop: Subscription) -> None:
+    attempt(shop, 19, duration_ms=40.0)
+    attempt(shop, 1, "timeout_response")
+    evaluate_health()
+    check = HealthCheck.objects.get()
+    assert (check.account, check.subscription, check.source) == (shop.account, shop, None)
+    assert (check.state, check.state_since, check.judged_at) == ("healthy", NOW, NOW)
+    for seconds in WINDOWS:
+        window = check.figures["windows"][str(seconds)]
+        assert (window["attempts"], window["succeeded"]) == (20, 19), seconds
+        assert window["by_cause"] == {"timeout_response": 1}
+        assert window["p50_ms"] == pytest.approx(40, rel=0.02)
+
+
+def test_failures_in_a_row_and_the_breaker_count(shop: Subscription) -> None:
+    attempt(shop, 3, "dns", started_at=NOW - 30 * MINUTE)  # before the last success
+    attempt(shop, 12, "dns", started_at=NOW - 20 * MINUTE)
+    Subscription.objects.update(failing_since=NOW - 20 * MINUTE, breaker="open")
+    evaluate_health()
+    check = HealthCheck.objects.get()
+    assert check.figures["consecutive_failures"] == 12
+    assert (check.figures["breaker"], check.state) == ("open", "down")
+    assert check.reasons[0] == "12 failures without a success since 2026-03-04 11:40 UTC"
+    assert Breaker.objects.count() == 0
+
+
+def test_what_is_due_and_waits_is_the_backlog(shop: Subscription) -> None:
+    event = make_event(shop.account)
+    make_delivery(event, shop, next_attempt_at=NOW - 10 * MINUTE)
+    for lane in (1, 2):
+        make_delivery(make_event(shop.account), shop, lane=lane, next_attempt_at=NOW - MINUTE)
+    make_delivery(make_event(shop.account), shop, next_attempt_at=NOW + MINUTE)
+    make_delivery(make_event(shop.account), shop, lane=None, attempt_count=1)
+    evaluate_health()
+    figures = HealthCheck.objects.get().figures
+    assert (figures["backlog"], figures["backlog_age_seconds"]) == (3, 600)
+    assert state_of(shop) == "degraded"
+
+
+def test_the_backlog_is_counted_only_so_far(
+    shop: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "COUNTED_BACKLOG", 2)
+    for minutes in (9, 8, 7):
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW - minutes * MINUTE)
+    evaluate_health()
+    figures = HealthCheck.objects.get().figures
+    assert (figures["backlog"], figures["backlog_age_seconds"]) == (2, 540)
+
+
+def test_a_source_is_judged_by_its_calls_and_its_secrets(account: Account) -> None:
+    source = make_source(account, last_received_at=NOW, last_verified_at=NOW - MINUTE)
+    source.secrets.update(expires_at=NOW + timedelta(days=3))
+    make_receipt(source, status="dead", next_attempt_at=None, dead_at=NOW - MINUTE)
+    make_receipt(source, status="processed", next_attempt_at=None, received_at=NOW - MINUTE)
+    make_receipt(source, received_at=NOW - MINUTE, next_attempt_at=NOW - 6 * MINUTE)
+    make_receipt(
+        source, status="refused", cause="rate_limited", next_attempt_at=None,
+        received_at=NOW - MINUTE,
+    )  # fmt: skip
+    mark_uncounted(Counted.RECEIPT, [NOW - MINUTE, NOW])
+    count_marked()
+    evaluate_health()
+    check = HealthCheck.objects.get()
+    assert (check.source, check.subscription, check.state) == (source, None, "degraded")
+    figures = check.figures
+    assert figures["dead_receipts"] == {"300": 1, "3600": 1, "86400": 1}
+    assert (figures["backlog"], figures["backlog_age_seconds"]) == (1, 360)
+    assert figures["ends"] == {"secret": (NOW + timedelta(days=3)).isoformat()}
+    assert figures["last_received_at"] == (NOW - MINUTE).isoformat()  # which was proved
+    assert figures["windows"]["3600"]["received"] >= 2
+
+
+def test_who_is_paused_is_not_judged_and_who_is_archived_is_let_go(account: Account) -> None:
+    one = make_subscription(account, health_checked_at=NOW)
+    source = make_source(account, disabled_at=NOW)
+    evaluate_health()
+    set_status(subscription=one, status=Subscription.Status.PAUSED)
+    HealthPolicy.objects.update(judged_at=None)
+    evaluate_health()
+    assert HealthCheck.objects.get(subscription=one).reasons == ["it is paused"]
+    assert HealthCheck.objects.get(source=source).reasons == ["it is disabled"]
+    assert set(HealthCheck.objects.values_list("state", flat=True)) == {"unknown"}
+    set_status(subscription=one, status=Subscription.Status.ARCHIVED)
+    HealthPolicy.objects.update(judged_at=None)
+    evaluate_health()
+    assert [row.source for row in HealthCheck.objects.all()] == [source]
+
+
+def test_a_worse_state_is_taken_after_a_minute_and_said(shop: Subscription, clock: Any) -> None:
+    evaluate_health()
+    Subscription.objects.update(health_check_failures=2, health_problem="it hung up")
+    states = []
+    for _ in range(3):
+        clock.shift(MINUTE)
+        evaluate_health()
+        check = HealthCheck.objects.get()
+        states.append((check.state, check.wanted_state))
+    assert states == [("healthy", "down"), ("down", "down"), ("down", "down")]
+    [said] = Activity.objects.filter(kind="health.changed")
+    assert said.text == "Shop was healthy and is down: the last 2 checks found: it hung up"
+    assert said.object_id == str(shop.pk)
+
+
+def test_goes_by_the_accounts_own_thresholds(shop: Subscription) -> None:
+    attempt(shop, 10, duration_ms=900.0)
+    evaluate_health()
+    assert state_of(shop) == "healthy"
+    policy = HealthPolicy.objects.get()
+    change_policy(
+        policy=policy, thresholds={"degraded_p95_ms": 800.0, "worsens_after_seconds": 0.0}
+    )
+    HealthPolicy.objects.update(judged_at=None)
+    evaluate_health()
+    assert state_of(shop) == "degraded"
+
+
+def test_what_did_not_change_is_not_written(shop: Subscription, clock: Any) -> None:
+    evaluate_health()
+    clock.shift(MINUTE)
+    evaluate_health()
+    assert HealthCheck.objects.get().judged_at == NOW
+    clock.shift(5 * MINUTE)
+    evaluate_health()
+    assert HealthCheck.objects.get().judged_at == NOW + 6 * MINUTE
+    assert HealthPolicy.objects.get().judged_at == NOW + 6 * MINUTE
+
+
+def test_what_is_usual_is_learned_once_a_day(account: Account, clock: Any) -> None:
+    source = make_source(account, name="Bank", last_verified_at=NOW - timedelta(hours=8))
+    for days in range(1, 21):
+        for hour in range(24):
+            at = NOW - timedelta(days=days, hours=hour)
+            if at < NOW - timedelta(hours=8):
+                for _ in range(2):
+                    make_receipt(source, received_at=at, status="processed", next_attempt_at=None)
+                mark_uncounted(Counted.RECEIPT, [at])
+    count_marked()
+    evaluate_health()
+    check = HealthCheck.objects.get()
+    assert check.learned_at == NOW
+    usual = check.figures["usual_silence_seconds"]
+    # Two an hour: five are to be expected two and a half hours after the hour is over.
+    assert usual == pytest.approx((2.5 + 59.5 / 60) * 3600, abs=60)
+    assert check.state == "degraded"
+    [incident] = Incident.objects.all()
+    assert (incident.kind, incident.source, incident.title) == (
+        "source_silent", source, "Bank is silent",
+    )  # fmt: skip
+    clock.shift(MINUTE)
+    with CaptureQueriesContext(connection) as queries:
+        evaluate_health()
+    assert not [item for item in queries if "receiptrollup" in item["sql"] and "672" in item["sql"]]
+    assert HealthCheck.objects.get().learned_at == NOW
+
+
+# --- accounts take turns --------------------------------------------------------------------------
+
+
+def test_every_account_gets_a_policy_and_rules_once(account: Account) -> None:
+    assert evaluate_health() == 1
+    assert HealthPolicy.objects.get().account == account
+    names = set(AlertRule.objects.values_list("name", flat=True))
+    assert names == {fields["name"] for fields in default_rules()}
+    kinds = set(AlertRule.objects.values_list("kind", flat=True))
+    assert kinds == {kind.value for kind, facts in KINDS.items() if not facts.is_hub_wide}
+    AlertRule.objects.all().delete()
+    evaluate_health()
+    assert AlertRule.objects.count() == 0  # what is deleted stays so
+
+
+def test_an_account_is_judged_once_a_minute_by_one(account: Account, clock: Any) -> None:
+    assert [evaluate_health(), evaluate_health()] == [1, 0]
+    clock.shift(MINUTE)
+    assert evaluate_health() == 1
+
+
+def test_who_is_not_reached_is_first_in_the_next_turn(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "ACCOUNTS_AT_ONCE", 2)
+    for _ in range(3):
+        make_account()
+    turns = iter([True, False])
+    assert evaluate_health(lambda: next(turns)) == 2
+    waiting = HealthPolicy.objects.get(judged_at=None)
+    clock.shift(MINUTE)
+    turns = iter([True, False])
+    evaluate_health(lambda: next(turns))
+    waiting.refresh_from_db()
+    assert waiting.judged_at == NOW + MINUTE
+
+
+def test_takes_as_many_queries_whatever_there_is_to_judge() -> None:
+    counts = []
+    for accounts, rows in ((1, 1), (3, 6)):
+        for _ in range(accounts):
+            account = make_account()
+            for _ in range(rows):
+                subscription = make_subscription(account)
+                make_delivery(
+                    make_event(account), subscription, next_attempt_at=NOW - timedelta(hours=2)
+                )
+                attempt(subscription, 2, "dns")
+                make_source(account)
+        evaluate_health()
+        Incident.objects.all().delete()
+        Sighting.objects.all().delete()
+        AlertRule.objects.all().delete()
+        HealthPolicy.objects.update(judged_at=None)
+        with CaptureQueriesContext(connection) as queries:
+            evaluate_health()
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 45
+
+
+# --- incidents ------------------------------------------------------------------------------------
+
+
+def fail(subscription: Subscription, is_failing: bool = True) -> None:
+    """Its breaker stands for whatever was counted."""
+    breaker = "open" if is_failing else "closed"
+    Subscription.objects.filter(pk=subscription.pk).update(breaker=breaker)
+
+
+def look(clock: Any, minutes: int = 1) -> None:
+    for _ in range(minutes):
+        clock.shift(MINUTE)
+        evaluate_health()
+
+
+def told() -> list[str]:
+    return list(Notification.objects.order_by("created_at", "id").values_list("kind", flat=True))
+
+
+def test_an_incident_is_opened_told_and_resolved(shop: Subscription, clock: Any) -> None:
+    fail(shop)
+    look(clock, 2)
+    assert Incident.objects.count() == 0
+    assert Sighting.objects.count() == 1
+    look(clock)
+    incident = Incident.objects.get()
+    assert (incident.account, incident.subscription, incident.kind, incident.severity) == (
+        shop.account, shop, "endpoint_failing", "critical",
+    )  # fmt: skip
+    assert incident.title.startswith("Shop is failing")
+    assert (incident.opened_at, incident.status) == (NOW + 3 * MINUTE, "open")
+    assert Sighting.objects.count() == 0
+    assert told() == ["incident.opened"]
+    look(clock, 5)
+    incident.refresh_from_db()
+    assert incident.last_seen_at == NOW + 8 * MINUTE
+    fail(shop, False)
+    look(clock, 5)
+    incident.refresh_from_db()
+    assert (incident.status, incident.well_since) == ("open", NOW + 9 * MINUTE)
+    look(clock)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolution) == ("resolved", "recovered")
+    assert incident.resolved_at == NOW + 14 * MINUTE
+    assert told() == ["incident.opened", "incident.resolved"]
+    kinds = [entry.kind for entry in incident.entries.all() if entry.kind != "told"]
+    assert kinds == ["opened", "recovering", "resolved"]
+
+
+def test_what_wavers_is_one_incident(shop: Subscription, clock: Any) -> None:
+    """Three bad minutes and three good ones, for two hours."""
+    for minute in range(120):
+        fail(shop, minute % 6 < 3)
+        look(clock)
+    incident = Incident.objects.get()
+    assert (incident.status, incident.relapse_count) == ("open", 19)
+    assert told() == ["incident.opened"]
+    assert incident.entries.count() <= 25  # its timeline does not grow for ever
+
+
+def test_what_comes_back_soon_must_stay_away_longer(shop: Subscription, clock: Any) -> None:
+    for is_failing, minutes in ((True, 4), (False, 7), (True, 4), (False, 7)):
+        fail(shop, is_failing)
+        look(clock, minutes)
+    second, first = Incident.objects.order_by("-opened_at")
+    assert (first.status, second.status, second.relapse_count) == ("resolved", "open", 1)
+    opened = second.entries.get(kind="opened")
+    assert opened.text.startswith("It is back, ")
+    look(clock, 5)
+    second.refresh_from_db()
+    assert second.status == "resolved"
+
+
+def test_acknowledged_it_stays_one_until_it_recovers(shop: Subscription, clock: Any) -> None:
+    fail(shop)
+    look(clock, 3)
+    acknowledge_incident(incident=Incident.objects.get())
+    look(clock, 3)
+    assert Incident.objects.get().status == "acknowledged"
+    fail(shop, False)
+    look(clock, 6)
+    assert Incident.objects.get().status == "resolved"
+
+
+def test_resolved_by_a_person_it_is_left_in_peace(shop: Subscription, clock: Any) -> None:
+    fail(shop)
+    look(clock, 3)
+    resolve_incident(incident=Incident.objects.get(), comment="A known fault.")
+    look(clock, 50)
+    assert Incident.objects.count() == 1
+    look(clock, 20)
+    assert Incident.objects.count() == 2
+    resolve_incident(incident=Incident.objects.get(status="open"))
+    fail(shop, False)
+    look(clock)
+    fail(shop)
+    look(clock, 3)
+    assert Incident.objects.count() == 3
+
+
+@pytest.mark.parametrize("how", ["paused", "rule deleted", "rule off", "left to another"])
+def test_what_is_not_looked_at_any_more_is_gone(shop: Subscription, clock: Any, how: str) -> None:
+    fail(shop)
+    look(clock, 3)
+    rule = AlertRule.objects.get(kind="endpoint_failing")
+    match how:
+        case "paused":
+            set_status(subscription=shop, status=Subscription.Status.PAUSED)
+        case "rule deleted":
+            delete_rule(rule=rule)
+        case "rule off":
+            AlertRule.objects.filter(pk=rule.pk).update(enabled=False)
+        case _:
+            create_rule(
+                account=shop.account, name="Its own", kind="endpoint_failing", subscription=shop
+            )
+    look(clock, 6)
+    first = Incident.objects.order_by("opened_at")[0]
+    expected = "recovered" if how == "left to another" else "gone"
+    assert (first.status, first.resolution) == ("resolved", expected)
+    assert Incident.objects.filter(status="open").count() == (how == "left to another")
+
+
+def test_one_failing_rule_stops_no_other(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate_health()
+    real = evaluating.signals_of
+
+    def failing(rule: Any, *args: Any, **more: Any) -> Any:
+        if rule.kind == Kind.BACKLOG_OLD:
+            raise ZeroDivisionError
+        return real(rule, *args, **more)
+
+    make_delivery(make_event(shop.account), shop, next_attempt_at=NOW - timedelta(hours=2))
+    look(clock, 2)
+    assert [row.kind for row in Incident.objects.all()] == ["backlog_old"]
+    monkeypatch.setattr(evaluating, "signals_of", failing)
+    fail(shop)
+    look(clock, 9)
+    found = {row.kind: row.status for row in Incident.objects.all()}
+    # Of the one that cannot be asked nothing is known: it is neither seen nor gone.
+    assert found == {"backlog_old": "open", "endpoint_failing": "open"}
+
+
+def test_one_account_that_fails_stops_no_other(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_subscription(make_account(), name="Other")
+    evaluate_health()
+    real = evaluating.follow
+
+    def failing(seen: Any, *args: Any) -> int:
+        if seen.account_id == shop.account_id:
+            raise ZeroDivisionError
+        return real(seen, *args)
+
+    monkeypatch.setattr(evaluating, "follow", failing)
+    fail(shop)
+    fail(other)
+    look(clock, 3)
+    assert [row.subscription for row in Incident.objects.all()] == [other]
+
+
+def test_dead_letters_open_an_incident_at_once(shop: Subscription) -> None:
+    make_delivery(
+        make_event(shop.account), shop, status=Delivery.Status.EXHAUSTED,
+        exhausted_at=NOW - MINUTE,
+    )  # fmt: skip
+    evaluate_health()
+    [incident] = Incident.objects.all()
+    assert (incident.kind, incident.figures["value"]) == ("dead_letters_rising", 1)
+
+
+def test_the_last_secrets_end_is_seen_while_another_has_none(
+    shop: Subscription, clock: Any
+) -> None:
+    shop.secrets.update(expires_at=NOW + timedelta(days=6))
+    evaluate_health()
+    found = {row.rule.name for row in Incident.objects.all() if row.rule}
+    assert found == {"Ending soon: 30 days", "Ending soon: 7 days"}
+    assert {row.cause for row in Incident.objects.all()} == {"secret"}
+    from tests.factories import SigningSecret
+
+    SigningSecret.objects.create(subscription=shop, secret="whsec_bmV3")
+    look(clock)
+    assert set(Incident.objects.values_list("resolution", flat=True)) == {"recovered"}
+
+
+def test_a_rule_of_the_hub_sees_its_queues(
+    account: Account, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_rule(account=account, name="Queues", kind="queue_not_drained", is_staff=True)
+    states = {"retry": {"heartbeat_seconds": 1.0, "age_seconds": 400.0}}
+    monkeypatch.setattr(gathering, "queue_states", lambda now: states)
+    evaluate_health()
+    look(clock, 2)
+    [incident] = Incident.objects.all()
+    assert (incident.title, incident.cause) == ("The retry queue is not drained", "retry")
+    states["retry"]["age_seconds"] = 0.0
+    look(clock, 7)
+    assert Incident.objects.get().resolution == "recovered"
+
+
+def test_no_account_hears_of_anothers(shop: Subscription, clock: Any) -> None:
+    other = make_account()
+    make_user(other, Role.OPERATOR, email="other@example.com")
+    fail(shop)
+    look(clock, 3)
+    assert {row.account for row in Incident.objects.all()} == {shop.account}
+    assert set(Notification.objects.values_list("recipient", flat=True)) == {"operator@example.com"}
+
+
+def test_figures_are_of_three_windows(shop: Subscription) -> None:
+    attempt(shop, 5, "status_5xx", started_at=NOW - timedelta(hours=3))
+    attempt(shop, 5, started_at=NOW - timedelta(minutes=30))
+    now = NOW
+    hub = gathering.read_hub(now)
+    account = gathering.read_accounts([shop.account_id], hub, {}, now)[shop.account_id]
+    [figures] = account.endpoints
+    assert isinstance(figures, EndpointFigures)
+    assert [figures.over(seconds).attempts for seconds in WINDOWS] == [0, 5, 10]
+    assert figures.over(HOUR).failed == 0
+    assert figures.over(86_400).by_cause == {"status_5xx": 5}
