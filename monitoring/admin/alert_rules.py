@@ -93,6 +93,9 @@ class AlertRuleForm(ServiceForm):
             "enabled": "While it is off nothing is looked for, and its incidents are resolved.",
         }
 
+    def validate_constraints(self) -> None:
+        """The service says what is wrong, at its field."""
+
 
 def form_for(kind: Kind) -> type[AlertRuleForm]:
     facts = KINDS[kind]
