@@ -93,8 +93,11 @@ class AlertRuleForm(ServiceForm):
             "enabled": "While it is off nothing is looked for, and its incidents are resolved.",
         }
 
-    def validate_constraints(self) -> None:
+    def validate_unique(self) -> None:
         """The service says what is wrong, at its field."""
+
+    def validate_constraints(self) -> None:
+        """As that."""
 
 
 def form_for(kind: Kind) -> type[AlertRuleForm]:
