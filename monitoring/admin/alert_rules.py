@@ -93,11 +93,10 @@ class AlertRuleForm(ServiceForm):
             "enabled": "While it is off nothing is looked for, and its incidents are resolved.",
         }
 
-    def validate_unique(self) -> None:
-        """The service says what is wrong, at its field."""
-
-    def validate_constraints(self) -> None:
-        """As that."""
+    def _get_validation_exclusions(self) -> set[str]:
+        # What the constraints are about: the service says what is wrong, at its field.
+        found: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return found | {"account", "subscription", "source"}
 
 
 def form_for(kind: Kind) -> type[AlertRuleForm]:

@@ -162,6 +162,14 @@ def test_a_rule_of_a_taken_name_is_refused_at_its_field(console: Client, account
     }  # fmt: skip
     response = console.post(f"{RULES}add/?kind=expiring", form)
     assert errors_of(response) == {"name": ["the account has a rule of that name"]}
+    both = {
+        **form, "name": "Both", "subscription": make_subscription(account).pk,
+        "source": make_source(account).pk,
+    }  # fmt: skip
+    response = console.post(f"{RULES}add/?kind=expiring", both)
+    assert errors_of(response) == {
+        "source": ["a rule is about a subscription or a source, not both"]
+    }
 
 
 def test_a_rule_is_deleted_and_its_history_stays(account: Account) -> None:
