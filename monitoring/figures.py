@@ -163,8 +163,9 @@ class SourceFigures:
 
     @property
     def silence_times(self) -> float | None:
-        """How many times longer than usual it has been silent."""
-        if self.silent_seconds is None or not self.usual_silence_seconds:
+        """How many times longer than usual it has been silent; None while its calls wait to be
+        processed: when it was heard last is known only of those that were."""
+        if self.silent_seconds is None or not self.usual_silence_seconds or self.backlog:
             return None
         return self.silent_seconds / self.usual_silence_seconds
 

@@ -97,7 +97,7 @@ class AnswerRowSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(allow_null=True, help_text="The period's start.")
     hour_of_week = serializers.IntegerField(allow_null=True, help_text="0 is Monday, midnight.")
     keys = serializers.DictField(child=serializers.CharField(), help_text="By dimension.")
-    values = serializers.DictField(  # type: ignore[assignment]
+    values = serializers.DictField(
         child=serializers.FloatField(allow_null=True), help_text="By measure."
     )
     before = serializers.DictField(
@@ -189,9 +189,12 @@ def _shown(row: Row) -> dict[str, Any]:
     return {
         "at": row.at,
         "hour_of_week": row.hour_of_week,
-        "keys": row.keys,
-        "values": row.values,
-        "before": row.before,
+        # Plain strings: the renderer takes no others for keys.
+        "keys": {str(dimension): name for dimension, name in row.keys.items()},
+        "values": {str(measure): value for measure, value in row.values.items()},
+        "before": None
+        if row.before is None
+        else {str(measure): value for measure, value in row.before.items()},
     }
 
 
@@ -210,7 +213,7 @@ class ItemSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     account = serializers.UUIDField(source="account_id")
     name = serializers.CharField()
-    values = serializers.DictField(child=serializers.FloatField(allow_null=True))  # type: ignore[assignment]
+    values = serializers.DictField(child=serializers.FloatField(allow_null=True))
 
 
 class TopView(APIView):
@@ -315,7 +318,7 @@ class IntegrationSerializer(serializers.Serializer[Any]):
     status = serializers.CharField()
     last_success_at = serializers.DateTimeField(allow_null=True)
     trend = serializers.CharField(help_text="Of volume: rising, falling, steady or new.")
-    values = serializers.DictField(child=serializers.FloatField(allow_null=True))  # type: ignore[assignment]
+    values = serializers.DictField(child=serializers.FloatField(allow_null=True))
     before = serializers.DictField(child=serializers.FloatField(allow_null=True))
 
 

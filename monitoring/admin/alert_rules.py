@@ -93,6 +93,11 @@ class AlertRuleForm(ServiceForm):
             "enabled": "While it is off nothing is looked for, and its incidents are resolved.",
         }
 
+    def _get_validation_exclusions(self) -> set[str]:
+        # What the constraints are about: the service says what is wrong, at its field.
+        found: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return found | {"account", "subscription", "source"}
+
 
 def form_for(kind: Kind) -> type[AlertRuleForm]:
     facts = KINDS[kind]

@@ -82,7 +82,7 @@ class AlertRuleSerializer(serializers.ModelSerializer[AlertRule]):
         return facts.unit if facts else ""
 
 
-class AlertRuleKindSerializer(serializers.Serializer[Any]):
+class KindOfRuleSerializer(serializers.Serializer[Any]):
     """A kind of rule: what it looks at, what its threshold means and may be, where it starts."""
 
     kind = serializers.CharField()
@@ -141,7 +141,7 @@ class AlertRuleViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Account
         delete_rule(rule=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(responses=AlertRuleKindSerializer(many=True), filters=False)
+    @extend_schema(responses=KindOfRuleSerializer(many=True), filters=False)
     @action(detail=False, pagination_class=None)
     def kinds(self, request: Request) -> Response:
         """Every kind of rule, with what its threshold means and may be."""

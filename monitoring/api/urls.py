@@ -20,9 +20,7 @@ router.register("health", HealthViewSet, basename="health")
 router.register("health-policies", HealthPolicyViewSet, basename="health-policy")
 router.register("alert-rules", AlertRuleViewSet, basename="alert-rule")
 router.register("incidents", IncidentViewSet, basename="incident")
-router.register(
-    "incidents/(?P<incident_id>[0-9a-f-]{36})/timeline", TimelineViewSet, basename="timeline"
-)
+router.register("incidents/(?P<incident_id>[^/.]+)/timeline", TimelineViewSet, basename="timeline")
 router.register("activities", ActivityViewSet, basename="activity")
 router.register("audit/anchors", AuditAnchorViewSet, basename="audit-anchor")
 router.register("audit", AuditEntryViewSet, basename="audit")

@@ -53,8 +53,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
         ),
     ),
     ("Retries", ("retry_policy", "retry_schedule", "retry_max_age_seconds", "retry_statuses")),
-    ("Life", ("expires_at",)),
-    ("Health checks", ("checks_health", ("health_check_kind", "health_check_minutes"))),
+    ("Life", ("expires_at", "checks_health", ("health_check_kind", "health_check_minutes"))),
     ("Notes", ("description", "labels", "metadata")),
 )
 

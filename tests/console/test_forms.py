@@ -36,6 +36,8 @@ def subscription_fields(account: Account, **changes: Any) -> dict[str, Any]:
         "batch_seconds": "0",
         "retry_policy": "standard",
         "checks_health": "on",
+        "health_check_kind": "head",
+        "health_check_minutes": 15,
     } | changes
 
 

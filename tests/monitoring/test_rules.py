@@ -97,6 +97,9 @@ def test_a_signal_says_what_is_wrong() -> None:
          Kind.SOURCE_SILENT, 2, 0, (True, 2, "")),
         (source(silent_seconds=19.0, usual_silence_seconds=10.0), Kind.SOURCE_SILENT, 2, 0, None),
         (source(silent_seconds=1e9), Kind.SOURCE_SILENT, 2, 0, None),
+        # What came since waits to be processed.
+        (source(silent_seconds=20.0, usual_silence_seconds=10.0, backlog=1),
+         Kind.SOURCE_SILENT, 2, 0, None),
         (source(arrivals(50, signature_mismatch=12, timestamp_too_old=8)),
          Kind.SIGNATURE_FAILURES_RISING, 20, HOUR, (True, 20, "")),
         (source(arrivals(50, rate_limited=20)), Kind.SIGNATURE_FAILURES_RISING, 20, HOUR, None),
