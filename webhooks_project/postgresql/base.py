@@ -15,7 +15,7 @@ NEVER: Final = 1 << 62
 
 class KeepingCursor(ServerBindingCursor):
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        return super().execute(query, params, prepare=True, **options)
+        return super().execute(query, params, prepare=True, **options)  # type: ignore[misc]
 
 
 class DatabaseOperations(Operations):
@@ -35,7 +35,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if opened.prepare_threshold is None:
             opened.prepare_threshold = NEVER
         with self.wrap_database_errors:
-            return self._prepare_cursor(KeepingCursor(opened))
+            return self._prepare_cursor(KeepingCursor(opened))  # type: ignore[attr-defined,call-arg]
 
     def is_usable(self) -> bool:
         """Whether the connection, kept since the last request, still lives.
