@@ -9,7 +9,9 @@ from typing import Final
 import structlog
 
 from monitoring.notifications import send_due_notifications
-from monitoring.readiness import MAX_AGE_SECONDS, queue_states
+from monitoring import conf
+from monitoring.metrics.readings import keep_counting
+from monitoring.readiness import queue_states
 from outgoing.expiry import watch_expiry
 from outgoing.failing import watch_failing
 from outgoing.health import run_due_health_checks
@@ -35,6 +37,7 @@ def watch() -> None:
             watch_failing,
             watch_expiry,
             watch_queues,
+            keep_counting,
         ):
             last_first.callback(work)
 
@@ -47,7 +50,7 @@ def watch_queues() -> int:
     now = clock.now()
     behind = 0
     for family, state in queue_states(now).items():
-        if state["age_seconds"] > MAX_AGE_SECONDS:
+        if state["age_seconds"] > conf.ready_age_seconds(family):
             behind += 1
             log.warning("queue is behind", family=family, age_seconds=state["age_seconds"])
     Heartbeat.objects.filter(beat_at__lt=now - FORGET_AFTER).delete()

@@ -8,4 +8,6 @@ class HubConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from webhooks_project import checks  # noqa: F401 - registers the system checks
+        from webhooks_project import beats, checks  # noqa: F401 - registers the system checks
+
+        beats.connect()

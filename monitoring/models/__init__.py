@@ -3,6 +3,7 @@
 from monitoring.models.health import HealthCheck
 from monitoring.models.incidents import AlertRule, Incident, IncidentEntry
 from monitoring.models.journal import Activity, AuditEntry
+from monitoring.models.metrics import MetricsReading
 from monitoring.models.notifications import Channel, Notification
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "HealthCheck",
     "Incident",
     "IncidentEntry",
+    "MetricsReading",
     "Notification",
 ]

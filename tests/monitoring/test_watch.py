@@ -7,7 +7,7 @@ import pytest
 from monitoring import tasks
 
 WORK = [
-    "watch_queues", "watch_expiry", "watch_failing", "run_due_setups", "run_due_health_checks",
+    "keep_counting", "watch_queues", "watch_expiry", "watch_failing", "run_due_setups", "run_due_health_checks",
     "send_due_notifications",
 ]  # fmt: skip
 
