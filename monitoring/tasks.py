@@ -8,9 +8,9 @@ from typing import Final
 
 import structlog
 
-from monitoring.notifications import send_due_notifications
 from monitoring import conf
 from monitoring.metrics.readings import keep_counting
+from monitoring.notifications import send_due_notifications
 from monitoring.readiness import queue_states
 from outgoing.expiry import watch_expiry
 from outgoing.failing import watch_failing

@@ -1,1 +1,1 @@
-"""The hub's figures for Prometheus: what is counted, what is measured, and how both are given out."""
+"""The hub's figures for Prometheus: what is counted and measured, and how that is given out."""

@@ -12,6 +12,8 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
+)
+from prometheus_client.core import (
     Metric as Family,
 )
 from prometheus_client.exposition import choose_encoder
@@ -33,7 +35,7 @@ def exposition(reading: MetricsReading, *, accept: str, now: datetime) -> tuple[
     try:
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
-    except ValueError:  # it names a version that is none
+    except (TypeError, ValueError):  # it names a version that is none
         encode, content_type = choose_encoder("")
         return encode(registry), content_type
 
