@@ -10,6 +10,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.metrics import readings
+from monitoring.metrics.counting import SETTLED_AFTER
 from monitoring.models import MetricsReading
 from webhooks_project.lib import clock
 
@@ -62,13 +63,19 @@ def scrape(*, fresh: bool = True) -> Page:
 
 
 def count_all() -> None:
-    """Take readings as of a moment to come, until all that is there now is counted."""
-    later = clock.now() + 2 * timedelta(minutes=1)
-    accounts = readings.conf.metrics_accounts()
+    """Count all that is there now, as a reading does once it is settled."""
+    started = _milliseconds()
+    while _milliseconds() == started:  # a key tells its millisecond
+        pass
+    later = clock.now() + SETTLED_AFTER
     readings._first_reading()
-    while readings._count(later, accounts):
+    while readings._count(later, readings.conf.metrics_accounts()):
         pass
     MetricsReading.objects.update(taken_at=None)
+
+
+def _milliseconds() -> int:
+    return int(clock.now().timestamp() * 1000)
 
 
 def begin() -> None:

@@ -339,7 +339,7 @@ def test_whoever_asks_within_seconds_gets_the_same_for_two_queries(
 def test_a_reading_is_taken_anew_when_it_is_no_longer_fresh() -> None:
     scrape()
     make_delivery()
-    MetricsReading.objects.update(taken_at=ago(readings.FRESH_SECONDS + 0.1))
+    MetricsReading.objects.update(taken_at=ago(readings.FRESH_SECONDS + 0.1), seconds=0.1)
     assert scrape(fresh=False).get("webhooks_deliveries", state="in_line") == 1
 
 

@@ -245,7 +245,7 @@ def test_long_after_the_last_one_a_reading_catches_up_slice_by_slice(
 ) -> None:
     begin()
     marks = MetricsReading.objects.get().marks
-    past = clock.now() - timedelta(days=2)
+    past = clock.now() - timedelta(hours=1)
     MetricsReading.objects.update(marks=marks | {counting.MARK: past.isoformat()}, taken_at=None)
     make_attempt()
     monkeypatch.setattr(readings, "CATCH_UP_SECONDS", 0)
@@ -276,7 +276,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS)
 def test_counters_are_those_of_a_plain_recount_and_never_go_down(steps: Any) -> None:
@@ -374,6 +374,8 @@ def test_rows_of_a_transaction_that_is_still_open_are_counted_once_it_ends() -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_several_who_count_at_once_count_each_row_once() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("the tests' SQLite lies in memory, where nobody waits for a lock")
     begin()
     account = make_account()
     for _ in range(20):
