@@ -160,7 +160,7 @@ def _line(family: str, lane: str, rows: QuerySet[Any], column: str) -> Line:
 
 
 def _first(rows: QuerySet[Any], column: str) -> datetime | None:
-    return rows.order_by(column).values_list(column, flat=True).first()  # type: ignore[no-any-return]
+    return rows.order_by(column).values_list(column, flat=True).first()
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -8,6 +8,7 @@ class HubConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from webhooks_project import beats, checks  # noqa: F401 - registers the system checks
+        from webhooks_project import beats, checks, tracing  # noqa: F401 - registers the checks
 
         beats.connect()
+        tracing.configure_by_environment()
