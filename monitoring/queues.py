@@ -21,7 +21,7 @@ from monitoring.models import Notification
 from outgoing.models import Delivery, Retry
 from outgoing.querysets import LIMITED
 from subscriptions.models import Subscription
-from webhooks_project.models import Heartbeat
+from webhooks_project.models import Heartbeat, Uncounted
 from webhooks_project.queues import PUMPS
 
 LOOKED_AT: Final = 5_000  # rows, the oldest, among which work is sought that nobody works at
@@ -78,7 +78,19 @@ def lines_due(now: datetime, *, accounts: Collection[UUID] | None = None) -> lis
             of(Notification.objects.filter(next_attempt_at__lte=now)),
             "next_attempt_at",
         ),
+        *([] if accounts is not None else [_uncounted()]),
     ]
+
+
+def _uncounted() -> Line:
+    """Commits whose attempts or receipts are in no rollup yet; they are of no account."""
+    return Line("analytics", "rollups", Uncounted.objects.count(), _uncounted_since())
+
+
+def _uncounted_since() -> datetime | None:
+    # Their keys alone are indexed: the oldest mark is of the oldest minute, or nearly.
+    minute = Uncounted.objects.order_by("pk").values_list("minute", flat=True).first()
+    return minute + timedelta(minutes=1) if minute else None
 
 
 def queue_of(family: str, now: datetime) -> Queue:
@@ -116,7 +128,7 @@ def _unserved(family: str, now: datetime) -> Iterable[datetime | None]:
         return (_first(Retry.objects.due(now), "due_at"),)
     if family == "monitoring":
         return (_first(Notification.objects.filter(next_attempt_at__lte=now), "next_attempt_at"),)
-    return ()
+    return (_uncounted_since(),)
 
 
 def _unserved_in(lane: int, now: datetime) -> datetime | None:
