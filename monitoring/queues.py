@@ -140,12 +140,9 @@ def _unserved_in(lane: int, now: datetime) -> datetime | None:
     rows = list(oldest.values_list("subscription", "next_attempt_at"))
     if not rows:
         return None
-    served = set(
-        Delivery.objects.filter(leased_until__gt=now)
-        .order_by()
-        .values_list("subscription", flat=True)
-        .distinct()
-    )
+    # Not DISTINCT: for that SQLite walks all of history by subscription.
+    leased = Delivery.objects.filter(leased_until__gt=now).order_by()
+    served = set(leased.values_list("subscription", flat=True))
     return next((due_at for subscription, due_at in rows if subscription not in served), None)
 
 
