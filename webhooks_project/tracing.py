@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.sdk.trace.sampling import Decision
+    from opentelemetry.trace import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,7 @@ class Tracing:
         self._lock = threading.Lock()
         self._pid = 0
         self._provider: TracerProvider | None = None
+        self._own: Tracer | None = None
         self._ids: Any = None
 
     def place_of(self, traceparent: str, key: UUID) -> Place:
@@ -87,7 +89,7 @@ class Tracing:
         if valid:
             return Place(int(valid[3:35], 16), int(valid[36:52], 16), int(valid[53:], 16) & 1 == 1)
         trace = int.from_bytes(_digest("trace", key)[:16])
-        sampler = self._tracer().sampler
+        sampler = self._ready().sampler
         decision: Decision = sampler.should_sample(None, trace, "trace").decision
         return Place(trace, 0, decision.value >= _RECORD_AND_SAMPLE)
 
@@ -107,7 +109,8 @@ class Tracing:
         from opentelemetry import trace as api
         from opentelemetry.context import Context
 
-        provider = self._tracer()
+        self._ready()
+        assert self._own is not None  # noqa: S101 - made with the provider
         context = None
         if place.parent:
             flags = api.TraceFlags(api.TraceFlags.SAMPLED if place.is_sampled else 0)
@@ -115,7 +118,7 @@ class Tracing:
             context = api.set_span_in_context(api.NonRecordingSpan(before))
         start = int(started_at.timestamp() * 1_000_000) * 1_000
         self._ids.next = (place.trace, span)
-        made = provider.get_tracer("webhooks_hub", __version__).start_span(
+        made = self._own.start_span(
             name,
             context=context or Context(),
             kind=getattr(api.SpanKind, kind.upper()),
@@ -131,7 +134,7 @@ class Tracing:
         if self._provider is not None and self._pid == os.getpid():
             self._provider.force_flush(FLUSH_MILLISECONDS)
 
-    def _tracer(self) -> TracerProvider:
+    def _ready(self) -> TracerProvider:
         # A process made by a fork has none of its parent's threads: it makes its own.
         if self._provider is None or self._pid != os.getpid():
             with self._lock:
@@ -153,6 +156,7 @@ class Tracing:
         self._provider = TracerProvider(
             resource=Resource.create(own), id_generator=self._ids, shutdown_on_exit=False
         )
+        self._own = self._provider.get_tracer("webhooks_hub", __version__)
         make = SimpleSpanProcessor if self._at_once else BatchSpanProcessor
         self._provider.add_span_processor(make(exporter))
         self._pid = os.getpid()
