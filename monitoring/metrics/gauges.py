@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, Exists, OuterRef
 
 from incoming.models import HandlerRun, Receipt
+from monitoring import conf
 from monitoring.metrics import catalogue
 from monitoring.metrics.counting import OTHER
 from monitoring.metrics.figures import Figures, add
@@ -22,8 +23,6 @@ from outgoing.querysets import PARKED
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
 from webhooks_project.models import Heartbeat
-
-ALIVE_WITHIN: Final = timedelta(seconds=30)
 
 
 def measure(now: datetime, accounts: int) -> Figures:
@@ -55,11 +54,18 @@ def _queues(figures: Figures, now: datetime) -> None:
         add(figures, catalogue.QUEUE_UNSERVED, queue.age_seconds, family)
         if queue.heartbeat_seconds is not None:
             add(figures, catalogue.HEARTBEAT_AGE, queue.heartbeat_seconds, family)
-    alive = Heartbeat.objects.filter(beat_at__gte=now - ALIVE_WITHIN).order_by()
-    places = dict(alive.values_list("family").annotate(count=Count("pk")))
+    silent = {family: conf.ready_silent_seconds(family) for family in settings.FAMILIES}
+    since = now - timedelta(seconds=max(silent.values()))
+    beats = Heartbeat.objects.filter(beat_at__gte=since).values_list("host", "family", "beat_at")
+    alive = [
+        (host, family)
+        for host, family, beat_at in beats
+        if family in silent and beat_at and (now - beat_at).total_seconds() <= silent[family]
+    ]
     for family in settings.FAMILIES:
-        add(figures, catalogue.PUMPS_ALIVE, places.get(family, 0), family)
-    add(figures, catalogue.NODES_ALIVE, alive.values("host").distinct().count())
+        count = sum(each == family for _, each in alive)
+        add(figures, catalogue.PUMPS_ALIVE, count, family)
+    add(figures, catalogue.NODES_ALIVE, len({host for host, _ in alive}))
 
 
 def _deliveries(figures: Figures, now: datetime) -> None:

@@ -40,7 +40,7 @@ MADE: Final = """
         CASE WHEN n.n IN (2, 3) THEN 1 END, 'first', 1, 0, e.created_at, '', e.created_at,
         CASE WHEN n.n > 3 THEN e.created_at END, CASE WHEN n.n = 0 THEN e.created_at END, '', ''
     FROM "events.log" e
-    CROSS JOIN (SELECT id, row_number() OVER (ORDER BY id) % 100 AS n FROM {subscriptions}) n
+    CROSS JOIN (SELECT id, row_number() OVER (ORDER BY id) %% 100 AS n FROM {subscriptions}) n
     JOIN {subscriptions} s ON s.id = n.id
     WHERE e.account_id = %s
 """

@@ -281,7 +281,7 @@ def test_leases_that_ran_out_are_told() -> None:
 def test_the_life_of_clusters_is_told() -> None:
     for host, family, slot, seconds in (
         ("a", "delivery", 0, 3), ("a", "delivery", 1, 4), ("b", "delivery", 0, 40),
-        ("b", "retry", 0, 100),
+        ("b", "retry", 0, 100), ("a", "monitoring", 0, 100),
     ):  # fmt: skip
         Heartbeat.objects.create(
             host=host, cluster="hub", family=family, slot=slot, beat_at=ago(seconds)
@@ -291,9 +291,10 @@ def test_the_life_of_clusters_is_told() -> None:
     assert ages == {
         ("delivery",): pytest.approx(3, abs=2),
         ("retry",): pytest.approx(100, abs=2),
+        ("monitoring",): pytest.approx(100, abs=2),
     }
     assert page.all("webhooks_places_alive") == {
-        ("processing",): 0, ("delivery",): 2, ("retry",): 0, ("monitoring",): 0, ("analytics",): 0,
+        ("processing",): 0, ("delivery",): 2, ("retry",): 0, ("monitoring",): 1, ("analytics",): 0,
     }  # fmt: skip
     assert page.get("webhooks_nodes_alive") == 1
 
