@@ -65,7 +65,7 @@ def lines_due(now: datetime, *, accounts: Collection[UUID] | None = None) -> lis
         lane: (count, since)
         for lane, count, since in deliveries.order_by()
         .values_list("lane")
-        .annotate(count=Count("pk"), since=Min("next_attempt_at"))
+        .annotate(count=Count("*"), since=Min("next_attempt_at"))
     }
     return [
         _line("processing", "receipts", of(Receipt.objects.all().due(now)), "next_attempt_at"),
@@ -164,7 +164,7 @@ def _unowned_since(now: datetime) -> datetime | None:
 
 
 def _line(family: str, lane: str, rows: QuerySet[Any], column: str) -> Line:
-    found = rows.order_by().aggregate(count=Count("pk"), since=Min(column))
+    found = rows.order_by().aggregate(count=Count("*"), since=Min(column))
     return Line(family, lane, found["count"], found["since"])
 
 
