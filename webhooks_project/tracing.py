@@ -130,8 +130,8 @@ class Tracing:
         made.end(end_time=start + int(seconds * 1_000_000_000))
 
     def flush(self) -> None:
-        """Send what is ready, in this process."""
-        if self._provider is not None and self._pid == os.getpid():
+        """Send what is ready, in this process, unless traces were configured away."""
+        if self is _tracing and self._provider is not None and self._pid == os.getpid():
             self._provider.force_flush(FLUSH_MILLISECONDS)
 
     def _ready(self) -> TracerProvider:
