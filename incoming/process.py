@@ -30,6 +30,7 @@ from incoming.routing import (
     failed_by,
     what_follows_each,
 )
+from incoming.tracing import trace_failed, trace_processed, traceparent_of_events
 from monitoring import journal
 from outgoing.services import NewEvent, publish_many
 from webhooks_project.lib import clock
@@ -61,6 +62,7 @@ class Work:
 
     receipt: Receipt
     following: Following
+    started_at: datetime
 
     @property
     def occurred_at(self) -> datetime:
@@ -132,6 +134,7 @@ def process_due_receipts(limit: int = CLAIM_ROWS) -> int:
 
 def _find_out(ids: Collection[UUID], token: UUID) -> list[Work]:
     """What follows each claimed receipt; those of which it cannot be told fail here."""
+    started_at = clock.now()
     # In the order of their arrival, so that their events are in it too.
     receipts = list(
         Receipt.objects.held_by(token, ids)
@@ -151,7 +154,7 @@ def _find_out(ids: Collection[UUID], token: UUID) -> list[Work]:
     left: list[UUID] = []
     for receipt, answer in zip(receipts, answers, strict=True):
         if isinstance(answer, Following):
-            works.append(Work(receipt, answer))
+            works.append(Work(receipt, answer, started_at))
         elif answer is None:
             left.append(receipt.pk)
         else:
@@ -191,6 +194,7 @@ def _write(works: Sequence[Work], token: UUID) -> None:
     _notify(works)
     _mark_same_bodies([work.receipt for work in works])
     _note_received([work.receipt for work in works])
+    trace_processed(works)
     for work in works:
         log.debug("receipt processed", receipt_id=str(work.receipt.pk),
                   action_count=len(work.following.actions),
@@ -234,6 +238,7 @@ def _publish(works: Sequence[Work]) -> None:
                 occurred_at=work.occurred_at,
                 correlation_id=work.receipt.request_id,
                 causation_id=work.receipt.causation_id,
+                traceparent=traceparent_of_events(work.receipt),
             )
             for work in works
             for action in work.following.actions
@@ -380,6 +385,7 @@ def _fail(receipt_id: UUID, token: UUID, failed: Failed) -> None:
         ]
     )  # fmt: skip
     note_error(receipt, f"{failed.cause}: {failed.detail}", now)
+    trace_failed(receipt, failed.cause, now)
     if is_last:
         # A broken route gives up thousands an hour: one line counts them.
         journal.count_activity(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 import structlog
@@ -43,6 +44,7 @@ from incoming.repeats import First, dedup_slot, first_in_window, first_of_slot
 from incoming.services import learn_secret
 from incoming.sources import KnownSource, source_by_token
 from incoming.store import store
+from incoming.tracing import trace_received
 from subscriptions.schemas import check_payload
 from webhooks_project.lib import clock
 from webhooks_project.lib.client_address import client_address, in_networks
@@ -50,6 +52,7 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.redaction import MASK
 from webhooks_project.lib.sql import insert_instance
 from webhooks_project.queues import wake
+from webhooks_project.tracing import tracing
 from webhooks_project.uncounted import Kind, mark_uncounted
 
 log = structlog.get_logger(__name__)
@@ -84,6 +87,7 @@ class Arrival:
     remote_address: str
     request_id: str
     verdict: Verified | None = None
+    receipt_id: UUID | None = None
     schema_errors: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -95,7 +99,11 @@ def door(
     def middleware(request: HttpRequest) -> HttpResponse:
         path = request.path_info
         if path.startswith(PATH_PREFIX) and "/" not in path[len(PATH_PREFIX) :]:
+            spans = tracing()
+            started_at = clock.now() if spans else None
             response = receive(request, path[len(PATH_PREFIX) :])
+            if spans and started_at:
+                trace_received(request, response, started_at, spans)
             # CommonMiddleware does this for the others; without it the answer would be chunked.
             response.headers.setdefault("Content-Length", str(len(response.content)))
             return response
@@ -113,6 +121,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
         arrival = _arrive(request, source)
         if isinstance(arrival, Refused):
             return _refuse(request, source, None, arrival)
+        request.arrival = arrival  # type: ignore[attr-defined]
         outcome = _judge(request, arrival)
         if isinstance(outcome, Refused):
             return _refuse(request, source, arrival, outcome)
@@ -394,8 +403,9 @@ def receipt_of(arrival: Arrival, status: Receipt.Status, identity: Identity) -> 
     call, verdict, source = arrival.call, arrival.verdict, arrival.source
     body, headers = _kept_body(arrival)
     query = _without_secrets(source, call.url.partition("?")[2].encode("utf-8", "replace"))
+    arrival.receipt_id = new_id()
     return Receipt(
-        id=new_id(),
+        id=arrival.receipt_id,
         account_id=source.account_id,
         source_id=source.id,
         status=status.value,
@@ -470,6 +480,7 @@ def _refuse(
         receipt=receipt,
         now=clock.now(),
     )
+    request.refused_cause = refused.cause.value  # type: ignore[attr-defined]
     log.info("call refused", source_id=str(source.id), cause=refused.cause.value,
              remote_address=_remote_address(request))  # fmt: skip
     body = {"cause": refused.cause.value}

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from django import db
-from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, JsonResponse
 
-from incoming.models import HandlerRun, Receipt
-from outgoing.models import Delivery, Retry
+from monitoring import conf
+from monitoring.queues import queue_of
 from webhooks_project.lib import clock
-from webhooks_project.models import Heartbeat
-from webhooks_project.queues import PUMPS, enabled_families
-
-SILENT_SECONDS: Final = 30  # a family without a heartbeat for longer makes the hub unready
-MAX_AGE_SECONDS: Final = 300  # and so does work that has waited longer than this past its time
+from webhooks_project.queues import enabled_families
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -27,8 +22,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when the database answers and every queue that this node serves is being worked off.
 
-    503 with the reasons otherwise. For each family: `heartbeat_seconds` since a pump of it gave a
-    sign of life anywhere, `age_seconds` by which its oldest due work is overdue.
+    503 with the reasons otherwise. For each family: `heartbeat_seconds` since a process that serves
+    it gave a sign of life anywhere, `age_seconds` by which the oldest work is overdue that nobody
+    works at.
     """
     problems: dict[str, str] = {}
     queues: dict[str, Any] = {}
@@ -37,11 +33,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     except db.Error as error:
         problems["database"] = type(error).__name__
     for family, state in queues.items():
-        beat = state["heartbeat_seconds"]
-        if beat is None or beat > SILENT_SECONDS:
-            problems[family] = "no pump is alive"
-        elif state["age_seconds"] > MAX_AGE_SECONDS:
-            problems[family] = "work is overdue"
+        if problem := problem_of(family, state):
+            problems[family] = problem
     return JsonResponse(
         {"status": "unready" if problems else "ready", "problems": problems, "queues": queues},
         status=503 if problems else 200,
@@ -49,32 +42,22 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def queue_states(now: datetime) -> dict[str, dict[str, Any]]:
-    """For each family with a pump that this node serves: its sign of life and its oldest work."""
-    beats = dict(
-        Heartbeat.objects.filter(beat_at__gte=now - timedelta(days=1))
-        .values_list("family")
-        .annotate(last=Max("beat_at"))
-    )
-    waiting: dict[str, list[tuple[QuerySet[Any], str]]] = {
-        "processing": [
-            (Receipt.objects.all().due(now), "next_attempt_at"),
-            (HandlerRun.objects.all().due(now), "next_attempt_at"),
-        ],
-        "delivery": [(Delivery.objects.filter(lane__isnull=False), "next_attempt_at")],
-        "retry": [(Retry.objects.all().due(now), "due_at")],
-    }
+    """For each family that this node serves: its sign of life, and its oldest unserved work."""
     states = {}
     for family in enabled_families():
-        if family not in PUMPS:
-            continue
-        oldest = [
-            rows.order_by().aggregate(oldest=Min(column))["oldest"]
-            for rows, column in waiting[family]
-        ]
-        due_at = min((moment for moment in oldest if moment), default=None)
-        beat_at = beats.get(family)
+        queue = queue_of(family, now)
         states[family] = {
-            "heartbeat_seconds": (now - beat_at).total_seconds() if beat_at else None,
-            "age_seconds": max(0.0, (now - due_at).total_seconds()) if due_at else 0.0,
+            "heartbeat_seconds": queue.heartbeat_seconds,
+            "age_seconds": queue.age_seconds,
         }
     return states
+
+
+def problem_of(family: str, state: dict[str, Any]) -> str:
+    """Why the family makes a node unready that serves it; empty where it does not."""
+    beat = state["heartbeat_seconds"]
+    if beat is None or beat > conf.ready_silent_seconds(family):
+        return "no pump is alive"
+    if state["age_seconds"] > conf.ready_age_seconds(family):
+        return "work is overdue"
+    return ""

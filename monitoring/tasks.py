@@ -9,11 +9,13 @@ from typing import Final
 
 import structlog
 
+from monitoring import conf
 from monitoring.alerting import escalate_incidents
 from monitoring.anchors import give_out_anchors
 from monitoring.evaluating import evaluate_health
+from monitoring.metrics.readings import keep_counting
 from monitoring.notifications import send_due_notifications
-from monitoring.readiness import MAX_AGE_SECONDS, queue_states
+from monitoring.readiness import queue_states
 from monitoring.retention import prune_activities
 from monitoring.validation import validate
 from outgoing.expiry import watch_expiry
@@ -46,6 +48,7 @@ def watch() -> None:
             watch_expiry,
             watch_queues,
             evaluate_health,
+            keep_counting,
         ):
             last_first.callback(work)
 
@@ -67,7 +70,7 @@ def watch_queues() -> int:
     now = clock.now()
     behind = 0
     for family, state in queue_states(now).items():
-        if state["age_seconds"] > MAX_AGE_SECONDS:
+        if state["age_seconds"] > conf.ready_age_seconds(family):
             behind += 1
             log.warning("queue is behind", family=family, age_seconds=state["age_seconds"])
     Heartbeat.objects.filter(beat_at__lt=now - FORGET_AFTER).delete()

@@ -28,6 +28,7 @@ from outgoing.errors import (
 )
 from outgoing.idempotency import is_repeat
 from outgoing.models import Delivery, Event
+from outgoing.tracing import trace_published, traceparent_of_new
 from subscriptions.matching import Facts, Match, hearers_of, is_event_type
 from subscriptions.models import EventType
 from subscriptions.operational import is_operational
@@ -174,6 +175,7 @@ def _publish(new_events: Sequence[NewEvent]) -> list[Published | OutgoingError]:
         {key: found for key, found in matches.items() if key not in known},
         {event.pk: event for event in events.values()},
     )
+    trace_published([event for event in events.values() if event.pk not in known], now)
     return [
         refused[index]
         if index in refused
@@ -316,7 +318,9 @@ def _shown_errors(judgement: Judgement) -> list[dict[str, str]]:
 
 def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> Event:
     traceparent, tracestate = accept_trace(new.traceparent, new.tracestate)
+    key = new_id()
     return Event(
+        id=key,
         account_id=new.account_id,
         type=new.type,
         data=text,
@@ -326,7 +330,7 @@ def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> E
         idempotency_key=new.idempotency_key or None,
         correlation_id=new.correlation_id,
         causation_id=new.causation_id,
-        traceparent=traceparent,
+        traceparent=traceparent or traceparent_of_new(key),
         tracestate=tracestate,
         channels=list(new.channels),
         metadata=dict(new.metadata),

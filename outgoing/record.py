@@ -21,6 +21,7 @@ from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, Step
 from outgoing.models import Attempt, Delivery, Retry
 from outgoing.operational import Exhausted, note_exhausted
 from outgoing.querysets import Claim
+from outgoing.tracing import trace_attempts
 from subscriptions.errors import StateNotAllowed
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
@@ -115,6 +116,7 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
             )
     note_attempts(_seen(stored))
     _log(stored, worker)
+    trace_attempts(stored)
     return len(stored)
 
 

@@ -15,6 +15,8 @@ class HubConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from webhooks_project import checks  # noqa: F401 - registers the system checks
+        from webhooks_project import beats, checks, tracing  # noqa: F401 - registers the checks
 
         gc.set_threshold(*GARBAGE_THRESHOLDS)
+        beats.connect()
+        tracing.configure_by_environment()

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from webhooks_project import tracing
 from webhooks_project.lib.ssrf import parse_networks
 
 LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
@@ -62,6 +63,23 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 hint="Notifications go to a mail server on this machine, port 25; set the one "
                 "that takes them, as in smtp+tls://user:password@mail.example.com:587.",
                 id="webhooks.W003",
+            )
+        )
+    if tracing.is_asked_for() and not tracing.is_installed():
+        found.append(
+            Warning(
+                "OTEL_… variables ask for traces, and what makes them is not installed.",
+                hint="Install the extra: pip install 'webhooks-hub[otel]'.",
+                id="webhooks.W004",
+            )
+        )
+    if settings.PRODUCTION and settings.WEBHOOKS_METRICS_PUBLIC:
+        found.append(
+            Warning(
+                "/metrics is open to whoever reaches the hub.",
+                hint="Set WEBHOOKS_METRICS_TOKEN instead of WEBHOOKS_METRICS_PUBLIC, unless a "
+                "proxy keeps strangers from it.",
+                id="webhooks.W005",
             )
         )
     return found

@@ -89,7 +89,10 @@ def wake(family: str) -> None:
     _woken_at[family] = now
     try:
         alive_since = clock.now() - timedelta(seconds=ALIVE_SECONDS)
-        if not Heartbeat.objects.filter(family=family, beat_at__gte=alive_since).exists():
+        if (
+            family not in PUMPS
+            or not Heartbeat.objects.filter(family=family, beat_at__gte=alive_since).exists()
+        ):
             send_hint(family)
     except Exception:
         log.exception("the hint was not sent; the supervisor will look", family=family)

@@ -211,6 +211,28 @@ Q_CLUSTER["ALT_CLUSTERS"] = {
     },
 }
 
+# --- monitoring -----------------------------------------------------------------------------------
+
+# By how much the oldest work of a queue may be overdue, and how long a queue may give no sign of
+# life, before nodes that serve it are not ready; for all families, or for one by its name.
+_READY_AGE = env.float("WEBHOOKS_READY_AGE_SECONDS", default=300.0)
+WEBHOOKS_READY_AGE_SECONDS = {
+    family: env.float(f"WEBHOOKS_READY_AGE_SECONDS_{family.upper()}", default=_READY_AGE)
+    for family in FAMILIES
+}
+# Pumps beat every second; the short tasks of the other families are run once a minute.
+WEBHOOKS_READY_SILENT_SECONDS = {
+    family: env.float(
+        f"WEBHOOKS_READY_SILENT_SECONDS_{family.upper()}",
+        default=200.0 if family in ("monitoring", "analytics") else 30.0,
+    )
+    for family in FAMILIES
+}
+WEBHOOKS_METRICS_TOKEN = env.str("WEBHOOKS_METRICS_TOKEN", default="").strip()
+WEBHOOKS_METRICS_PUBLIC = env.bool("WEBHOOKS_METRICS_PUBLIC", default=False)
+# How many accounts, the oldest, have series of their own.
+WEBHOOKS_METRICS_ACCOUNTS = env.int("WEBHOOKS_METRICS_ACCOUNTS", default=0)
+
 # --- incoming and outgoing ------------------------------------------------------------------------
 
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
@@ -456,7 +478,8 @@ STORAGES = {
 SESSION_COOKIE_SECURE = PRODUCTION
 CSRF_COOKIE_SECURE = PRODUCTION
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked by the node itself, without TLS
+# Asked within the node's own network, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 SECURE_HSTS_PRELOAD = PRODUCTION

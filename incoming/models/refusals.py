@@ -33,6 +33,8 @@ class RefusalCount(models.Model):
         indexes: ClassVar = [
             # The account's list, newest first.
             models.Index(fields=["account", "-hour"], name="refusal_by_account"),
+            # Those of the last hours, of all accounts.
+            models.Index(fields=["hour"], name="refusal_by_hour"),
         ]
 
     def __str__(self) -> str:

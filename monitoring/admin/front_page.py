@@ -13,7 +13,7 @@ from django.urls import reverse
 from incoming.admin.receipts import STATUS_COLOURS as RECEIPT_COLOURS
 from incoming.models import Receipt, RefusalCount, Source
 from monitoring.admin.incidents import open_incidents
-from monitoring.readiness import MAX_AGE_SECONDS, SILENT_SECONDS, queue_states
+from monitoring.readiness import problem_of, queue_states
 from outgoing.admin.attempts import answer_of
 from outgoing.admin.deliveries import STATUS_COLOURS as DELIVERY_COLOURS
 from outgoing.models import Delivery, Event
@@ -98,14 +98,11 @@ def _queues(now: datetime) -> Table:
     rows = []
     for family, state in queue_states(now).items():
         beat = state["heartbeat_seconds"]
-        if beat is None or beat > SILENT_SECONDS:
-            word = "no pump is alive"
-        else:
-            word = "overdue" if state["age_seconds"] > MAX_AGE_SECONDS else "alive"
-        colours = {"alive": "success", "overdue": "warning", "no pump is alive": "danger"}
+        word = problem_of(family, state) or "alive"
+        colours = {"alive": "success", "work is overdue": "warning", "no pump is alive": "danger"}
         seen = "never" if beat is None else f"{beat:.0f} s ago"
         rows.append([family, label(word, colours), seen, f"{state['age_seconds']:.0f} s"])
-    headers = ["Queue", "State", "Last sign of life", "Oldest due work waits"]
+    headers = ["Queue", "State", "Last sign of life", "Oldest unserved work waits"]
     return Table("Queues", headers, rows, empty="This node serves none.")
 
 

@@ -4,6 +4,7 @@ from monitoring.models.findings import Finding
 from monitoring.models.health import HealthCheck, HealthPolicy
 from monitoring.models.incidents import AlertRule, Incident, IncidentEntry, Sighting
 from monitoring.models.journal import Activity, AuditAnchor, AuditEntry
+from monitoring.models.metrics import MetricsReading
 from monitoring.models.notifications import Channel, Notification
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "HealthPolicy",
     "Incident",
     "IncidentEntry",
+    "MetricsReading",
     "Notification",
     "Sighting",
 ]

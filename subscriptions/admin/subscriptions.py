@@ -107,6 +107,7 @@ class SubscriptionAdmin(BulkPages, HubAdmin):
     list_display = ("name", "status_label", "endpoint", "hears", "account", "created")
     list_filter = (
         ("status", ValuesFilter),
+        ("breaker", ValuesFilter),
         ("account", RelatedFilter),
         ("created_at", PeriodFilter),
     )

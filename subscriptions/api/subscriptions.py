@@ -208,7 +208,7 @@ class SubscriptionFilter(FilterSet):
 
     class Meta:
         model = Subscription
-        fields = ("account", "status", "event_type")
+        fields = ("account", "status", "breaker", "event_type")
 
 
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):

@@ -25,3 +25,19 @@ def test_a_subscription_says_how_its_breaker_stands_and_nobody_sets_it() -> None
     api.patch(f"subscriptions/{subscription.pk}", {"name": "Another", "breaker": "closed"})
     stored = Subscription.objects.get()
     assert (stored.breaker, stored.is_limited) == ("open", True)
+
+
+def test_an_account_lists_its_subscriptions_by_their_breaker() -> None:
+    account = make_account()
+    api = Api(make_api_key(account).text)
+    for owner, name, breaker in (
+        (account, "works", "closed"),
+        (account, "fails", "open"),
+        (account, "is tried", "half_open"),
+        (make_account(), "another's", "open"),
+    ):
+        make_subscription(owner, name=name, breaker=breaker)
+    for breaker, names in (("open", ["fails"]), ("half_open", ["is tried"]), ("closed", ["works"])):
+        rows = api.get(f"subscriptions?breaker={breaker}").rows
+        assert [row["name"] for row in rows] == names
+    assert api.get("subscriptions?breaker=ajar").status == 400

@@ -11,7 +11,18 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import analytics, delivery, engine, idle, ingest, machine, publish, rules, verify
+from tests.bench import (
+    analytics,
+    delivery,
+    engine,
+    idle,
+    ingest,
+    machine,
+    metrics,
+    publish,
+    rules,
+    verify,
+)
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
@@ -25,6 +36,7 @@ NAMES: Final = (
     *rules.NAMES,
     rules.MATCH,
     *analytics.NAMES,
+    *metrics.NAMES,
 )
 
 
@@ -58,6 +70,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
             publish.measure_publish(runs=runs, only=only)
         if set(analytics.NAMES) & set(only):
             analytics.measure_analytics(runs=runs, only=only)
+        if set(metrics.NAMES) & set(only):
+            metrics.measure_metrics(only=only)
 
 
 def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:

@@ -10,16 +10,30 @@ import structlog
 import time_machine
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
+from django_q.models import Schedule
+from django_q.signals import post_execute
 
 from incoming.models import HandlerRun
+from monitoring.models import Notification
 from monitoring.readiness import queue_states
 from monitoring.tasks import watch_queues
-from outgoing.models import Delivery
-from tests.factories import make_delivery, make_receipt, make_retry
-from webhooks_project.models import Heartbeat
+from outgoing.models import Delivery, Flow
+from tests.factories import (
+    make_account,
+    make_delivery,
+    make_receipt,
+    make_retry,
+    make_run,
+    make_subscription,
+)
+from webhooks_project.lib.ids import new_id
+from webhooks_project.models import Heartbeat, Uncounted
+from webhooks_project.queues import ensure_schedules
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
-FAMILIES = ("processing", "delivery", "retry")
+PUMPED = ("processing", "delivery", "retry")
+FAMILIES = (*PUMPED, "monitoring", "analytics")
+WITH_WORK = FAMILIES
 CLIENT = Client()  # a new one loads every middleware anew
 
 pytestmark = pytest.mark.django_db
@@ -48,8 +62,16 @@ def wait(family: str, seconds: float) -> None:
         make_receipt(next_attempt_at=due_at)
     elif family == "delivery":
         make_delivery(next_attempt_at=due_at)
-    else:
+    elif family == "retry":
         make_retry(due_at=due_at)
+    elif family == "analytics":
+        # A minute that is over by then.
+        Uncounted.objects.create(kind=Uncounted.Kind.ATTEMPT, minute=due_at - timedelta(minutes=1))
+    else:
+        Notification.objects.create(
+            account=make_account(), kind="test", recipient="a@example.com", title="t", text="t",
+            next_attempt_at=due_at, created_at=NOW,
+        )  # fmt: skip
 
 
 def ready() -> tuple[int, Any]:
@@ -76,8 +98,14 @@ def test_is_not_ready_before_any_pump_has_beaten() -> None:
     assert answer["queues"] == dict.fromkeys(FAMILIES, silent)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("seconds", "status"), [(30, 200), (30.5, 503), (90_000, 503)])
+@pytest.mark.parametrize(
+    ("family", "seconds", "status"),
+    [
+        *((family, *case) for family in PUMPED for case in ((30, 200), (30.5, 503), (90_000, 503))),
+        # Tasks that are run once a minute.
+        *((family, *case) for family in FAMILIES[3:] for case in ((200, 200), (201, 503))),
+    ],
+)
 def test_a_family_must_have_given_a_sign_of_life_lately(
     family: str, seconds: float, status: int
 ) -> None:
@@ -98,7 +126,7 @@ def test_one_pump_alive_anywhere_is_enough() -> None:
     assert ready()[0] == 200
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", WITH_WORK)
 @pytest.mark.parametrize(("seconds", "status"), [(-60, 200), (0, 200), (300, 200), (301, 503)])
 def test_no_work_may_wait_long_past_its_time(family: str, seconds: float, status: int) -> None:
     beat_all()
@@ -112,8 +140,8 @@ def test_no_work_may_wait_long_past_its_time(family: str, seconds: float, status
 
 
 def test_a_silent_family_is_named_so_also_when_its_work_is_overdue() -> None:
-    beat("delivery")
-    beat("retry")
+    for family in FAMILIES[1:]:
+        beat(family)
     wait("processing", 1000)
     assert ready()[1]["problems"] == {"processing": "no pump is alive"}
 
@@ -176,10 +204,12 @@ def test_is_not_ready_without_its_database(
 
 def test_looks_at_the_database_a_fixed_number_of_times(django_assert_num_queries: Any) -> None:
     beat_all()
-    for family in FAMILIES:
+    for family in WITH_WORK:
         for _ in range(3):
             wait(family, 5)
-    with django_assert_num_queries(5):
+    # A sign of life of each; then receipts, handlers, the three lanes of deliveries and who has
+    # some of those under way, retries, notifications, what is not in the rollups.
+    with django_assert_num_queries(len(FAMILIES) + 9):
         queue_states(NOW)
 
 
@@ -219,3 +249,175 @@ def test_watching_forgets_the_places_of_nodes_that_are_gone() -> None:
     beat("processing", None, host="never-beaten")
     watch_queues()
     assert set(Heartbeat.objects.values_list("host", flat=True)) == {"kept", "never-beaten"}
+
+
+# --- what is old and yet served -------------------------------------------------------------------
+
+AGES = {"first": Delivery.Lane.FIRST, "again": Delivery.Lane.AGAIN}
+
+
+def age(family: str = "delivery") -> float:
+    return float(queue_states(NOW)[family]["age_seconds"])
+
+
+def under_way(subscription: Any, *, seconds_left: float) -> None:
+    """One delivery of the subscription that a worker has under its lease."""
+    make_delivery(
+        subscription=subscription,
+        status=Delivery.Status.DELIVERING,
+        lease_token=new_id(),
+        leased_until=NOW + timedelta(seconds=seconds_left),
+    )
+
+
+@pytest.mark.parametrize("lane", AGES.values())
+def test_a_backlog_behind_attempts_under_way_is_served(lane: int) -> None:
+    slow, other = make_subscription(), make_subscription()
+    for seconds in (4000, 3000):
+        make_delivery(
+            subscription=slow, lane=lane, next_attempt_at=NOW - timedelta(seconds=seconds)
+        )
+    make_delivery(subscription=other, lane=lane, next_attempt_at=NOW - timedelta(seconds=20))
+    assert age() == 4000.0
+    under_way(slow, seconds_left=5)
+    assert age() == 20.0
+    under_way(other, seconds_left=5)
+    assert age() == 0.0
+
+
+def test_a_lease_that_ran_out_serves_nothing() -> None:
+    subscription = make_subscription()
+    make_delivery(subscription=subscription, next_attempt_at=NOW - timedelta(seconds=4000))
+    under_way(subscription, seconds_left=-1)
+    assert age() == 4000.0
+
+
+def limited(seconds: float) -> Any:
+    """A subscription with limits, whose oldest delivery is overdue by so many seconds."""
+    subscription = make_subscription(rate_limit=1, is_limited=True)
+    make_delivery(
+        subscription=subscription,
+        lane=Delivery.Lane.LIMITED,
+        next_attempt_at=NOW - timedelta(seconds=seconds),
+    )
+    return subscription
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        {"rate_limit": 1},
+        {"breaker": "open", "breaker_changed_at": NOW},
+        {"delivery_window": {"days": ["mon"], "from": "01:00", "to": "02:00"}},
+        {"ordering": "strict"},
+    ],
+)
+def test_what_its_limits_hold_back_is_served_while_a_pump_owns_the_flow(why: Any) -> None:
+    subscription = limited(90_000)
+    type(subscription).objects.update(**why)
+    Flow.objects.create(
+        subscription=subscription, owner=new_id(), leased_until=NOW + timedelta(seconds=1)
+    )
+    assert age() == 0.0
+
+
+def test_a_flow_that_nobody_owns_counts_since_it_was_left() -> None:
+    subscription = limited(90_000)
+    assert age() == 90_000.0  # nobody ever looked after it
+    flow = Flow.objects.create(
+        subscription=subscription, owner=new_id(), leased_until=NOW - timedelta(seconds=40)
+    )
+    assert age() == 40.0  # its owner died
+    Flow.objects.filter(pk=flow.pk).update(owner=None, leased_until=None)
+    assert age() == 90_000.0
+
+
+def test_limited_lines_that_are_not_looked_after_make_a_node_unready() -> None:
+    beat_all()
+    limited(301)
+    assert ready()[1]["problems"] == {"delivery": "work is overdue"}
+
+
+def test_no_work_of_a_limited_subscription_is_no_age() -> None:
+    make_subscription(rate_limit=1, is_limited=True)
+    make_delivery(
+        subscription=limited(-60), lane=Delivery.Lane.LIMITED, next_attempt_at=NOW
+    ).delete()
+    assert age() == 0.0
+
+
+def test_runs_behind_one_of_their_handler_that_is_at_work_are_served() -> None:
+    for handler, seconds in (("slow", 4000), ("other", 20)):
+        make_run(
+            make_receipt(next_attempt_at=None),
+            handler=handler,
+            next_attempt_at=NOW - timedelta(seconds=seconds),
+        )
+    assert age("processing") == 4000.0
+    make_run(
+        make_receipt(next_attempt_at=None),
+        handler="slow",
+        status="running",
+        leased_until=NOW + timedelta(seconds=1),
+    )
+    assert age("processing") == 20.0
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def test_how_old_work_may_be_is_a_setting(settings: Any) -> None:
+    beat_all()
+    wait("delivery", 50)
+    wait("retry", 50)
+    settings.WEBHOOKS_READY_AGE_SECONDS = settings.WEBHOOKS_READY_AGE_SECONDS | {"retry": 49}
+    assert ready()[1]["problems"] == {"retry": "work is overdue"}
+
+
+def test_how_long_a_family_may_be_silent_is_a_setting(settings: Any) -> None:
+    for family in FAMILIES:
+        beat(family, 20)
+    settings.WEBHOOKS_READY_SILENT_SECONDS = settings.WEBHOOKS_READY_SILENT_SECONDS | {
+        "processing": 19
+    }
+    assert ready()[1]["problems"] == {"processing": "no pump is alive"}
+
+
+# --- families without pumps -----------------------------------------------------------------------
+
+
+def test_a_family_that_is_new_has_until_its_first_task_should_have_run() -> None:
+    for family in PUMPED:
+        beat(family)
+    ensure_schedules()
+    assert ready()[0] == 200
+    Schedule.objects.update(next_run=NOW - timedelta(seconds=201))
+    assert ready()[1]["problems"] == dict.fromkeys(FAMILIES[3:], "no pump is alive")
+
+
+@pytest.mark.parametrize(
+    ("task", "family"),
+    [("monitoring.tasks.watch", "monitoring"), ("analytics.tasks.roll_up", "analytics")],
+)
+def test_each_task_that_has_ended_is_a_sign_of_life(task: str, family: str, settings: Any) -> None:
+    for _ in range(2):
+        post_execute.send(sender="django_q", task={"func": task, "success": False})
+    assert list(Heartbeat.objects.values_list("host", "cluster", "family", "slot", "beat_at")) == [
+        (settings.HUB_NODE, "hub", family, 0, NOW)
+    ]
+
+
+def test_other_tasks_are_none() -> None:
+    post_execute.send(sender="django_q", task={"func": "incoming.tasks.prune"})
+    post_execute.send(sender="django_q", task={"func": print})
+    assert not Heartbeat.objects.exists()
+
+
+def test_a_database_that_is_away_does_not_hurt_who_ended_a_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(**_: Any) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(Heartbeat.objects, "update_or_create", fail)
+    post_execute.send(sender="django_q", task={"func": "monitoring.tasks.watch"})

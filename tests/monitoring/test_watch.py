@@ -7,8 +7,8 @@ import pytest
 from monitoring import tasks
 
 WORK = [
-    "evaluate_health", "watch_queues", "watch_expiry", "watch_failing", "run_due_setups",
-    "run_due_health_checks", "escalate_incidents", "send_due_notifications",
+    "keep_counting", "evaluate_health", "watch_queues", "watch_expiry", "watch_failing",
+    "run_due_setups", "run_due_health_checks", "escalate_incidents", "send_due_notifications",
 ]  # fmt: skip
 
 

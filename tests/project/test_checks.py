@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.checks import Error, Warning, run_checks
 
+from webhooks_project import tracing
 from webhooks_project.lib.ssrf import parse_networks
 
 
@@ -76,3 +77,17 @@ def test_w002_where_a_node_serves_no_queue(production: Any) -> None:
 def test_w003_without_a_mail_server(production: Any) -> None:
     production.HAS_MAIL = False
     assert found() == {"webhooks.W003": Warning}
+
+
+def test_w004_where_traces_are_asked_for_that_cannot_be_made(
+    production: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "is_asked_for", lambda: True)
+    assert found() == {}
+    monkeypatch.setattr(tracing, "is_installed", lambda: False)
+    assert found() == {"webhooks.W004": Warning}
+
+
+def test_w005_where_metrics_are_for_anybody(production: Any) -> None:
+    production.WEBHOOKS_METRICS_PUBLIC = True
+    assert found() == {"webhooks.W005": Warning}

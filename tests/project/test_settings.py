@@ -146,3 +146,36 @@ def test_redis_is_used_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     values = read(monkeypatch, REDIS_URL="redis://127.0.0.1:6379/9")
     assert values["Q_CLUSTER"]["broker_class"].endswith("redis_broker")
     assert values["CACHES"]["default"]["LOCATION"] == "redis://127.0.0.1:6379/9"
+
+
+def test_what_makes_a_node_unready_is_set_for_all_families_or_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = read(monkeypatch)
+    families = settings["FAMILIES"]
+    assert settings["WEBHOOKS_READY_AGE_SECONDS"] == dict.fromkeys(families, 300.0)
+    assert settings["WEBHOOKS_READY_SILENT_SECONDS"] == {
+        "processing": 30.0, "delivery": 30.0, "retry": 30.0, "monitoring": 200.0,
+        "analytics": 200.0,
+    }  # fmt: skip
+    settings = read(
+        monkeypatch,
+        WEBHOOKS_READY_AGE_SECONDS="60",
+        WEBHOOKS_READY_AGE_SECONDS_RETRY="900",
+        WEBHOOKS_READY_SILENT_SECONDS_DELIVERY="5",
+    )
+    assert settings["WEBHOOKS_READY_AGE_SECONDS"] == dict.fromkeys(families, 60.0) | {
+        "retry": 900.0
+    }
+    assert settings["WEBHOOKS_READY_SILENT_SECONDS"]["delivery"] == 5.0
+
+
+def test_metrics_are_closed_and_without_accounts_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = read(monkeypatch)
+    names = ("TOKEN", "PUBLIC", "ACCOUNTS")
+    assert [settings[f"WEBHOOKS_METRICS_{name}"] for name in names] == ["", False, 0]
+    (tmp_path / "token").write_text("from-a-file\n")
+    settings = read(monkeypatch, WEBHOOKS_METRICS_TOKEN_FILE=str(tmp_path / "token"))
+    assert settings["WEBHOOKS_METRICS_TOKEN"] == "from-a-file"

@@ -1,0 +1,1 @@
+"""The hub's figures for Prometheus: what is counted and measured, and how that is given out."""
