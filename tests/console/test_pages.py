@@ -42,6 +42,7 @@ QUERIES_OF_LIST = {
     "monitoring.notification": 6,  # the accounts
     "monitoring.auditentry": 6,  # the accounts
     "analytics.rollup": 5,
+    "analytics.objective": 5,  # two counts
     "hub.heartbeat": 5,
     "accounts.apikey": 5,
     "accounts.account": 7,  # two counts
