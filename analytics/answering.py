@@ -207,14 +207,16 @@ class _Reader:
         # Where all goes into one period the database adds it up; else by the rows' own periods.
         group_by = group if len(period.buckets) == 1 else [*group, "at"]
         starts, places = period.starts, period.places()
+        dimensions = self.query.dimensions
+        names: dict[Any, Keys] = {}  # each combination comes once for each period
 
         def cell(values: Sequence[Any]) -> Figures:
             at = None if len(period.buckets) == 1 else values[len(group)]
             place = places[0 if at is None else bisect_right(starts, at) - 1]
-            keys = tuple(
-                _name(dimension, value)
-                for dimension, value in zip(self.query.dimensions, values, strict=False)
-            )
+            given = tuple(values[: len(group)])
+            keys = names.get(given)
+            if keys is None:
+                keys = names[given] = tuple(map(_name, dimensions, given))
             found = cells.get((place, keys))
             if found is None:
                 found = cells[place, keys] = Figures()

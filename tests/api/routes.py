@@ -455,7 +455,9 @@ ROUTES: Final[dict[str, Route]] = {
     "rollup-list": reads("analytics/rollups", "rollup"),
     "overview": reads("analytics/overview"),
     "objective-list": Route(
-        "analytics/objectives", {"get": VIEWER, "post": OPERATOR}, {"post": lambda ids: {}},
+        "analytics/objectives",
+        {"get": VIEWER, "post": OPERATOR},
+        {"post": lambda ids: {}},
         row="objective",
     ),
     "objective-detail": Route(
