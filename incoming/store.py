@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from incoming.models import Receipt
 from webhooks_project.lib.sql import insert_instance, insert_instances
 from webhooks_project.lib.together import Together, Waiting
-from webhooks_project.uncounted import Kind, mark_uncounted
+from webhooks_project.uncounted import Kind, mark_of, mark_uncounted
 
 
 class Store(Together[Receipt]):
@@ -40,9 +40,8 @@ def _commit(batch: Sequence[Waiting[Receipt]]) -> None:
             pass  # one of them is a repeat: each by itself, to see which
     for waiting in batch:
         try:
-            with transaction.atomic():
-                insert_instance(waiting.item)
-                mark_uncounted(Kind.RECEIPT, [waiting.item.received_at])
+            mark = mark_of(Kind.RECEIPT, [waiting.item.received_at])
+            insert_instance(waiting.item, along=mark)
         except Exception as error:
             waiting.error = error
 

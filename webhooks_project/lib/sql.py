@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from django.db import connections, models, router
+from django.db import connections, models, router, transaction
 from django.db.models.expressions import RawSQL
 from django.db.models.sql.subqueries import UpdateQuery
 
@@ -280,19 +280,32 @@ def insert_rows(
             cursor.executemany(_insert_sql(table, names), list(map(change, rows)))
 
 
-def insert_instance(instance: models.Model) -> None:
+def insert_instance(
+    instance: models.Model, *, along: tuple[str, Sequence[Any]] | None = None
+) -> None:
     """INSERT one instance with every field as it is, by a statement made once for its model.
 
     For rows that come by the thousand: `save` makes the statement anew each time. No signals, no
-    `auto_now`; the key must be set. Raises what `save(force_insert=True)` raises.
+    `auto_now`; the key must be set. Raises what `save(force_insert=True)` raises. `along` is
+    another INSERT with its values, that is stored with it or not at all; on PostgreSQL both are one
+    statement, and one round trip.
     """
     model = type(instance)
     connection = connections[router.db_for_write(model)]
     columns = _columns(model)
     table, names, change = _insert_parts(model, columns, connection.alias)
     values = instance.__dict__
-    with kept_cursor(connection) as cursor:
-        cursor.execute(_insert_sql(table, names), change([values[name] for name in columns]))
+    sql, row = _insert_sql(table, names), change([values[name] for name in columns])
+    if along is None:
+        with kept_cursor(connection) as cursor:
+            cursor.execute(sql, row)
+    elif connection.vendor == "postgresql":
+        with kept_cursor(connection) as cursor:
+            cursor.execute(f"WITH along AS ({along[0]}) {sql}", [*along[1], *row])
+    else:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(sql, row)
+            cursor.execute(*along)
 
 
 def insert_instances(instances: Sequence[models.Model]) -> None:
