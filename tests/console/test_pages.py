@@ -52,7 +52,6 @@ QUERIES_OF_LIST = {
     "monitoring.alertrule": 5,  # two counts
     "analytics.objective": 5,  # two counts
     "analytics.rollup": 5,
-    "analytics.objective": 5,  # two counts
     "hub.heartbeat": 5,
     "accounts.apikey": 5,
     "accounts.account": 7,  # two counts
