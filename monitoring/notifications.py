@@ -20,6 +20,7 @@ from django.urls import NoReverseMatch, reverse
 
 from monitoring import journal
 from monitoring.models import Notification
+from monitoring.report_mail import with_report
 from webhooks_project.lib import clock
 from webhooks_project.lib.sql import is_due, update_returning
 
@@ -145,7 +146,7 @@ def message_of(notification: Notification) -> mail.EmailMessage:
     lines = [notification.text, "", f"Account: {notification.account}"]
     if url := _page(notification):
         lines.append(url)
-    return mail.EmailMessage(
+    message = mail.EmailMessage(
         subject=" ".join(notification.title.split()),
         body="\n".join(lines),
         to=[notification.recipient],
@@ -154,6 +155,7 @@ def message_of(notification: Notification) -> mail.EmailMessage:
             "Auto-Submitted": "auto-generated",  # RFC 3834: no answers by machines
         },
     )
+    return with_report(message, notification)
 
 
 def _page(notification: Notification) -> str:

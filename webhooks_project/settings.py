@@ -161,6 +161,11 @@ WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
 WEBHOOKS_HANDLER_PUMPS = env.int("WEBHOOKS_HANDLER_PUMPS", default=1)
 WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=128)
 
+# How many days the files of reports are kept, in the database; and a TrueType font for their PDFs,
+# where the one that is found does not know the letters of the names in them.
+WEBHOOKS_REPORT_DAYS = env.int("WEBHOOKS_REPORT_DAYS", default=30)
+WEBHOOKS_REPORT_FONT = env.str("WEBHOOKS_REPORT_FONT", default="")
+
 Q_CLUSTER: dict[str, Any] = {
     "name": "webhooks-hub",
     # One long task for each pump and one worker to spare, so that a pump that hands over is
@@ -286,6 +291,9 @@ SPECTACULAR_SETTINGS = {
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",
+        "ReportRunStatus": "analytics.models.ReportRun.Status",
+        "WidgetKind": "analytics.models.Widget.Kind",
+        "ReportPeriod": "analytics.models.Report.Period",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
         "AttemptCause": "outgoing.models.Attempt.Cause",
@@ -370,6 +378,14 @@ UNFOLD: dict[str, Any] = {
                     _page("Subscriptions", "rss_feed", "subscriptions.subscription"),
                     _page("Event types", "category", "subscriptions.eventtype"),
                     _page("Bulk jobs", "playlist_play", "subscriptions.bulkjob"),
+                ],
+            },
+            {
+                "title": "Analytics",
+                "items": [
+                    _page("Dashboards", "monitoring", "analytics.dashboard"),
+                    _page("Reports", "summarize", "analytics.report"),
+                    _page("Made reports", "description", "analytics.reportrun"),
                 ],
             },
             {
