@@ -20,6 +20,21 @@ OVER_TIME: Final = (Kind.LINE, Kind.STACKED)
 INCOMING: Final = frozenset(
     {"receipts", "accepted", "refused", "duplicates", "accepted_rate", "receipt_bytes"}
 )
+NO_ATTEMPTS: Final = (
+    "Nothing was sent in this period. Add a subscription and publish an event of a type that it "
+    "hears, or look at a longer period."
+)
+NO_RECEIPTS: Final = (
+    "Nothing came in in this period. Add a source, give its URL to the provider and send a sample, "
+    "or look at a longer period."
+)
+NO_FAILURES: Final = "Nothing failed in this period."
+NO_REFUSALS: Final = "Nothing was refused in this period."
+NO_DEAD_LETTERS: Final = "None: everything was delivered, or is being tried."
+NOTHING_FITS: Final = (
+    "Nothing that fits the filters was counted in this period. Look at a longer period, or take "
+    "filters away."
+)
 OF_INCOMING: Final = frozenset({"source", "verdict"})
 OF_OUTGOING: Final = frozenset({"subscription", "event_type", "status_class"})
 MAX_MEASURES: Final = 6
@@ -34,10 +49,7 @@ MAX_STEPS: Final = 1500  # of a granularity that is chosen: the minutes of a day
 
 @dataclass(frozen=True, kw_only=True)
 class WidgetSpec:
-    """A widget wherever it is kept. `key` is its id, or its name within a default dashboard.
-
-    `empty` is what stands where there is nothing to show: what brings something.
-    """
+    """A widget wherever it is kept. `key` is its id, or its name within a default dashboard."""
 
     key: str = ""
     title: str
@@ -51,7 +63,18 @@ class WidgetSpec:
     compare: bool = False
     width: int = 2
     height: int = 2
-    empty: str = ""
+
+    @property
+    def empty_text(self) -> str:
+        """What stands where there is nothing to show: that all is well, or what brings figures."""
+        if self.kind == Kind.DEAD_LETTERS:
+            return NO_DEAD_LETTERS
+        first = self.measures[0] if self.measures else ""
+        if first in ("failed", "refused"):
+            return NO_FAILURES if first == "failed" else NO_REFUSALS
+        if any(self.filters.values()):
+            return NOTHING_FITS
+        return NO_RECEIPTS if first in INCOMING else NO_ATTEMPTS
 
     def columns(self) -> dict[str, Any]:
         """As the columns of a Widget."""

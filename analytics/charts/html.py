@@ -29,8 +29,7 @@ def drawn(figures: Figures, link: Link | None = None) -> SafeString:
     if figures.problem:
         return format_html('<p class="hub-empty" role="status">{}</p>', figures.problem)
     if figures.is_empty:
-        text = figures.spec.empty or "Nothing was counted here in this period. Look at a longer "\
-            "period, or take filters away."  # fmt: skip
+        text = figures.spec.empty_text
         return format_html('<p class="hub-empty" role="status">{}</p>', text)
     match figures.spec.kind:
         case Kind.NUMBER:

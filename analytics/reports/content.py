@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from analytics.defaults import SUBJECTS
+from analytics.measures import Described, Value
 from analytics.models import Report, ReportRun
-from analytics.shown import Cell, Figures, Grid, dead_letter_grid, figures_of
+from analytics.shown import Figures, Grid, dead_letter_grid, figures_of
 from analytics.spans import Period
 from analytics.widgets import Kind, WidgetSpec, spec_of
 from webhooks_project.lib.visible import visible
 
 # Steps of charts where the widget leaves them to the period: few enough to be read in a mail.
 _STEPS: Final = {Report.Period.DAILY: "hour"}
+SIDE_BY_SIDE: Final = 4
+WIDEST: Final = 7  # columns of a table on a page; hours of a week stand apart
 COLOURS: Final = (
     "#2563eb", "#c2410c", "#047857", "#9333ea", "#be123c", "#0e7490", "#a16207", "#64748b",
 )  # fmt: skip
@@ -59,8 +62,7 @@ def content_of(run: ReportRun) -> Content:
         step = "month"
     stepped = [
         replace(spec, granularity=step)
-        if (not spec.granularity
-        and spec.kind in (Kind.LINE, Kind.STACKED))
+        if (not spec.granularity and spec.kind in (Kind.LINE, Kind.STACKED))
         or (spec.kind == Kind.BAR and not spec.dimensions and not spec.granularity)
         else spec
         for spec in specs
@@ -93,12 +95,45 @@ def nothing(figures: Figures) -> str:
     if figures.problem:
         return figures.problem
     if figures.is_empty:
-        return (
-            figures.spec.empty.split(". ")[0].rstrip(".") + "."
-            if figures.spec.empty
-            else "Nothing."
-        )
+        return figures.spec.empty_text.partition(". ")[0].rstrip(".") + "."
     return ""
 
 
-__all__ = ["COLOURS", "Cell", "Content", "content_of", "grid_of", "nothing"]
+def groups_of(figures: Sequence[Figures]) -> Iterator[list[Figures]]:
+    """The figures in order; single numbers that follow each other stand side by side."""
+    row: list[Figures] = []
+    for one in figures:
+        if row and not (_is_number(one) and len(row) < SIDE_BY_SIDE and _is_number(row[-1])):
+            yield row
+            row = []
+        row.append(one)
+    if row:
+        yield row
+
+
+Number = tuple[str, Described, Value, Value, float | None]
+
+
+def numbers_of(group: Sequence[Figures]) -> list[Number]:
+    """Of a group of numbers each with its name, the value, that before, and the change."""
+    return [
+        (figures.spec.title if len(group) > 1 else measure.label, measure, value, before, change)
+        for figures in group
+        for measure, value, before, change in figures.numbers()
+    ]
+
+
+def _is_number(figures: Figures) -> bool:
+    return figures.spec.kind == Kind.NUMBER and len(figures.measures) == 1
+
+
+def narrow(grid: Grid) -> Grid:
+    """A table that compares, for a page: what was before is seen from the change."""
+    if len(grid.headers) <= WIDEST:
+        return grid
+    kept = [index for index, text in enumerate(grid.headers) if text != "before"]
+    return Grid(
+        tuple(grid.headers[index] for index in kept),
+        tuple(tuple(row[index] for index in kept) for row in grid.rows),
+        tuple(grid.numeric[index] for index in kept),
+    )

@@ -6,6 +6,7 @@ Bars are cells with a colour, which also those draw that block images and know n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from django.utils.html import format_html, format_html_join
@@ -13,7 +14,15 @@ from django.utils.safestring import SafeString, mark_safe
 
 from analytics.charts.scales import part, top_of
 from analytics.measures import NOTHING, change_written, written
-from analytics.reports.content import COLOURS, Content, grid_of, nothing
+from analytics.reports.content import (
+    COLOURS,
+    Content,
+    grid_of,
+    groups_of,
+    narrow,
+    nothing,
+    numbers_of,
+)
 from analytics.shown import Figures, Grid, Series
 from analytics.widgets import Kind
 
@@ -25,7 +34,7 @@ CELL: Final = f"padding:4px 12px 4px 0;border-bottom:1px solid {LINE};font-size:
 
 def make(content: Content) -> bytes:
     """A whole document, UTF-8."""
-    parts = format_html_join("", "{}", ((_part(figures),) for figures in content.figures))
+    parts = format_html_join("", "{}", ((_part(group),) for group in groups_of(content.figures)))
     return format_html(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -43,11 +52,13 @@ def make(content: Content) -> bytes:
     ).encode()  # fmt: skip
 
 
-def _part(figures: Figures) -> SafeString:
+def _part(group: Sequence[Figures]) -> SafeString:
+    first = group[0]
+    if len(group) > 1:
+        return format_html('<div style="margin-top:20px">{}</div>', _numbers(group))
     return format_html(
-        '<h2 style="font-size:15px;margin:24px 0 8px">{}</h2>{}',
-        figures.spec.title, _body(figures),
-    )  # fmt: skip
+        '<h2 style="font-size:15px;margin:24px 0 8px">{}</h2>{}', first.spec.title, _body(first)
+    )
 
 
 def _body(figures: Figures) -> SafeString:
@@ -55,7 +66,7 @@ def _body(figures: Figures) -> SafeString:
         return format_html('<p style="font-size:13px;color:{}">{}</p>', QUIET, why)
     match figures.spec.kind:
         case Kind.NUMBER:
-            return _numbers(figures)
+            return _numbers([figures])
         case Kind.HEAT_MAP:
             return _heat_map(figures)
         case Kind.TABLE | Kind.DEAD_LETTERS:
@@ -71,16 +82,17 @@ def _body(figures: Figures) -> SafeString:
     return _over_time(figures)
 
 
-def _numbers(figures: Figures) -> SafeString:
+def _numbers(group: Sequence[Figures]) -> SafeString:
+    found = numbers_of(group)
     cells = []
-    for measure, value, before, change in figures.numbers():
+    for label, measure, value, before, change in found:
         note = (
             f"{change_written(change, measure.unit)}; before: {written(before, measure.unit)}"
             if before is not None
             else ""
         )
-        label = measure.label if len(figures.measures) > 1 else ""
-        cells.append((QUIET, label, written(value, measure.unit), QUIET, note))
+        shown = label if len(found) > 1 else ""
+        cells.append((QUIET, shown, written(value, measure.unit), QUIET, note))
     return format_html(
         '<table role="presentation" cellpadding="0" cellspacing="0"><tr>{}</tr></table>',
         format_html_join(
@@ -108,8 +120,14 @@ def _over_time(figures: Figures) -> SafeString:
             if stacked
             else [(part(column[0] or 0, 0, top), 0)]
         )
-        rows.append((figures.moment(at), parts, _values(column, figures)))
+        rows.append((_when(figures, at), parts, _values(column, figures)))
     return format_html("{}{}", _legend(series, stacked), _rows(rows))
+
+
+def _when(figures: Figures, at: datetime) -> str:
+    """The hour alone where all are of one day."""
+    is_of_a_day = figures.step in ("hour", "minute") and figures.period.length.days <= 1
+    return f"{figures.period.local(at):%H:%M}" if is_of_a_day else figures.moment(at)
 
 
 def _values(column: Sequence[float | int | None], figures: Figures) -> str:
@@ -119,17 +137,16 @@ def _values(column: Sequence[float | int | None], figures: Figures) -> str:
 def _legend(series: Sequence[Series], stacked: bool) -> SafeString:
     if len(series) < 2:
         return mark_safe("")
-    keys = (
-        (COLOURS[index % 8] if stacked or not index else LINE, one.name)
-        for index, one in enumerate(series)
-    )
+    if not stacked:
+        text = f"Bars: {series[0].name}. Figures: {' / '.join(one.name for one in series)}."
+        return format_html('<p style="font-size:12px;margin:0 0 8px;color:{}">{}</p>', QUIET, text)
     return format_html(
         '<p style="font-size:12px;margin:0 0 8px">{}</p>',
         format_html_join(
             " ",
             '<span style="white-space:nowrap;margin-right:12px"><span style="display:inline-block;'
             'width:10px;height:10px;background:{}">&nbsp;</span> {}</span>',
-            keys,
+            ((COLOURS[index % 8], one.name) for index, one in enumerate(series)),
         ),
     )
 
@@ -204,7 +221,8 @@ def _shade(share: float) -> str:
     return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
-def _table(grid: Grid) -> SafeString:
+def _table(full: Grid) -> SafeString:
+    grid = narrow(full)
     heads = format_html_join(
         "",
         '<th scope="col" align="{}" style="{}">{}</th>',

@@ -12,13 +12,21 @@ from xml.sax.saxutils import escape
 from django.conf import settings
 
 from analytics.charts.scales import bottom_of, part, ticks, time_labels, top_of
-from analytics.measures import NOTHING, change_written, written
-from analytics.reports.content import COLOURS, Content, grid_of, nothing
+from analytics.measures import change_written, written
+from analytics.reports.content import (
+    COLOURS,
+    Content,
+    grid_of,
+    groups_of,
+    narrow,
+    nothing,
+    numbers_of,
+)
 from analytics.shown import Figures, Series
 from analytics.widgets import Kind
 
 MAX_ROWS: Final = 60  # of a table; the other formats have them all
-WIDTH, HEIGHT = 481.0, 150.0  # of a chart, in points
+WIDTH, HEIGHT = 469.0, 150.0  # of a chart, in points
 LEFT, FOOT = 44.0, 18.0
 INK, QUIET, RULE = "#111827", "#4b5563", "#d1d5db"
 FONT: Final = "Hub"
@@ -53,15 +61,18 @@ def make(content: Content) -> bytes:
     ]  # fmt: skip
     if not content.figures:
         story.append(said("This report has no widgets.", body))
-    for figures in content.figures:
+    for group in groups_of(content.figures):
+        if len(group) > 1:
+            story += [Spacer(1, 12), _numbers(group, face)]
+            continue
+        [figures] = group
         top = said(figures.spec.title, heading)
         if why := nothing(figures):
             story.append(KeepTogether([top, said(why, body)]))
             continue
         drawing = _drawing(figures, face)
         story.append(KeepTogether([top, drawing]) if drawing is not None else top)
-        story.append(Spacer(1, 4))
-        if drawing is None or not figures.step:
+        if drawing is None:
             story.append(_table(figures, face, body))
     out = io.BytesIO()
     document = SimpleDocTemplate(
@@ -121,7 +132,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import Paragraph, Table
 
-    grid = grid_of(figures)
+    grid = narrow(grid_of(figures))
     small = 6.0 if len(grid.headers) > 12 else 8.0
     plain = ParagraphStyle("cell", style, fontSize=small, leading=small + 2, textColor=INK)
     right = ParagraphStyle("number", plain, alignment=2)
@@ -145,6 +156,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
         rows,
         colWidths=[WIDTH * share / sum(shares) for share in shares],
         repeatRows=1,
+        hAlign="LEFT",
         style=[
             ("LINEBELOW", (0, 0), (-1, 0), 0.8, INK),
             ("LINEBELOW", (0, 1), (-1, -1), 0.3, RULE),
@@ -166,7 +178,7 @@ def _drawing(figures: Figures, face: frozenset[int]) -> Any:
         case Kind.TABLE | Kind.DEAD_LETTERS:
             return None
         case Kind.NUMBER:
-            return _numbers(figures, face)
+            return _numbers([figures], face)
         case Kind.HEAT_MAP:
             return _heat_map(figures, face)
         case Kind.BAR if not figures.step:
@@ -174,16 +186,16 @@ def _drawing(figures: Figures, face: frozenset[int]) -> Any:
     return _plot(figures, face)
 
 
-def _numbers(figures: Figures, face: frozenset[int]) -> Any:
+def _numbers(group: Sequence[Figures], face: frozenset[int]) -> Any:
     from reportlab.graphics.shapes import Drawing, String
 
-    found = figures.numbers()
+    found = numbers_of(group)
     drawing = Drawing(WIDTH, 46)
     room = WIDTH / max(3, len(found))
-    for index, (measure, value, before, change) in enumerate(found):
+    for index, (name, measure, value, before, change) in enumerate(found):
         x = index * room
         if len(found) > 1:
-            drawing.add(String(x, 36, _fitting(measure.label, face, room - 6, 8), fontName=FONT,
+            drawing.add(String(x, 36, _fitting(name, face, room - 6, 8), fontName=FONT,
                                fontSize=8, fillColor=_colour(QUIET)))  # fmt: skip
         drawing.add(String(x, 14, written(value, measure.unit), fontName=FONT, fontSize=18,
                            fillColor=_colour(INK)))  # fmt: skip
@@ -333,6 +345,3 @@ def _colour(text: str) -> Any:
     from reportlab.lib.colors import HexColor
 
     return HexColor(text)
-
-
-__all__ = ["NOTHING", "make"]
