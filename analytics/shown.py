@@ -412,8 +412,8 @@ def _renamed(figures: Figures, names: Mapping[str, Mapping[str, str]]) -> Figure
 
 
 def _renamed_key(key: Key, names: Mapping[str, Mapping[str, str]]) -> Key:
-    if not key.value:
-        return Key(key.dimension, "", _EMPTY_KEYS.get(key.dimension, "none"))
+    if not key.value or (key.dimension == "status_class" and key.value == "none"):
+        return Key(key.dimension, key.value, _EMPTY_KEYS.get(key.dimension, "none"))
     if key.dimension in NAMED_BY_ROW:
         known = names.get(key.dimension, {}).get(key.value)
         return Key(key.dimension, key.value, known or f"deleted (…{key.value[-4:]})")

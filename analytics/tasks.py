@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
 from typing import Final
 
-from django.db.models import Max
+from analytics.compaction import compact_rollups
+from analytics.counting import count_marked
+from analytics.reports.runs import run_due_reports
 
-from analytics.models import Rollup
-from analytics.services import rebuild_rollups
-from webhooks_project.lib import clock
-
-# An attempt is written at its end: the longest takes a minute, and its writing may wait a little.
-LATE: Final = timedelta(minutes=5)
-FIRST_LOOK_BACK: Final = timedelta(hours=1)
+TURN_SECONDS: Final = 45.0
 
 
 def roll_up() -> int:
-    """Count the last minutes; those that late attempts may still have changed, again.
+    """Count what happened since the last time, let go what is kept no longer, then make the
+    reports that are due, of what was counted.
 
-    Returns the rows written.
+    Returns the rows that changed.
     """
-    until = clock.now().replace(second=0, microsecond=0)
-    last = Rollup.objects.aggregate(last=Max("minute"))["last"]
-    since = min(last, until) - LATE if last else until - FIRST_LOOK_BACK
-    return rebuild_rollups(since=since, until=until)
+    ends_at = time.monotonic() + TURN_SECONDS
+    counted = count_marked(lambda: time.monotonic() < ends_at)
+    compact_rollups(lambda: time.monotonic() < ends_at)
+    run_due_reports()
+    return counted.rows

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any, Final
 
 from django.db.models import Max, Sum
 
-from analytics.models import Rollup
-from outgoing.models import Attempt, Delivery
+from analytics.models import SUCCEEDED, Rollup, Scope
+from analytics.periods import Grain
+from analytics.query import Dimension, Measure, Query, Value, answer
+from outgoing.models import Delivery
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 
 MAX_COUNTED: Final = 50_000  # deliveries of a period; of more the newest are counted
-SAMPLED: Final = 500  # deliveries, the newest, whose attempts give the percentiles
+NEWEST: Final = 500  # deliveries, in which the last success is looked for
 MINUTE: Final = timedelta(minutes=1)
 # How many minutes are looked at for each period of a rate, and what part of them one period is.
 QUOTA_MINUTES: Final = {"second": (1, 60), "minute": (1, 1), "hour": (60, 1)}
@@ -29,9 +31,9 @@ class Usage:
     """A period of a subscription.
 
     `matched` are events that it got a delivery of, `failing` deliveries whose last attempt failed
-    and that may yet succeed. Percentiles are those of the newest attempts, `sampled` of them; mean
-    and maximum are over all. `quota_used` is of `rate_limit`, in the last period that is counted:
-    up to two minutes ago.
+    and that may yet succeed. Percentiles, mean and maximum are over all `sampled` attempts of the
+    period's minutes. `quota_used` is of `rate_limit`, in the last period that is counted: up to two
+    minutes ago.
     """
 
     since: datetime
@@ -61,13 +63,14 @@ def usage_of(subscription: Subscription, *, since: datetime, until: datetime) ->
     counted = list(rows.values_list("status", "last_cause")[: MAX_COUNTED + 1])
     is_capped = len(counted) > MAX_COUNTED
     counted = counted[:MAX_COUNTED]
+    figures = _figures(subscription, since, until)
+    by_cause = {
+        row.keys[Dimension.CAUSE]: int(row.values[Measure.ATTEMPTS] or 0)
+        for row in answer(
+            _query(subscription, since, until, [Measure.ATTEMPTS], [Dimension.CAUSE])
+        ).rows
+    }
     rollups = Rollup.objects.filter(subscription=subscription).order_by()
-    in_period = rollups.filter(minute__gte=since, minute__lt=until)
-    durations, last_delivered_at = _sample(rows)
-    by_cause = in_period.values_list("cause").annotate(count=Sum("attempts"))
-    totals = in_period.aggregate(
-        count=Sum("attempts"), duration_ms=Sum("duration_ms_sum"), longest=Max("duration_ms_max")
-    )
     used = _used(rollups, subscription.rate_period)
     limit = subscription.rate_limit
     return Usage(
@@ -80,13 +83,13 @@ def usage_of(subscription: Subscription, *, since: datetime, until: datetime) ->
             bool(cause) and status in (Status.PENDING, Status.DELIVERING, Status.HELD)
             for status, cause in counted
         ),
-        attempts={cause or "succeeded": count for cause, count in sorted(by_cause)},
-        p50_ms=percentile(durations, 50),
-        p95_ms=percentile(durations, 95),
-        mean_ms=totals["duration_ms"] / totals["count"] if totals["count"] else None,
-        max_ms=totals["longest"],
-        sampled=len(durations),
-        last_success_at=_last_success(rollups, last_delivered_at),
+        attempts=dict(sorted(by_cause.items(), key=lambda item: (item[0] != SUCCEEDED, item[0]))),
+        p50_ms=figures[Measure.TOTAL_P50_MS],
+        p95_ms=figures[Measure.TOTAL_P95_MS],
+        mean_ms=figures[Measure.TOTAL_MEAN_MS],
+        max_ms=figures[Measure.TOTAL_MAX_MS],
+        sampled=sum(by_cause.values()),
+        last_success_at=_last_success(rollups, rows),
         rate_limit=limit,
         rate_period=subscription.rate_period,
         quota_used=used,
@@ -94,30 +97,53 @@ def usage_of(subscription: Subscription, *, since: datetime, until: datetime) ->
     )
 
 
-def percentile(values: list[float], percent: int) -> float | None:
-    """The smallest of the sorted values that so many percent are no greater than."""
-    return values[max(0, ceil(len(values) * percent / 100) - 1)] if values else None
+LATENCY: Final = (
+    Measure.TOTAL_P50_MS, Measure.TOTAL_P95_MS, Measure.TOTAL_MEAN_MS, Measure.TOTAL_MAX_MS,
+)  # fmt: skip
 
 
-def _sample(rows: Any) -> tuple[list[float], datetime | None]:
-    """The durations of the newest deliveries' attempts, sorted, and when the last succeeded."""
-    newest = list(rows.filter(attempt_count__gt=0).values_list("pk", "delivered_at")[:SAMPLED])
-    durations = Attempt.objects.filter(delivery__in=[pk for pk, _ in newest]).order_by()
-    delivered = [moment for _, moment in newest if moment is not None]
-    return sorted(durations.values_list("duration_ms", flat=True)), max(delivered, default=None)
+def _figures(subscription: Subscription, since: datetime, until: datetime) -> dict[Measure, Value]:
+    return answer(_query(subscription, since, until, LATENCY)).rows[0].values
 
 
-def _last_success(rollups: Any, known: datetime | None) -> datetime | None:
-    """To the minute, where it is not among the newest deliveries."""
-    minute = rollups.filter(cause="").aggregate(last=Max("minute"))["last"]
-    if known is None or (minute is not None and minute > known):
-        return minute  # type: ignore[no-any-return]
+def _query(
+    subscription: Subscription,
+    since: datetime,
+    until: datetime,
+    measures: Sequence[Measure],
+    dimensions: Sequence[Dimension] = (),
+) -> Query:
+    return Query(
+        account_ids=[subscription.account_id],
+        measures=measures,
+        dimensions=dimensions,
+        filters={Dimension.SUBSCRIPTION: [str(subscription.pk)]},
+        since=since,
+        until=until,
+    )
+
+
+def _last_success(rollups: Any, rows: Any) -> datetime | None:
+    """Exact where it is among the newest deliveries; else as fine as rollups are still kept."""
+    newest = rows.filter(attempt_count__gt=0).values_list("delivered_at", flat=True)[:NEWEST]
+    known = max((moment for moment in newest if moment is not None), default=None)
+    period: datetime | None = None
+    for grain in (Grain.DAY, Grain.HOUR, Grain.MINUTE):
+        last = rollups.filter(scope=Scope.FULL, grain=grain, cause="").aggregate(last=Max("at"))
+        period = max(filter(None, (period, last["last"])), default=None)
+    if known is None or (period is not None and period > known):
+        return period
     return known
 
 
 def _used(rollups: Any, period: str) -> float:
     minutes, parts = QUOTA_MINUTES[period]
     until = clock.now().replace(second=0, microsecond=0) - MINUTE
-    counted = rollups.filter(minute__gte=until - minutes * MINUTE, minute__lt=until)
+    counted = rollups.filter(
+        scope=Scope.FULL,
+        grain=Grain.MINUTE,
+        at__gte=until - minutes * MINUTE,
+        at__lt=until,
+    )
     attempts: int = counted.aggregate(count=Sum("attempts"))["count"] or 0
     return attempts / parts

@@ -546,3 +546,34 @@ class RefusalCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} × {self.cause}"
+
+
+class RefusalMinute(models.Model):
+    """How many refused calls of a source were not kept as receipts in one minute, by cause.
+
+    With the receipts that were kept they give every minute's refusals exactly.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    source = models.ForeignKey(Source, models.CASCADE, related_name="+", db_index=False)
+    minute = models.DateTimeField()
+    cause = models.CharField(max_length=32, choices=Cause.choices)
+    count = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            # The row that a refusal adds to.
+            models.UniqueConstraint(
+                fields=["source", "minute", "cause"], name="refusal_unique_minute_and_cause"
+            )
+        ]
+        indexes: ClassVar = [
+            # The minutes that are counted.
+            models.Index(fields=["minute"], name="refusal_by_minute"),
+            # Those to prune.
+            models.Index(fields=["account", "minute"], name="refusal_minute_by_account"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.cause}"

@@ -50,6 +50,7 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.redaction import MASK
 from webhooks_project.lib.sql import insert_instance
 from webhooks_project.queues import wake
+from webhooks_project.uncounted import Kind, mark_uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -339,6 +340,7 @@ def _store_duplicate(arrival: Arrival, receipt: Receipt, first: First) -> HttpRe
     same_body = bytes(first[1]) == bytes(receipt.body_sha256)
     receipt.detail = f"repeats {first[0]}" + ("" if same_body else ", with another body")
     insert_instance(receipt)
+    mark_uncounted(Kind.RECEIPT, [receipt.received_at])
     Source.objects.filter(pk=receipt.source_id).update(
         duplicate_count=F("duplicate_count") + 1,
         last_received_at=receipt.received_at,
@@ -371,7 +373,9 @@ def _shake_hands(arrival: Arrival, answer: Answer | Refused) -> HttpResponse | R
     never_kept = (*arrival.source.never_kept, *(form.encode("utf-8", "replace") for form in told))
     arrival.source = replace(arrival.source, never_kept=never_kept)
     receipt = receipt_of(arrival, Receipt.Status.HANDSHAKE, Identity())
-    insert_instance(receipt)
+    with transaction.atomic():
+        insert_instance(receipt)
+        mark_uncounted(Kind.RECEIPT, [receipt.received_at])
     log.info("handshake answered", receipt_id=str(receipt.pk), source_id=str(receipt.source_id))
     return _given(answer)
 

@@ -9,9 +9,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
-from incoming.models import Receipt, RefusalCount, Source
+from incoming.models import Receipt, RefusalCount, RefusalMinute, Source
 from incoming.providers import Refused
 from webhooks_project.lib.sql import insert_instance, update_returning
+from webhooks_project.uncounted import Kind, mark_uncounted
 
 KEPT_PER_HOUR: Final = 100  # of a source and a cause; an attack fills the counter, not the disk
 KEPT_BODY_BYTES: Final = 64 * 1024
@@ -54,4 +55,20 @@ def record_refusal(
         receipt.detail = refused.detail[:500]
         receipt.body = bytes(receipt.body)[:KEPT_BODY_BYTES]
         insert_instance(receipt)
+        mark_uncounted(Kind.RECEIPT, [receipt.received_at])
+    else:
+        _count_unkept(source_id, account_id, refused, now)
+        mark_uncounted(Kind.RECEIPT, [now])
     return count
+
+
+def _count_unkept(source_id: UUID, account_id: UUID, refused: Refused, now: datetime) -> None:
+    key = {
+        "source_id": source_id,
+        "minute": now.replace(second=0, microsecond=0),
+        "cause": refused.cause,
+    }
+    if RefusalMinute.objects.filter(**key).update(count=F("count") + 1):
+        return
+    # Nobody else makes it meanwhile: the row of the hour is ours until the commit.
+    RefusalMinute.objects.create(account_id=account_id, count=1, **key)

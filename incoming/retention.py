@@ -14,7 +14,7 @@ import structlog
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
-from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount
+from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, RefusalMinute
 from incoming.replays import NOT_ENDED, Selection
 from webhooks_project.accounts.models import Account
 from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows
@@ -88,6 +88,7 @@ def _prune(account: Account, now: datetime, batches: Batches) -> Pruned:
     if account.receipt_days is not None:
         deleted = batches.each(partial(_to_delete, account, now), "received_at", _delete_receipts)
         counts = batches.each(partial(_old_counts, account, now), "hour", delete_rows)
+        batches.each(partial(_old_minutes, account, now), "minute", delete_rows)
     if account.receipt_body_days is not None:
         bodies = batches.each(partial(_to_empty, account, now), "received_at", _empty_receipts)
     if account.dead_letter_days is not None:
@@ -155,6 +156,11 @@ def _ended(account: Account, before: datetime) -> QuerySet[Receipt]:
 def _old_counts(account: Account, now: datetime) -> QuerySet[RefusalCount]:
     before = now - timedelta(days=account.receipt_days or 0)
     return RefusalCount.objects.filter(account=account, hour__lt=before)
+
+
+def _old_minutes(account: Account, now: datetime) -> QuerySet[RefusalMinute]:
+    before = now - timedelta(days=account.receipt_days or 0)
+    return RefusalMinute.objects.filter(account=account, minute__lt=before)
 
 
 def _empty_receipts(rows: QuerySet[Receipt]) -> int:

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from incoming.models import Receipt
 from webhooks_project.lib.sql import insert_instance, insert_instances
 from webhooks_project.lib.together import Together, Waiting
+from webhooks_project.uncounted import Kind, mark_uncounted
 
 
 class Store(Together[Receipt]):
@@ -33,12 +34,15 @@ def _commit(batch: Sequence[Waiting[Receipt]]) -> None:
         try:
             with transaction.atomic():
                 insert_instances([waiting.item for waiting in batch])
+                mark_uncounted(Kind.RECEIPT, (waiting.item.received_at for waiting in batch))
             return
         except IntegrityError:
             pass  # one of them is a repeat: each by itself, to see which
     for waiting in batch:
         try:
-            insert_instance(waiting.item)
+            with transaction.atomic():
+                insert_instance(waiting.item)
+                mark_uncounted(Kind.RECEIPT, [waiting.item.received_at])
         except Exception as error:
             waiting.error = error
 

@@ -6,6 +6,7 @@ from incoming.process import run_processing_pump
 from incoming.retention import prune_receipts
 from incoming.runs import run_handler_pump
 from webhooks_project.pumps import take_place
+from webhooks_project.uncounted import thin_out
 
 
 def process_receipts() -> int:
@@ -25,4 +26,5 @@ def prune() -> int:
 
     Returns how many rows were emptied or deleted; the next hour's goes on with the rest.
     """
+    thin_out()
     return prune_receipts().total

@@ -30,6 +30,7 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.outbound import Failure, Response
 from webhooks_project.lib.redaction import redact_headers
 from webhooks_project.lib.sql import insert_rows
+from webhooks_project.uncounted import Kind, mark_uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,7 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
         Attempt.objects.insert_many(
             _ATTEMPT_COLUMNS, (_attempt_row(result, worker) for result in stored)
         )
+        mark_uncounted(Kind.ATTEMPT, (result.started_at for result in stored))
         keep_bodies(
             (result.account_id, result.claim.delivery_id, result.request_sha256, result.kept_body)
             for result in stored

@@ -8,6 +8,9 @@ from typing import Any
 
 import orjson
 
+from analytics.models import Rollup, Scope
+from analytics.periods import Grain
+from analytics.sketches import bin_of, stored
 from incoming.models import HandlerRun, Receipt, Route, Source, SourceSecret
 from outgoing.models import Attempt, Delivery, Event, Retry
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
@@ -15,6 +18,7 @@ from webhooks_project.accounts.models import Account, Membership, Role, User
 from webhooks_project.accounts.services import NewApiKey, create_api_key
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
+from webhooks_project.uncounted import Kind, mark_uncounted
 
 SIGNING_SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 SOURCE_SECRET = "a-source-secret"
@@ -101,7 +105,7 @@ def make_delivery(
 
 def make_attempt(delivery: Delivery | None = None, **fields: Any) -> Attempt:
     delivery = delivery or make_delivery()
-    return Attempt.objects.create(
+    made = Attempt.objects.create(
         **{
             "delivery": delivery,
             "number": delivery.attempts.count() + 1,
@@ -117,6 +121,8 @@ def make_attempt(delivery: Delivery | None = None, **fields: Any) -> Attempt:
         }
         | fields
     )
+    mark_uncounted(Kind.ATTEMPT, [made.started_at])
+    return made
 
 
 def make_retry(delivery: Delivery | None = None, *, due_at: datetime | None = None) -> Retry:
@@ -152,7 +158,7 @@ def make_source(
 def make_receipt(source: Source | None = None, *, body: bytes = b"{}", **fields: Any) -> Receipt:
     source = source or make_source()
     headers = fields.pop("headers", {"content-type": "application/json"})
-    return Receipt.objects.create(
+    made = Receipt.objects.create(
         **{
             "account": source.account,
             "source": source,
@@ -167,6 +173,30 @@ def make_receipt(source: Source | None = None, *, body: bytes = b"{}", **fields:
             "request_id": new_id().hex,
             "received_at": clock.now(),
             "next_attempt_at": clock.now(),
+        }
+        | fields
+    )
+    mark_uncounted(Kind.RECEIPT, [made.received_at])
+    return made
+
+
+def make_rollup(subscription: Subscription, at: datetime, **fields: Any) -> Rollup:
+    """One minute's row of the full key; no coarser rows."""
+    return Rollup.objects.create(
+        **{
+            "id": new_id(),
+            "scope": Scope.FULL,
+            "grain": Grain.MINUTE,
+            "at": at.replace(second=0, microsecond=0),
+            "account": subscription.account,
+            "subscription": subscription,
+            "event_type": "invoice.paid",
+            "status_class": "2xx",
+            "attempts": 1,
+            "first_attempts": 1,
+            "total_us_sum": 1000,
+            "total_us_max": 1000,
+            "total": stored({bin_of(1.0): 1}),
         }
         | fields
     )

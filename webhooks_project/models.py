@@ -34,3 +34,22 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.family}/{self.slot} of {self.cluster} on {self.host}"
+
+
+class Uncounted(models.Model):
+    """A minute in which attempts or receipts were stored that no rollup has yet.
+
+    One stands for each commit that stored some, in the same transaction; many stand for the same
+    minute. Whoever counts reads them first, then the rows, and deletes those that it read: what
+    commits meanwhile left one of its own. No index but the key: every delivery writes here.
+    """
+
+    class Kind(models.IntegerChoices):
+        ATTEMPT = 1
+        RECEIPT = 2
+
+    kind = models.PositiveSmallIntegerField(choices=Kind.choices)
+    minute = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.minute:%Y-%m-%d %H:%M}"

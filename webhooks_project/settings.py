@@ -160,6 +160,11 @@ WEBHOOKS_TURN_SECONDS = env.float("WEBHOOKS_TURN_SECONDS", default=60.0)
 WEBHOOKS_DELIVERY_PUMPS = env.int("WEBHOOKS_DELIVERY_PUMPS", default=1)
 WEBHOOKS_HANDLER_PUMPS = env.int("WEBHOOKS_HANDLER_PUMPS", default=1)
 WEBHOOKS_DELIVERY_IN_FLIGHT = env.int("WEBHOOKS_DELIVERY_IN_FLIGHT", default=128)
+# How many days rollups are kept by the minute and by the hour; days and months are for ever. Those
+# of the hub and of accounts are few, and the days of other time zones are made of their hours.
+WEBHOOKS_ROLLUP_MINUTES_DAYS = env.int("WEBHOOKS_ROLLUP_MINUTES_DAYS", default=7)
+WEBHOOKS_ROLLUP_HOURS_DAYS = env.int("WEBHOOKS_ROLLUP_HOURS_DAYS", default=45)
+WEBHOOKS_ROLLUP_ACCOUNT_HOURS_DAYS = env.int("WEBHOOKS_ROLLUP_ACCOUNT_HOURS_DAYS", default=400)
 
 # How many days the files of reports are kept, in the database; and a TrueType font for their PDFs,
 # where the one that is found does not know the letters of the names in them.

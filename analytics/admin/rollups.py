@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
-from analytics.models import Rollup
+from analytics.models import SUCCEEDED, Rollup, Scope
 from analytics.usage import usage_of
 from subscriptions.admin import SubscriptionAdmin
 from subscriptions.models import Subscription
 from webhooks_project.admin.base import HistoryAdmin
-from webhooks_project.admin.filters import PeriodFilter, RelatedFilter
+from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Panel, Table
 from webhooks_project.admin.values import column, label, milliseconds, moment, moment_column
 from webhooks_project.lib import clock
@@ -46,33 +48,40 @@ SubscriptionAdmin.panels.insert(0, usage_of_subscription)
 
 @admin.register(Rollup)
 class RollupAdmin(HistoryAdmin):
-    minute_start = moment_column("Minute", "minute")
+    empty_text = "Attempts are counted here once a minute."
+    period_start = moment_column("From", "at")
     list_display = (
-        "minute_start", "subscription", "cause_label", "attempts", "first_attempts", "mean",
-        "slowest",
+        "period_start", "grain", "subscription", "event_type", "cause_label", "attempts",
+        "first_attempts", "mean", "slowest",
     )  # fmt: skip
     list_filter = (
+        ("grain", ValuesFilter),
         ("subscription", RelatedFilter),
         ("account", RelatedFilter),
-        ("minute", PeriodFilter),
+        ("at", PeriodFilter),
     )
     list_select_related = ("subscription",)
-    search_fields = ("subscription__name", "cause")
-    date_hierarchy = "minute"
-    ordering = ("-minute",)
+    search_fields = ("subscription__name", "event_type", "cause")
+    date_hierarchy = "at"
+    ordering = ("-at",)
     fields = (
-        "minute_start", "subscription", "account", "cause_label", "attempts", "first_attempts",
+        "period_start", "grain", "subscription", "account", "event_type", "cause_label",
+        "status_class", "attempts", "first_attempts", "retries", "request_bytes", "response_bytes",
         "mean", "slowest",
     )  # fmt: skip
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rollup]:
+        # The coarser scopes say the same again.
+        return super().get_queryset(request).filter(scope=Scope.FULL)
+
     @column("Cause")
     def cause_label(self, rollup: Rollup) -> str:
-        return label(rollup.cause or "succeeded", {"succeeded": "success"})
+        return label(rollup.cause or SUCCEEDED, {SUCCEEDED: "success"})
 
     @column("Mean")
     def mean(self, rollup: Rollup) -> str:
-        return milliseconds(rollup.duration_ms_sum / rollup.attempts if rollup.attempts else None)
+        return milliseconds(rollup.mean_ms)
 
     @column("Slowest")
     def slowest(self, rollup: Rollup) -> str:
-        return milliseconds(rollup.duration_ms_max)
+        return milliseconds(rollup.max_ms)

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, Sum
+from django.db.models import Count
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.models import Rollup
+from analytics.models import Rollup, Scope
+from analytics.periods import Grain
+from analytics.query import Dimension, Measure, Query, answer
 from incoming.models import Receipt
 from outgoing.models import Delivery, Event
+from webhooks_project.api.authentication import caller_of
 from webhooks_project.api.filters import FilterSet, MomentFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, scoped
 from webhooks_project.lib import clock
@@ -21,32 +25,40 @@ MAX_PERIOD = timedelta(days=31)
 
 
 class RollupSerializer(serializers.ModelSerializer[Rollup]):
-    """One minute of one subscription's attempts, by cause."""
+    """One minute of one subscription's attempts, by event type, cause and status class."""
+
+    minute = serializers.DateTimeField(source="at", read_only=True)
+    duration_ms_sum = serializers.SerializerMethodField()
+    duration_ms_max = serializers.FloatField(source="max_ms", read_only=True)
 
     class Meta:
         model = Rollup
         fields = (
-            "account", "subscription", "minute", "cause", "attempts", "first_attempts",
-            "duration_ms_sum", "duration_ms_max",
+            "account", "subscription", "event_type", "minute", "cause", "status_class", "attempts",
+            "first_attempts", "retries", "request_bytes", "response_bytes", "duration_ms_sum",
+            "duration_ms_max",
         )  # fmt: skip
+
+    def get_duration_ms_sum(self, rollup: Rollup) -> float:
+        return rollup.total_us_sum / 1000
 
 
 class RollupFilter(FilterSet):
-    since = MomentFilter(field_name="minute", lookup_expr="gte")
-    until = MomentFilter(field_name="minute", lookup_expr="lt")
+    since = MomentFilter(field_name="at", lookup_expr="gte")
+    until = MomentFilter(field_name="at", lookup_expr="lt")
 
     class Meta:
         model = Rollup
-        fields = ("account", "subscription", "cause")
+        fields = ("account", "subscription", "event_type", "cause", "status_class")
 
 
 class RollupViewSet(mixins.ListModelMixin, AccountScopedViewSet):
-    """Attempts by minute."""
+    """Attempts by minute, as long as minutes are kept."""
 
-    queryset = Rollup.objects.all()
+    queryset = Rollup.objects.filter(scope=Scope.FULL, grain=Grain.MINUTE)
     serializer_class = RollupSerializer
     filterset_class = RollupFilter
-    ordering = ("-minute", "id")
+    ordering = ("-at", "id")
 
 
 class PeriodSerializer(serializers.Serializer[Any]):
@@ -82,12 +94,14 @@ class OverviewView(APIView):
         since, until = period.validated_data["since"], period.validated_data["until"]
         made = {"created_at__gte": since, "created_at__lt": until}
         receipts = Receipt.objects.filter(received_at__gte=since, received_at__lt=until)
-        attempts = Rollup.objects.filter(minute__gte=since, minute__lt=until)
-        by_cause = (
-            scoped(attempts, request, "account_id")
-            .order_by()
-            .values_list("cause")
-            .annotate(count=Sum("attempts"))
+        attempts = answer(
+            Query(
+                account_ids=account_ids_of(request),
+                measures=[Measure.ATTEMPTS],
+                dimensions=[Dimension.CAUSE],
+                since=since,
+                until=until,
+            )
         )
         return Response(
             {
@@ -98,9 +112,17 @@ class OverviewView(APIView):
                 "deliveries": _by_status(
                     scoped(Delivery.objects.filter(**made), request, "account_id")
                 ),
-                "attempts": {cause or "succeeded": count for cause, count in by_cause},
+                "attempts": {
+                    row.keys[Dimension.CAUSE]: row.values[Measure.ATTEMPTS] for row in attempts.rows
+                },
             }
         )
+
+
+def account_ids_of(request: Request) -> list[UUID] | None:
+    """The accounts that the caller may ask about; None for all of the hub."""
+    caller = caller_of(request)
+    return None if caller.everything else list(caller.roles)
 
 
 def _by_status(queryset: Any) -> dict[str, int]:

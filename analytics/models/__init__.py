@@ -2,6 +2,9 @@
 
 from analytics.models.dashboards import Dashboard, Widget
 from analytics.models.reports import Report, ReportFile, ReportRun
-from analytics.models.rollups import Rollup
+from analytics.models.rollups import SUCCEEDED, Horizon, ReceiptRollup, Rollup, Scope
 
-__all__ = ["Dashboard", "Report", "ReportFile", "ReportRun", "Rollup", "Widget"]
+__all__ = [
+    "SUCCEEDED", "Dashboard", "Horizon", "ReceiptRollup", "Report", "ReportFile", "ReportRun",
+    "Rollup", "Scope", "Widget",
+]  # fmt: skip

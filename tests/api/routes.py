@@ -37,6 +37,7 @@ from tests.factories import (
     make_event,
     make_receipt,
     make_retry,
+    make_rollup,
     make_source,
     make_subscription,
     make_user,
@@ -143,15 +144,7 @@ def make_world(account: Account | None = None) -> World:
         ),
         activity=Activity.objects.get(account=account),
         audit=record_change(account_id=account.pk, action="test", subject=source),
-        rollup=Rollup.objects.create(
-            account=account,
-            subscription=subscription,
-            minute=now.replace(second=0, microsecond=0),
-            attempts=1,
-            first_attempts=1,
-            duration_ms_sum=1,
-            duration_ms_max=1,
-        ),
+        rollup=make_rollup(subscription, now),
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),

@@ -10,7 +10,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from analytics.models import Rollup
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
@@ -27,6 +26,7 @@ from tests.factories import (
     make_event,
     make_receipt,
     make_retry,
+    make_rollup,
     make_source,
     make_subscription,
     make_user,
@@ -187,10 +187,7 @@ def _rows(account: Account) -> None:
     BulkJob.objects.create(account=account, action="pause", created_at=NOW)
     make_api_key(account)
     make_user(account)
-    Rollup.objects.create(
-        account=account, subscription=subscription, minute=NOW, attempts=1, first_attempts=1,
-        duration_ms_sum=1, duration_ms_max=1,
-    )  # fmt: skip
+    make_rollup(subscription, NOW)
 
 
 # Beside the one that finds the key.

@@ -10,7 +10,6 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
-from analytics.models import Rollup
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
 from outgoing.models import Replay
@@ -23,6 +22,7 @@ from tests.factories import (
     make_event,
     make_receipt,
     make_retry,
+    make_rollup,
     make_run,
     make_source,
     make_subscription,
@@ -113,10 +113,7 @@ def make_rows() -> dict[str, Model]:
         "monitoring.auditentry": journal.record_change(
             account_id=account.pk, action="test.changed", subject=subscription, after={"a": 1}
         ),
-        "analytics.rollup": Rollup.objects.create(
-            account=account, subscription=subscription, minute=now, attempts=2,
-            first_attempts=1, duration_ms_sum=30.0, duration_ms_max=20.0,
-        ),
+        "analytics.rollup": make_rollup(subscription, now),
         "hub.heartbeat": Heartbeat.objects.create(
             host=new_id().hex, cluster="hub", family="delivery", token=new_id(),
             started_at=now, beat_at=now,

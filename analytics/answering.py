@@ -1,0 +1,348 @@
+"""Answering a query: which rows of which scope and grain are read, and what is made of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import connections
+from django.db.models import Aggregate, BinaryField, Max, Q, QuerySet, Sum
+
+from analytics.buckets import Bucket, Segment, buckets, hour_of_week, joined, moved_back, segments
+from analytics.buckets import zone_of as zone_named
+from analytics.errors import Unanswerable
+from analytics.figures import RECIPES, Figures
+from analytics.models import SUCCEEDED, Scope
+from analytics.periods import Grain, first_whole, start_of
+from analytics.questions import Answer, Dimension, Granularity, Measure, Query, Row, Value
+from analytics.rows import WIDE, horizons
+from analytics.sketches import add_stored
+from analytics.tallies import ATTEMPTS, RECEIPTS, Series
+
+MAX_ROWS: Final = 50_000
+NONE: Final = "none"  # what stands for an empty status class
+EMPTY: Final = {Dimension.CAUSE: SUCCEEDED, Dimension.STATUS_CLASS: NONE}
+COLUMNS: Final = {
+    ATTEMPTS.model: {
+        Dimension.ACCOUNT: "account_id",
+        Dimension.SUBSCRIPTION: "subscription_id",
+        Dimension.EVENT_TYPE: "event_type",
+        Dimension.CAUSE: "cause",
+        Dimension.STATUS_CLASS: "status_class",
+    },
+    RECEIPTS.model: {
+        Dimension.ACCOUNT: "account_id",
+        Dimension.SOURCE: "source_id",
+        Dimension.CAUSE: "cause",
+        Dimension.VERDICT: "verdict",
+    },
+}
+# What each scope tells apart, the coarsest first; cause, status class and verdict all do.
+_TELLS: Final = (
+    (Scope.HUB, frozenset[Dimension]()),
+    (Scope.ACCOUNT, frozenset({Dimension.ACCOUNT})),
+    (Scope.EVENT_TYPE, frozenset({Dimension.ACCOUNT, Dimension.EVENT_TYPE})),
+    (Scope.SUBSCRIPTION, frozenset({Dimension.ACCOUNT, Dimension.SUBSCRIPTION})),
+    (Scope.FULL, frozenset(Dimension)),
+)
+_EVERYWHERE: Final = {Dimension.CAUSE, Dimension.STATUS_CLASS, Dimension.VERDICT}
+_SUMS: Final[dict[str, Any]] = {
+    "succeeded": Sum("attempts", filter=Q(cause="")),
+    "first_succeeded": Sum("first_attempts", filter=Q(cause="")),
+    "accepted": Sum("receipts", filter=Q(verdict="accepted")),
+    "refused": Sum("receipts", filter=Q(verdict="refused")),
+    "duplicates": Sum("receipts", filter=Q(verdict="duplicate")),
+    "total_us_max": Max("total_us_max"),
+}
+
+Keys = tuple[str, ...]
+Cell = tuple[int, Keys]  # the place of the period, and the keys
+Cells = dict[Cell, Figures]
+
+
+class Joined(Aggregate):
+    """Stored sketches behind each other, which is the sketch of all."""
+
+    function = "string_agg"
+    template = "%(function)s(%(expressions)s, ''::bytea)"
+    output_field = BinaryField()
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    """The buckets of one period, and how rows get into them."""
+
+    buckets: list[Bucket]
+    granularity: Granularity | None
+    zone: ZoneInfo
+
+    @property
+    def starts(self) -> list[datetime]:
+        return [bucket.start for bucket in self.buckets]
+
+    def places(self) -> list[int]:
+        """The place in the answer of each bucket."""
+        if self.granularity is Granularity.HOUR_OF_WEEK:
+            return [hour_of_week(bucket.at, self.zone) for bucket in self.buckets]
+        return list(range(len(self.buckets)))
+
+
+def answer(query: Query) -> Answer:
+    """Answer from as few rows as do. Raises Unanswerable."""
+    _check(query)
+    zone = zone_named(query.time_zone)
+    since = start_of(query.since, Grain.MINUTE)
+    until = first_whole(query.until, Grain.MINUTE)
+    period = _Period(buckets(since, until, query.granularity, zone), query.granularity, zone)
+    cells, is_exact = _read(query, period)
+    before: Cells | None = None
+    since_before = None
+    if query.compare:
+        since_before, until_before = moved_back(since, until, zone)
+        past = _Period(
+            buckets(since_before, until_before, query.granularity, zone), query.granularity, zone
+        )
+        before, was_exact = _read(query, past)
+        is_exact = is_exact and was_exact
+    return Answer(
+        rows=_rows(query, period, cells, before),
+        since=since,
+        until=until,
+        since_before=since_before,
+        is_exact=is_exact,
+    )
+
+
+# --- what can be asked ----------------------------------------------------------------------------
+
+
+def _check(query: Query) -> None:
+    if not query.measures:
+        raise Unanswerable("no_measure", "ask for a measure at least")
+    if query.since >= query.until:
+        raise Unanswerable("empty_period", "since must be before until")
+    if query.order_by is not None and query.order_by not in query.measures:
+        raise Unanswerable("order_not_measured", f"{query.order_by} is not among the measures")
+    if query.limit is not None and query.limit < 1:
+        raise Unanswerable("bad_limit", "a limit is 1 or more")
+    told = {*query.dimensions, *query.filters}
+    for measure in query.measures:
+        series = RECIPES[measure].series
+        for dimension in sorted(told - set(COLUMNS[series.model])):
+            raise Unanswerable(
+                "measure_without_dimension", f"{measure} is not counted by {dimension}"
+            )
+
+
+def _series_of(query: Query) -> list[Series]:
+    wanted = {RECIPES[measure].series.model for measure in query.measures}
+    return [series for series in (ATTEMPTS, RECEIPTS) if series.model in wanted]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def _read(query: Query, period: _Period) -> tuple[Cells, bool]:
+    cells: Cells = {}
+    is_exact = True
+    for series in _series_of(query):
+        is_exact = _read_series(query, series, period, cells) and is_exact
+    return cells, is_exact
+
+
+def _read_series(query: Query, series: Series, period: _Period, cells: Cells) -> bool:
+    told = {*query.dimensions, *query.filters}
+    if query.account_ids is not None:
+        told.add(Dimension.ACCOUNT)
+    scope = _scope(series, told, series.scopes)
+    since = {
+        grain: moment
+        for (grain, is_wide), moment in horizons().items()
+        if is_wide is (scope in WIDE)
+    }
+    is_exact = True
+    parts: list[Segment] = []
+    for bucket in period.buckets:
+        found, exact = segments(bucket.start, bucket.end, since)
+        parts.extend(found)
+        is_exact = is_exact and exact
+    by_grain: dict[Grain, list[Segment]] = {}
+    for part in joined(parts):
+        by_grain.setdefault(part.grain, []).append(part)
+    for grain, ranges in by_grain.items():
+        reader = _Reader(query, series, _scope(series, told, series.scopes_of(grain)), grain)
+        reader.read(ranges, period, cells)
+    return is_exact
+
+
+def _scope(series: Series, told: set[Dimension], available: Sequence[Scope]) -> Scope:
+    needed = told - _EVERYWHERE
+    return next(scope for scope, tells in _TELLS if scope in available and needed <= tells)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the rows of one scope and grain into cells."""
+
+    query: Query
+    series: Series
+    scope: Scope
+    grain: Grain
+
+    def read(self, ranges: list[Segment], period: _Period, cells: Cells) -> None:
+        rows = self._rows(ranges)
+        columns = COLUMNS[self.series.model]
+        group = [columns[dimension] for dimension in self.query.dimensions]
+        # Where all goes into one period the database adds it up; else by the rows' own periods.
+        group_by = group if len(period.buckets) == 1 else [*group, "at"]
+        starts, places = period.starts, period.places()
+
+        def cell(values: Sequence[Any]) -> Figures:
+            at = None if len(period.buckets) == 1 else values[len(group)]
+            place = places[0 if at is None else bisect_right(starts, at) - 1]
+            keys = tuple(
+                _name(dimension, value)
+                for dimension, value in zip(self.query.dimensions, values, strict=False)
+            )
+            found = cells.get((place, keys))
+            if found is None:
+                found = cells[place, keys] = Figures()
+            return found
+
+        recipes = [RECIPES[measure] for measure in self.query.measures]
+        mine = [recipe for recipe in recipes if recipe.series.model is self.series.model]
+        sums = sorted({name for recipe in mine for name in recipe.sums})
+        if sums:
+            made = {f"sum_{name}": _SUMS.get(name, Sum(name)) for name in sums}
+            for values in rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000):
+                figures = cell(values)
+                for name, value in zip(sums, values[len(group_by) :], strict=True):
+                    figures.add(name, int(value or 0))
+        for sketch in sorted({recipe.sketch for recipe in mine if recipe.sketch}):
+            for values, stored in self._sketches(rows, group_by, sketch):
+                add_stored(cell(values).sketches.setdefault(sketch, {}), stored)
+
+    def _rows(self, ranges: list[Segment]) -> QuerySet[Any]:
+        in_time = Q()
+        for part in ranges:
+            in_time |= Q(at__gte=part.start, at__lt=part.end)
+        rows = self.series.model._default_manager.filter(
+            in_time, scope=self.scope, grain=self.grain
+        ).order_by()
+        if self.query.account_ids is not None:
+            rows = rows.filter(account__in=list(self.query.account_ids))
+        columns = COLUMNS[self.series.model]
+        for dimension, values in self.query.filters.items():
+            wanted = [_value(dimension, value) for value in values]
+            rows = rows.filter(**{f"{columns[dimension]}__in": wanted})
+        return rows
+
+    def _sketches(
+        self, rows: QuerySet[Any], group_by: list[str], sketch: str
+    ) -> Iterator[tuple[Sequence[Any], bytes]]:
+        if connections[rows.db].vendor == "postgresql":
+            found = rows.values_list(*group_by).annotate(joined=Joined(sketch))
+        else:
+            found = rows.values_list(*group_by, sketch)
+        for values in found.iterator(chunk_size=2_000):
+            yield values, values[-1] or b""
+
+
+def _name(dimension: Dimension, value: Any) -> str:
+    return str(value) if value not in (None, "") else EMPTY.get(dimension, "")
+
+
+def _value(dimension: Dimension, name: str) -> Any:
+    if EMPTY.get(dimension) == name:
+        return ""
+    if dimension in (Dimension.ACCOUNT, Dimension.SUBSCRIPTION, Dimension.SOURCE):
+        try:
+            return UUID(name)
+        except ValueError as error:
+            raise Unanswerable("bad_filter", f"{dimension}: {name[:64]!r} is no id") from error
+    if "\0" in name:  # which PostgreSQL does not take
+        raise Unanswerable("bad_filter", f"{dimension}: no such value")
+    return name
+
+
+# --- rows of the answer ---------------------------------------------------------------------------
+
+
+def _rows(query: Query, period: _Period, cells: Cells, before: Cells | None) -> list[Row]:
+    past = before or {}
+    wanted = {*cells, *past}
+    places = set(period.places())
+    if not query.dimensions:
+        # A chart has no holes.
+        wanted |= {
+            (place, ())
+            for place in (
+                range(7 * 24) if query.granularity is Granularity.HOUR_OF_WEEK else places
+            )
+        }
+    if query.granularity is not Granularity.HOUR_OF_WEEK:
+        wanted = {cell for cell in wanted if cell[0] in places}
+    wanted = _limited(query, wanted, cells)
+    if len(wanted) > MAX_ROWS:
+        raise Unanswerable(
+            "too_many_rows", f"at most {MAX_ROWS} rows: ask for less, or set a limit"
+        )
+    nothing = Figures()
+    rows = []
+    for place, keys in sorted(wanted):
+        at, hour = None, None
+        if query.granularity is Granularity.HOUR_OF_WEEK:
+            hour = place
+        elif query.granularity is not None:
+            at = period.buckets[place].at.astimezone(period.zone)
+        rows.append(
+            Row(
+                at=at,
+                keys=dict(zip(query.dimensions, keys, strict=True)),
+                values=_values(query.measures, cells.get((place, keys), nothing)),
+                before=(
+                    None
+                    if before is None
+                    else _values(query.measures, past.get((place, keys), nothing))
+                ),
+                hour_of_week=hour,
+            )
+        )
+    order_by = query.order_by
+    if order_by is not None and query.granularity is None:
+        rows.sort(key=lambda row: _most_first(row.values[order_by]))
+    return rows
+
+
+def _limited(query: Query, wanted: set[Cell], cells: Cells) -> set[Cell]:
+    """The cells of the keys with the most, over the whole period."""
+    if query.limit is None or not query.dimensions:
+        return wanted
+    by_keys: dict[Keys, Figures] = {keys: Figures() for _, keys in wanted}
+    for (_, keys), figures in cells.items():
+        if keys in by_keys:
+            into = by_keys[keys]
+            for name, value in figures.sums.items():
+                into.add(name, value)
+            for name, bins in figures.sketches.items():
+                merged = into.sketches.setdefault(name, {})
+                for number, count in bins.items():
+                    merged[number] = merged.get(number, 0) + count
+    measure = query.order_by or query.measures[0]
+    make = RECIPES[measure].make
+    best = sorted(by_keys, key=lambda keys: (_most_first(make(by_keys[keys])), keys))
+    left = set(best[: query.limit])
+    return {cell for cell in wanted if cell[1] in left}
+
+
+def _most_first(value: Value) -> tuple[bool, float]:
+    return value is None, -(value or 0)
+
+
+def _values(measures: Sequence[Measure], figures: Figures) -> dict[Measure, Value]:
+    return {measure: RECIPES[measure].make(figures) for measure in measures}

@@ -1,0 +1,179 @@
+"""The periods of an answer, by the clocks of a time zone, and the rollups that make them up. Pure.
+
+Daylight saving: a local day has 23 to 25 hours; an hour that comes twice is two hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from analytics.errors import Unanswerable
+from analytics.periods import Grain, end_of, first_whole, start_of
+from analytics.questions import Granularity
+
+MAX_BUCKETS: Final = 20_000  # two weeks of minutes, two years of hours
+_MIDNIGHT: Final = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
+_STEPS: Final = {
+    Granularity.MINUTE: timedelta(minutes=1),
+    Granularity.HOUR: timedelta(hours=1),
+    Granularity.HOUR_OF_WEEK: timedelta(hours=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One period of an answer, in UTC, cut to what was asked; `at` is its start on the clock."""
+
+    at: datetime
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Whole periods of one grain."""
+
+    grain: Grain
+    start: datetime
+    end: datetime
+
+
+def zone_of(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, KeyError, OSError) as error:
+        raise Unanswerable("unknown_time_zone", f"{name[:64]!r} is no time zone") from error
+
+
+def buckets(
+    since: datetime, until: datetime, granularity: Granularity | None, zone: ZoneInfo
+) -> list[Bucket]:
+    """The periods that meet `[since, until)`, in order; one of all where there is no granularity.
+
+    Raises Unanswerable where they are too many.
+    """
+    if granularity is None:
+        return [Bucket(since, since, until)]
+    found: list[Bucket] = []
+    at = _start(since, granularity, zone)
+    while at < until:
+        following = _following(at, granularity, zone)
+        found.append(Bucket(at, max(at, since), min(following, until)))
+        at = following
+        if len(found) > MAX_BUCKETS:
+            raise Unanswerable(
+                "too_many_periods", f"at most {MAX_BUCKETS} periods: ask for longer ones, or fewer"
+            )
+    return found
+
+
+def _start(moment: datetime, granularity: Granularity, zone: ZoneInfo) -> datetime:
+    """The start of the local period that the moment lies in, in UTC."""
+    local = moment.astimezone(zone)
+    match granularity:
+        case Granularity.MINUTE:
+            return start_of(moment, Grain.MINUTE)
+        case Granularity.HOUR | Granularity.HOUR_OF_WEEK:
+            # In elapsed time: of an hour that comes twice each has its own start.
+            within = timedelta(
+                minutes=local.minute, seconds=local.second, microseconds=local.microsecond
+            )
+            return (moment - within).astimezone(UTC)
+        case Granularity.DAY:
+            day = local.date()
+        case Granularity.WEEK:
+            day = local.date() - timedelta(days=local.weekday())
+        case Granularity.MONTH:
+            day = local.date().replace(day=1)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _following(start: datetime, granularity: Granularity, zone: ZoneInfo) -> datetime:
+    if step := _STEPS.get(granularity):
+        after = _start(start + step, granularity, zone)
+        # Clocks that are put on or back by half an hour: no period is empty.
+        return after if after > start else start + step
+    day = start.astimezone(zone).date()
+    match granularity:
+        case Granularity.DAY:
+            day += timedelta(days=1)
+        case Granularity.WEEK:
+            day += timedelta(days=7)
+        case _:
+            day = (day + timedelta(days=32)).replace(day=1)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def hour_of_week(start: datetime, zone: ZoneInfo) -> int:
+    local = start.astimezone(zone)
+    return local.weekday() * 24 + local.hour
+
+
+def moved_back(since: datetime, until: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The period of the same length before, by the clocks: days stay days across a change."""
+    start, end = since.astimezone(zone), until.astimezone(zone)
+    length = end.replace(tzinfo=None) - start.replace(tzinfo=None)
+    return (start - length).astimezone(UTC), since
+
+
+def segments(
+    start: datetime, end: datetime, whole_since: Mapping[Grain, datetime]
+) -> tuple[list[Segment], bool]:
+    """The fewest periods of rollups that make up `[start, end)`, in order, and whether exactly.
+
+    `whole_since` says from when on a grain is whole; absent: always. What of an edge lies within a
+    period that is kept as a whole only goes with the period's start.
+    """
+    found: list[Segment] = []
+    is_exact = True
+    for finest, region_start, region_end in _regions(start, end, whole_since):
+        first, last = first_whole(region_start, finest), first_whole(region_end, finest)
+        is_exact = is_exact and (first, last) == (region_start, region_end)
+        if first < last:
+            found.extend(_cover(first, last, Grain.MONTH, finest))
+    return found, is_exact
+
+
+def _regions(
+    start: datetime, end: datetime, whole_since: Mapping[Grain, datetime]
+) -> Iterator[tuple[Grain, datetime, datetime]]:
+    """The parts of the period by the finest grain that each is to be had in, the oldest first."""
+    at = start
+    for grain in (Grain.DAY, Grain.HOUR, Grain.MINUTE):
+        finer = whole_since.get(Grain(grain - 1)) if grain > Grain.MINUTE else None
+        until = end if grain is Grain.MINUTE else min(end, finer) if finer else at
+        if at < until:
+            yield grain, at, until
+            at = until
+
+
+def _cover(start: datetime, end: datetime, grain: Grain, finest: Grain) -> Iterator[Segment]:
+    if start >= end:
+        return
+    first, last = first_whole(start, grain), start_of(end, grain)
+    if grain is finest or first < last:
+        if grain > finest:
+            yield from _cover(start, first, Grain(grain - 1), finest)
+        yield Segment(grain, first, last)
+        if grain > finest:
+            yield from _cover(last, end, Grain(grain - 1), finest)
+        return
+    yield from _cover(start, end, Grain(grain - 1), finest)
+
+
+def joined(parts: list[Segment]) -> list[Segment]:
+    """The same with neighbours of one grain as one."""
+    found: list[Segment] = []
+    for part in parts:
+        if found and found[-1].grain is part.grain and found[-1].end == part.start:
+            found[-1] = Segment(part.grain, found[-1].start, part.end)
+        else:
+            found.append(part)
+    return found
+
+
+__all__ = ["Bucket", "Segment", "buckets", "end_of", "joined", "moved_back", "segments", "zone_of"]

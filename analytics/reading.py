@@ -1,0 +1,134 @@
+"""Counting from the tables of what happened: attempts and receipts, by minute and full key."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce, Length, TruncMinute
+
+from analytics.models import ReceiptRollup
+from analytics.sketches import bin_of
+from analytics.tallies import (
+    ATTEMPTS,
+    RECEIPTS,
+    AttemptKey,
+    AttemptTally,
+    Key,
+    ReceiptKey,
+    ReceiptTally,
+    Series,
+    Tally,
+)
+from incoming.models import Receipt, RefusalMinute
+from outgoing.models import Attempt, Delivery
+
+Verdict = ReceiptRollup.Verdict
+ByMinute = dict[datetime, dict[Key, Tally]]
+
+_READ_TOGETHER: Final = 2_000
+_VERDICTS: Final = {
+    Receipt.Status.REFUSED.value: Verdict.REFUSED.value,
+    Receipt.Status.DUPLICATE.value: Verdict.DUPLICATE.value,
+    Receipt.Status.HANDSHAKE.value: Verdict.HANDSHAKE.value,
+}
+
+
+def read_attempts(since: datetime, until: datetime) -> ByMinute:
+    """The attempts that started in `[since, until)`."""
+    found: ByMinute = defaultdict(dict)
+    rows = (
+        Attempt.objects.filter(started_at__gte=since, started_at__lt=until)
+        .order_by()
+        .values_list(
+            "started_at", "delivery__account_id", "delivery__subscription_id",
+            "delivery__event__type", "cause", "status_code", "number", "trigger", "request_bytes",
+            "response_bytes", "queue_wait_ms", "first_byte_ms", "duration_ms",
+        )
+    )  # fmt: skip
+    for (
+        started_at, account_id, subscription_id, event_type, cause, status_code, number, trigger,
+        request_bytes, response_bytes, queue_wait_ms, first_byte_ms, duration_ms,
+    ) in rows.iterator(chunk_size=_READ_TOGETHER):  # fmt: skip
+        key = AttemptKey(
+            account_id, subscription_id, event_type, cause, status_class_of(status_code)
+        )
+        tallies = found[started_at.replace(second=0, microsecond=0)]
+        tally = tallies.get(key)
+        if tally is None:
+            tally = tallies[key] = AttemptTally()
+        assert isinstance(tally, AttemptTally)  # noqa: S101 - only such are put there
+        total_us = max(0, round(duration_ms * 1000))
+        tally.attempts += 1
+        tally.first_attempts += number == 1
+        tally.retries += trigger == Delivery.Trigger.RETRY
+        tally.request_bytes += request_bytes
+        tally.response_bytes += response_bytes
+        tally.total_us_sum += total_us
+        if total_us > tally.total_us_max:
+            tally.total_us_max = total_us
+        _count(tally.queue_wait, queue_wait_ms)
+        _count(tally.total, duration_ms)
+        if first_byte_ms is not None:
+            _count(tally.response, first_byte_ms)
+    return found
+
+
+def read_receipts(since: datetime, until: datetime) -> ByMinute:
+    """The receipts that arrived in `[since, until)`, and the refusals of which none was kept."""
+    found: ByMinute = defaultdict(dict)
+    kept = (
+        Receipt.objects.filter(received_at__gte=since, received_at__lt=until)
+        .order_by()
+        .annotate(minute=TruncMinute("received_at"), size=Coalesce(Length("body"), 0))
+        .values_list("minute", "account_id", "source_id", "status", "cause")
+        .annotate(count=Count("pk"), bytes=Sum("size"))
+    )
+    for minute, account_id, source_id, status, cause, count, size in kept:
+        verdict = _VERDICTS.get(status, Verdict.ACCEPTED.value)
+        # What an accepted one failed with later is no cause of its verdict.
+        given = cause if verdict == Verdict.REFUSED else ""
+        _add(found, minute, ReceiptKey(account_id, source_id, verdict, given), count, size)
+    unkept = RefusalMinute.objects.filter(minute__gte=since, minute__lt=until).values_list(
+        "minute", "account_id", "source_id", "cause", "count"
+    )
+    for minute, account_id, source_id, cause, count in unkept:
+        key = ReceiptKey(account_id, source_id, Verdict.REFUSED.value, cause)
+        _add(found, minute, key, count, 0)
+    return found
+
+
+def status_class_of(status_code: int | None) -> str:
+    """2xx for 204; empty where there was no answer."""
+    if status_code is None:
+        return ""
+    return f"{status_code // 100}xx" if 100 <= status_code < 600 else "other"
+
+
+READERS: Final[dict[type[Any], Callable[[datetime, datetime], ByMinute]]] = {
+    ATTEMPTS.model: read_attempts,
+    RECEIPTS.model: read_receipts,
+}
+
+
+def read(series: Series, since: datetime, until: datetime) -> ByMinute:
+    """What the series counts in `[since, until)`, from where it happened."""
+    return READERS[series.model](since, until)
+
+
+def items(found: ByMinute) -> Iterator[tuple[datetime, Key, Tally]]:
+    for minute, tallies in found.items():
+        for key, tally in tallies.items():
+            yield minute, key, tally
+
+
+def _add(found: ByMinute, minute: datetime, key: Key, count: int, size: int) -> None:
+    found[minute].setdefault(key, ReceiptTally()).add(ReceiptTally(count, size))  # type: ignore[arg-type]
+
+
+def _count(bins: dict[int, int], milliseconds: float) -> None:
+    number = bin_of(milliseconds)
+    bins[number] = bins.get(number, 0) + 1

@@ -1,0 +1,77 @@
+"""Latencies as sketches: counts in bins of which each is so wide a share of its value.
+
+The bins are those of a DDSketch (https://www.vldb.org/pvldb/vol12/p2195-masson.pdf), by a library.
+A sketch is stored as the pairs of its bins, in order: two stored ones written behind each other are
+the sketch of both. Sums of whole numbers, so the same in whatever order they were merged.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+from ddsketch.mapping import LogarithmicMapping
+
+ACCURACY: Final = 0.009  # of a percentile, relative to the true one
+ZERO: Final = -32_768  # the bin of what is too short to measure
+MIN_MS: Final = 1e-6
+MAX_MS: Final = 1e12
+
+_MAPPING: Final = LogarithmicMapping(ACCURACY)
+_PAIR: Final = struct.Struct("<hI")
+_MAX_COUNT: Final = 2**32 - 1
+
+Bins = dict[int, int]
+
+
+def bin_of(milliseconds: float) -> int:
+    """The bin that a duration falls into."""
+    if milliseconds < MIN_MS:
+        return ZERO
+    return _MAPPING.key(min(milliseconds, MAX_MS))
+
+
+def add_bins(bins: Bins, more: Mapping[int, int]) -> None:
+    """Count what another sketch has into this one."""
+    get = bins.get
+    for number, count in more.items():
+        bins[number] = get(number, 0) + count
+
+
+def add_stored(bins: Bins, stored: bytes) -> None:
+    """Count what a stored sketch has, or several behind each other, into this one."""
+    get = bins.get
+    for number, count in _PAIR.iter_unpack(stored):
+        bins[number] = get(number, 0) + count
+
+
+def stored(bins: Mapping[int, int]) -> bytes:
+    """The bytes of a sketch: the same for the same counts."""
+    pack = _PAIR.pack
+    parts = []
+    for number in sorted(bins):
+        count = bins[number]
+        while count > _MAX_COUNT:
+            parts.append(pack(number, _MAX_COUNT))
+            count -= _MAX_COUNT
+        if count:
+            parts.append(pack(number, count))
+    return b"".join(parts)
+
+
+def percentile(bins: Mapping[int, int], percent: float) -> float | None:
+    """The smallest duration, in milliseconds, that so many percent are no longer than.
+
+    Off by at most ACCURACY of it. None where nothing was counted.
+    """
+    total = sum(bins.values())
+    if not total:
+        return None
+    tenths = round(percent * 10)
+    rank = max(1, -(-total * tenths // 1000))  # rounded up, in whole numbers
+    for number in sorted(bins):
+        rank -= bins[number]
+        if rank <= 0:
+            return 0.0 if number == ZERO else float(_MAPPING.value(number))
+    raise AssertionError("the ranks of a sketch end with its total")
