@@ -285,12 +285,14 @@ def _figures(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Perio
         keys = tuple(
             Key(str(dimension), str(value), str(value)) for dimension, value in row.keys.items()
         )
-        values = {str(name): value for name, value in row.values.items()}
-        before = row.before and {str(name): value for name, value in row.before.items()}
+        values: dict[str, Value] = {str(name): value for name, value in row.values.items()}
+        before: dict[str, Value] | None = None
+        if row.before is not None:
+            before = {str(name): value for name, value in row.before.items()}
         at, hour = row.at, None
         if step == "hour_of_week":
             at, hour = None, row.hour_of_week
-        lines.append(Line(keys, values, before or None, at, hour))
+        lines.append(Line(keys, values, before, at, hour))
     if spec.kind == Kind.BAR and not step:  # a bar of nothing is none
         lines = [line for line in lines if line.values.get(spec.measures[0])]
     steps: tuple[datetime, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from django.core import mail
 
@@ -22,7 +23,7 @@ def with_report(message: mail.EmailMessage, notification: Notification) -> mail.
     if notification.object_type != SUBJECT:
         return message
     files = ReportFile.objects.filter(
-        run=notification.object_id, run__account=notification.account_id
+        run=UUID(notification.object_id), run__account=notification.account_id
     )
     made = mail.EmailMultiAlternatives(
         subject=message.subject,

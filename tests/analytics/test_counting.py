@@ -33,7 +33,9 @@ from webhooks_project.uncounted import Kind, mark_uncounted, thin_out
 
 pytestmark = pytest.mark.django_db
 
-START = datetime(2026, 3, 31, 22, 58, tzinfo=UTC)  # two minutes before an hour, an hour before a month
+START = datetime(
+    2026, 3, 31, 22, 58, tzinfo=UTC
+)  # two minutes before an hour, an hour before a month
 CAUSES = ["", "dns", "timeout_response", "status_5xx"]
 CODES = {"": 204, "status_5xx": 503}
 FIELDS = (
@@ -67,9 +69,7 @@ def minute(number: int) -> datetime:
 
 
 def rollups() -> set[tuple[Any, ...]]:
-    found = [
-        (*row[:-3], *map(bytes, row[-3:])) for row in Rollup.objects.values_list(*FIELDS)
-    ]
+    found = [(*row[:-3], *map(bytes, row[-3:])) for row in Rollup.objects.values_list(*FIELDS)]
     assert len(found) == len(set(found))
     return set(found)
 

@@ -139,9 +139,7 @@ def test_steps_are_as_fine_as_a_chart_bears(name: str, most: int, expected: str)
         ("monthly", "2026-02-01T00:00", "2026-03-01T00:00", "2026-02-01 to 2026-02-28"),
     ],
 )
-def test_a_report_is_of_the_last_whole_period(
-    kind: str, since: str, until: str, said: str
-) -> None:
+def test_a_report_is_of_the_last_whole_period(kind: str, since: str, until: str, said: str) -> None:
     period = last_full(kind, NOW, BERLIN)
     assert (period.since, period.until) == (at(since, BERLIN), at(until, BERLIN))
     assert str(period) == said
