@@ -12,10 +12,19 @@ from zoneinfo import ZoneInfo
 
 from django.db import connections
 from django.db.models import Aggregate, BinaryField, Max, Q, QuerySet, Sum
+from django.db.models import Value as Constant
 
 from analytics.buckets import Bucket, Segment, buckets, hour_of_week, joined, moved_back, segments
 from analytics.buckets import zone_of as zone_named
-from analytics.errors import Unanswerable
+from analytics.errors import (
+    EmptyPeriod,
+    FilterNotAcceptable,
+    LimitNotAcceptable,
+    MeasureWithoutDimension,
+    NoMeasure,
+    OrderNotMeasured,
+    TooManyRows,
+)
 from analytics.figures import RECIPES, Figures
 from analytics.models import SUCCEEDED, Scope
 from analytics.periods import Grain, first_whole, start_of
@@ -123,20 +132,18 @@ def answer(query: Query) -> Answer:
 
 def _check(query: Query) -> None:
     if not query.measures:
-        raise Unanswerable("no_measure", "ask for a measure at least")
+        raise NoMeasure
     if query.since >= query.until:
-        raise Unanswerable("empty_period", "since must be before until")
+        raise EmptyPeriod
     if query.order_by is not None and query.order_by not in query.measures:
-        raise Unanswerable("order_not_measured", f"{query.order_by} is not among the measures")
+        raise OrderNotMeasured(f"{query.order_by} is not among the measures")
     if query.limit is not None and query.limit < 1:
-        raise Unanswerable("bad_limit", "a limit is 1 or more")
+        raise LimitNotAcceptable
     told = {*query.dimensions, *query.filters}
     for measure in query.measures:
         series = RECIPES[measure].series
         for dimension in sorted(told - set(COLUMNS[series.model])):
-            raise Unanswerable(
-                "measure_without_dimension", f"{measure} is not counted by {dimension}"
-            )
+            raise MeasureWithoutDimension(f"{measure} is not counted by {dimension}")
 
 
 def _series_of(query: Query) -> list[Series]:
@@ -200,6 +207,8 @@ class _Reader:
         group = [columns[dimension] for dimension in self.query.dimensions]
         # Where all goes into one period the database adds it up; else by the rows' own periods.
         group_by = group if len(period.buckets) == 1 else [*group, "at"]
+        if not group_by:  # values_list of nothing is of every column
+            rows, group_by = rows.annotate(whole=Constant(1)), ["whole"]
         starts, places = period.starts, period.places()
 
         def cell(values: Sequence[Any]) -> Figures:
@@ -264,9 +273,9 @@ def _value(dimension: Dimension, name: str) -> Any:
         try:
             return UUID(name)
         except ValueError as error:
-            raise Unanswerable("bad_filter", f"{dimension}: {name[:64]!r} is no id") from error
+            raise FilterNotAcceptable(f"{dimension}: {name[:64]!r} is no id") from error
     if "\0" in name:  # which PostgreSQL does not take
-        raise Unanswerable("bad_filter", f"{dimension}: no such value")
+        raise FilterNotAcceptable(f"{dimension}: no such value")
     return name
 
 
@@ -289,9 +298,7 @@ def _rows(query: Query, period: _Period, cells: Cells, before: Cells | None) -> 
         wanted = {cell for cell in wanted if cell[0] in places}
     wanted = _limited(query, wanted, cells)
     if len(wanted) > MAX_ROWS:
-        raise Unanswerable(
-            "too_many_rows", f"at most {MAX_ROWS} rows: ask for less, or set a limit"
-        )
+        raise TooManyRows(max_rows=MAX_ROWS)
     nothing = Figures()
     rows = []
     for place, keys in sorted(wanted):

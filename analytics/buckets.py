@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from analytics.errors import Unanswerable
+from analytics.errors import TooManyPeriods, UnknownTimeZone
 from analytics.periods import Grain, end_of, first_whole, start_of
 from analytics.questions import Granularity
 
@@ -46,7 +46,7 @@ def zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError) as error:
-        raise Unanswerable("unknown_time_zone", f"{name[:64]!r} is no time zone") from error
+        raise UnknownTimeZone(f"{name[:64]!r} is no time zone") from error
 
 
 def buckets(
@@ -65,9 +65,7 @@ def buckets(
         found.append(Bucket(at, max(at, since), min(following, until)))
         at = following
         if len(found) > MAX_BUCKETS:
-            raise Unanswerable(
-                "too_many_periods", f"at most {MAX_BUCKETS} periods: ask for longer ones, or fewer"
-            )
+            raise TooManyPeriods(max_periods=MAX_BUCKETS)
     return found
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Max, Sum
+from django.db.models import Sum
 
+from analytics.last_success import last_successes
 from analytics.models import SUCCEEDED, Rollup, Scope
 from analytics.periods import Grain
 from analytics.query import Dimension, Measure, Query, Value, answer
@@ -70,8 +71,7 @@ def usage_of(subscription: Subscription, *, since: datetime, until: datetime) ->
             _query(subscription, since, until, [Measure.ATTEMPTS], [Dimension.CAUSE])
         ).rows
     }
-    rollups = Rollup.objects.filter(subscription=subscription).order_by()
-    used = _used(rollups, subscription.rate_period)
+    used = _used(subscription, subscription.rate_period)
     limit = subscription.rate_limit
     return Usage(
         since=since,
@@ -89,7 +89,7 @@ def usage_of(subscription: Subscription, *, since: datetime, until: datetime) ->
         mean_ms=figures[Measure.TOTAL_MEAN_MS],
         max_ms=figures[Measure.TOTAL_MAX_MS],
         sampled=sum(by_cause.values()),
-        last_success_at=_last_success(rollups, rows),
+        last_success_at=_last_success(subscription, rows),
         rate_limit=limit,
         rate_period=subscription.rate_period,
         quota_used=used,
@@ -123,23 +123,21 @@ def _query(
     )
 
 
-def _last_success(rollups: Any, rows: Any) -> datetime | None:
+def _last_success(subscription: Subscription, rows: Any) -> datetime | None:
     """Exact where it is among the newest deliveries; else as fine as rollups are still kept."""
     newest = rows.filter(attempt_count__gt=0).values_list("delivered_at", flat=True)[:NEWEST]
     known = max((moment for moment in newest if moment is not None), default=None)
-    period: datetime | None = None
-    for grain in (Grain.DAY, Grain.HOUR, Grain.MINUTE):
-        last = rollups.filter(scope=Scope.FULL, grain=grain, cause="").aggregate(last=Max("at"))
-        period = max(filter(None, (period, last["last"])), default=None)
+    period = last_successes(subscription_id=subscription.pk).get(subscription.pk)
     if known is None or (period is not None and period > known):
         return period
     return known
 
 
-def _used(rollups: Any, period: str) -> float:
+def _used(subscription: Subscription, period: str) -> float:
     minutes, parts = QUOTA_MINUTES[period]
     until = clock.now().replace(second=0, microsecond=0) - MINUTE
-    counted = rollups.filter(
+    counted = Rollup.objects.filter(
+        subscription=subscription,
         scope=Scope.FULL,
         grain=Grain.MINUTE,
         at__gte=until - minutes * MINUTE,

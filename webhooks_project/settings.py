@@ -400,6 +400,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Notifications", "mail", "monitoring.notification"),
                     _page("Audit", "verified_user", "monitoring.auditentry"),
                     _page("Rollups", "bar_chart", "analytics.rollup"),
+                    _page("Objectives", "flag", "analytics.objective"),
                     _page("Heartbeats", "favorite", "hub.heartbeat"),
                 ],
             },

@@ -1,5 +1,5 @@
-"""Figures in the console: rollups, dashboards, reports."""
+"""Figures in the console: rollups, objectives, dashboards, reports."""
 
-from analytics.admin import dashboards, reports, rollups
+from analytics.admin import dashboards, objectives, reports, rollups
 
-__all__ = ["dashboards", "reports", "rollups"]
+__all__ = ["dashboards", "objectives", "reports", "rollups"]

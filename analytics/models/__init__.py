@@ -1,10 +1,11 @@
-"""Counts per period, what shows them, and what sends them."""
+"""Counts per period, what shall be attained, what shows them, and what sends them."""
 
 from analytics.models.dashboards import Dashboard, Widget
+from analytics.models.objectives import Objective
 from analytics.models.reports import Report, ReportFile, ReportRun
 from analytics.models.rollups import SUCCEEDED, Horizon, ReceiptRollup, Rollup, Scope
 
 __all__ = [
-    "SUCCEEDED", "Dashboard", "Horizon", "ReceiptRollup", "Report", "ReportFile", "ReportRun",
-    "Rollup", "Scope", "Widget",
+    "SUCCEEDED", "Dashboard", "Horizon", "Objective", "ReceiptRollup", "Report", "ReportFile",
+    "ReportRun", "Rollup", "Scope", "Widget",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from analytics.models import Rollup
+from analytics.models import Objective, Rollup
 from incoming.models import (
     HandlerRun,
     Receipt,
@@ -77,6 +77,7 @@ class World:
     activity: Activity
     audit: AuditEntry
     rollup: Rollup
+    objective: Objective
     receipt_replay: ReceiptReplay
     notification: Notification
     quarantined: Receipt
@@ -145,6 +146,7 @@ def make_world(account: Account | None = None) -> World:
         activity=Activity.objects.get(account=account),
         audit=record_change(account_id=account.pk, action="test", subject=source),
         rollup=make_rollup(subscription, now),
+        objective=Objective.objects.create(account=account, subscription=subscription),
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
         ),
@@ -452,6 +454,20 @@ ROUTES: Final[dict[str, Route]] = {
     "queues": reads("monitoring/queues"),
     "rollup-list": reads("analytics/rollups", "rollup"),
     "overview": reads("analytics/overview"),
+    "objective-list": Route(
+        "analytics/objectives", {"get": VIEWER, "post": OPERATOR}, {"post": lambda ids: {}},
+        row="objective",
+    ),
+    "objective-detail": Route(
+        "analytics/objectives/{objective}",
+        {"get": VIEWER, "patch": OPERATOR, "delete": OPERATOR},
+        {"patch": lambda ids: {"window_days": 7}},
+    ),
+    "objective-status": reads("analytics/objectives/{objective}/status"),
+    "analytics-query": reads("analytics/query"),
+    "analytics-top": reads("analytics/top/failing-endpoints"),
+    "analytics-trends": reads("analytics/trends"),
+    "integration-health": reads("analytics/integration-health"),
 }
 CALLS: Final = [(name, method) for name, route in ROUTES.items() for method in route.roles]
 LISTS: Final = [name for name, route in ROUTES.items() if route.row]
@@ -459,6 +475,10 @@ LISTS: Final = [name for name, route in ROUTES.items() if route.row]
 ROWLESS: Final = frozenset(
     {
         "account-list",
+        "analytics-query",
+        "analytics-top",
+        "analytics-trends",
+        "integration-health",
         "queues",
         "overview",
         "retry-counts",

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from analytics.models import Objective
 from incoming.models import HandlerRun, ReceiptReplay, RefusalCount
 from monitoring.journal import record_activity, record_change, record_notification
 from outgoing.models import Replay
@@ -188,6 +189,7 @@ def _rows(account: Account) -> None:
     make_api_key(account)
     make_user(account)
     make_rollup(subscription, NOW)
+    Objective.objects.create(account=account, subscription=subscription)
 
 
 # Beside the one that finds the key.

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
+from analytics.models import Objective
 from incoming.models import ReceiptReplay, RefusalCount
 from monitoring import journal
 from outgoing.models import Replay
@@ -114,6 +115,7 @@ def make_rows() -> dict[str, Model]:
             account_id=account.pk, action="test.changed", subject=subscription, after={"a": 1}
         ),
         "analytics.rollup": make_rollup(subscription, now),
+        "analytics.objective": Objective.objects.create(account=account, subscription=subscription),
         "hub.heartbeat": Heartbeat.objects.create(
             host=new_id().hex, cluster="hub", family="delivery", token=new_id(),
             started_at=now, beat_at=now,

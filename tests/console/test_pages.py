@@ -23,7 +23,7 @@ HISTORY = [
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
-    "subscriptions.eventtype", "incoming.source",
+    "subscriptions.eventtype", "incoming.source", "analytics.objective",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the

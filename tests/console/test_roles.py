@@ -84,6 +84,7 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     "monitoring.activity": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.notification": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.auditentry": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
+    "analytics.objective": {"view": VIEWER, "add": OPERATOR, "change": OPERATOR},
     "analytics.rollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
 }  # fmt: skip
 OWNED: Final = sorted(set(TABLE) & set(VIEWS))

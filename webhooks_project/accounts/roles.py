@@ -17,6 +17,7 @@ VIEWS: Final = {
     "accounts.apikey": "webhooks_project.accounts.api.keys.ApiKeyViewSet",
     "accounts.membership": "webhooks_project.accounts.api.members.MembershipViewSet",
     "analytics.dashboard": "analytics.api.dashboards.DashboardViewSet",
+    "analytics.objective": "analytics.api.objectives.ObjectiveViewSet",
     "analytics.report": "analytics.api.reports.ReportViewSet",
     "analytics.reportrun": "analytics.api.reports.ReportRunViewSet",
     "analytics.rollup": "analytics.api.views.RollupViewSet",

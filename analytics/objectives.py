@@ -1,0 +1,208 @@
+"""Objectives: what is attained, what is left of the budget of failures, and how fast it burns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from analytics.errors import ObjectiveExists, SubscriptionOfAnother
+from analytics.models import Objective
+from analytics.query import Dimension, Measure, Query, answer
+from monitoring import journal
+from subscriptions.models import Subscription
+from webhooks_project.accounts.models import Account
+
+# The pairs that alerts look at are 1 h with 5 min, 6 h with 30 min, 3 d with 6 h.
+BURN_WINDOWS: Final = (
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(days=1),
+    timedelta(days=3),
+)
+AUDITED: Final = ("counts", "target_percent", "window_days")
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRate:
+    """How fast the budget burned in a window: 1 uses it up in just the objective's days, 10 in a
+    tenth of them. `rate` is None where nothing was attempted."""
+
+    window: timedelta
+    total: int
+    failed: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveStatus:
+    """Where an objective stands at `until`. `attained` is 0 to 1, None where nothing was
+    attempted.
+
+    The budget are the failures that the target leaves room for among `total`; `budget_left` is
+    what of it was not used, below 0 where there were more. `budget_left_rate` is its share, 1 where
+    nothing failed.
+    """
+
+    since: datetime
+    until: datetime
+    target: float
+    attained: float | None
+    is_met: bool
+    total: int
+    failed: int
+    budget: float
+    budget_left: float
+    budget_left_rate: float
+    burn: Sequence[BurnRate]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The percent that shall succeed, of subscriptions with an objective of their own, and of
+    accounts."""
+
+    subscriptions: dict[UUID, float]
+    accounts: dict[UUID, float]
+
+    def of(self, subscription_id: UUID, account_id: UUID) -> float | None:
+        return self.subscriptions.get(subscription_id, self.accounts.get(account_id))
+
+
+def status_of(objective: Objective, now: datetime) -> ObjectiveStatus:
+    """What was attained in the objective's days up to now."""
+    since = now - timedelta(days=objective.window_days)
+    total, failed = _counts(objective, since, now)
+    budget = total * (1 - objective.target)
+    return ObjectiveStatus(
+        since=since,
+        until=now,
+        target=objective.target,
+        attained=(total - failed) / total if total else None,
+        is_met=failed <= budget,
+        total=total,
+        failed=failed,
+        budget=budget,
+        budget_left=budget - failed,
+        budget_left_rate=1 - failed / budget if budget else 1.0,
+        burn=burn_rates(objective, now),
+    )
+
+
+def burn_rates(
+    objective: Objective, now: datetime, windows: Sequence[timedelta] = BURN_WINDOWS
+) -> list[BurnRate]:
+    """How fast the budget burned in each of the windows up to now."""
+    found = []
+    for window in windows:
+        total, failed = _counts(objective, now - window, now)
+        rate = failed / total / (1 - objective.target) if total else None
+        found.append(BurnRate(window, total, failed, rate))
+    return found
+
+
+def targets_of(account_ids: Collection[UUID] | None = None) -> Targets:
+    """The targets of these accounts and their subscriptions; None for all."""
+    rows = Objective.objects.order_by()
+    if account_ids is not None:
+        rows = rows.filter(account__in=list(account_ids))
+    subscriptions, accounts = {}, {}
+    for account_id, subscription_id, percent in rows.values_list(
+        "account_id", "subscription_id", "target_percent"
+    ):
+        if subscription_id is None:
+            accounts[account_id] = float(percent)
+        else:
+            subscriptions[subscription_id] = float(percent)
+    return Targets(subscriptions, accounts)
+
+
+def _counts(objective: Objective, since: datetime, until: datetime) -> tuple[int, int]:
+    """All that count in the period, and those that failed."""
+    is_first = objective.counts == Objective.Counts.FIRST_ATTEMPTS
+    total, succeeded = (
+        (Measure.FIRST_ATTEMPTS, Measure.FIRST_SUCCEEDED)
+        if is_first
+        else (Measure.ATTEMPTS, Measure.SUCCEEDED)
+    )
+    of = objective.subscription_id
+    [row] = answer(
+        Query(
+            account_ids=[objective.account_id],
+            measures=[total, succeeded],
+            filters={Dimension.SUBSCRIPTION: [str(of)]} if of else {},
+            since=since,
+            until=until,
+        )
+    ).rows
+    count = int(row.values[total] or 0)
+    return count, count - int(row.values[succeeded] or 0)
+
+
+# --- changes --------------------------------------------------------------------------------------
+
+
+def create_objective(
+    *, account: Account, subscription: Subscription | None = None, **fields: Any
+) -> Objective:
+    """Set an objective. Raises ObjectiveExists, SubscriptionOfAnother."""
+    if subscription is not None and subscription.account_id != account.pk:
+        raise SubscriptionOfAnother
+    try:
+        with transaction.atomic():
+            objective = Objective.objects.create(
+                account=account, subscription=subscription, **fields
+            )
+            journal.record_change(
+                account_id=account.pk,
+                action="objective.created",
+                subject=objective,
+                after=_audited(objective),
+            )
+    except IntegrityError as error:
+        raise ObjectiveExists from error
+    return objective
+
+
+@transaction.atomic
+def change_objective(*, objective: Objective, **changes: Any) -> Objective:
+    """Change what counts, the target or the days; what it is for stays."""
+    before = _audited(objective)
+    for name, value in changes.items():
+        setattr(objective, name, value)
+    after = _audited(objective)
+    if after != before:
+        objective.save(update_fields=[*changes])
+        journal.record_change(
+            account_id=objective.account_id,
+            action="objective.changed",
+            subject=objective,
+            before=before,
+            after=after,
+        )
+    return objective
+
+
+@transaction.atomic
+def delete_objective(*, objective: Objective) -> None:
+    journal.record_change(
+        account_id=objective.account_id,
+        action="objective.deleted",
+        subject=objective,
+        before=_audited(objective),
+    )
+    objective.delete()
+
+
+def _audited(objective: Objective) -> dict[str, Any]:
+    of = objective.subscription_id
+    return {
+        "subscription": str(of) if of else None,
+        **{name: str(getattr(objective, name)) for name in AUDITED},
+    }

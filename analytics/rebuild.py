@@ -1,0 +1,197 @@
+"""Counting whole days anew from attempts and receipts, where those are all still there.
+
+For rollups that were lost or are doubted. A day of an account of which fewer are found than were
+counted has been pruned: it is left as it was counted, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from analytics.counting import fewer_than_stored, summed
+from analytics.models import Scope
+from analytics.periods import Grain, end_of, start_of
+from analytics.reading import ByMinute, read
+from analytics.rows import (
+    WIDE,
+    Stored,
+    counting,
+    delete_ids,
+    horizons,
+    insert_places,
+    stored_tallies,
+)
+from analytics.tallies import ATTEMPTS, RECEIPTS, Key, Place, Series, Tally, id_of
+
+DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A day of an account that was left alone, since what it was counted from is not all there."""
+
+    day: date
+    account_id: UUID
+    of: str  # attempts or receipts
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What was, or on a dry run would be, written."""
+
+    days: int = 0
+    counted: int = 0  # attempts and receipts
+    changed: int = 0  # rows that were other than they should be, or missing
+    refused: list[Refused] = field(default_factory=list)
+
+
+def rebuild_rollups(
+    *,
+    since: datetime,
+    until: datetime,
+    is_dry_run: bool = False,
+    progress: Callable[[datetime], None] = lambda day: None,
+) -> Rebuilt:
+    """Count the days (of UTC) that meet `[since, until)` anew. Doing it twice gives the same.
+
+    One transaction for each day, and one for each month at the end. `progress` is called with
+    each day that is done.
+    """
+    done = Rebuilt()
+    for day in days_of(since, until):
+        for series in (ATTEMPTS, RECEIPTS):
+            _rebuild_day(series, day, is_dry_run, done)
+        done.days += 1
+        progress(day)
+    months = sorted({start_of(day, Grain.MONTH) for day in days_of(since, until)})
+    for month in months:
+        for series in (ATTEMPTS, RECEIPTS):
+            _rebuild_month(series, month, is_dry_run, done)
+    return done
+
+
+def days_of(since: datetime, until: datetime) -> Iterator[datetime]:
+    day = start_of(since, Grain.DAY)
+    while day < until:
+        yield day
+        day += DAY
+
+
+def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt) -> None:
+    with counting():
+        found = read(series, day, day + DAY)
+        fresh = summed(series, found, Scope.FULL, Grain.DAY)
+        stored = stored_tallies(series, Scope.FULL, Grain.DAY, [day])
+        pruned = {account_id for _, account_id in fewer_than_stored(fresh, stored)}
+        done.refused += [
+            Refused(day.date(), account_id, series.tally.COLUMNS[0])
+            for account_id in sorted(filter(None, pruned))
+        ]
+        whole = _without(found, pruned)
+        done.counted += sum(tally.size for tallies in whole.values() for tally in tallies.values())
+        since = horizons()
+        for grain in (Grain.MINUTE, Grain.HOUR, Grain.DAY):
+            for scope in series.scopes_of(grain):
+                horizon = since.get((grain, scope in WIDE))
+                if horizon is not None and day + DAY <= horizon:
+                    continue
+                start = day if horizon is None else max(day, horizon)
+                if scope is Scope.HUB:
+                    done.changed += _sum_hub(series, grain, start, day + DAY)
+                    continue
+                wanted = {
+                    at: tallies
+                    for at, tallies in summed(series, whole, scope, grain).items()
+                    if at >= start
+                }
+                condition = Q(account__isnull=False) & ~Q(account__in=pruned)
+                done.changed += _replace(series, scope, grain, start, day + DAY, wanted, condition)
+        if is_dry_run:
+            transaction.set_rollback(True)
+
+
+def _rebuild_month(series: Series, month: datetime, is_dry_run: bool, done: Rebuilt) -> None:
+    """A month is the sum of its days, which are kept for ever."""
+    end = end_of(month, Grain.MONTH)
+    days = list(days_of(month, end))
+    with counting():
+        for scope in series.scopes:
+            sums: dict[Key, Tally] = {}
+            for tallies in stored_tallies(series, scope, Grain.DAY, days).values():
+                for key, tally in tallies.items():
+                    into: Any = sums.setdefault(key, series.tally())
+                    into.add(tally)
+            wanted = {month: sums} if sums else {}
+            done.changed += _replace(series, scope, Grain.MONTH, month, end, wanted, Q())
+        if is_dry_run:
+            transaction.set_rollback(True)
+
+
+def _sum_hub(series: Series, grain: Grain, start: datetime, end: datetime) -> int:
+    """The hub is the sum of its accounts; more where an account is deleted, and then left alone."""
+    periods = _stored_between(series, Scope.ACCOUNT, grain, start, end, Q())
+    wanted: Stored = {}
+    for at, tallies in periods.items():
+        for key, tally in tallies.items():
+            sums = wanted.setdefault(at, {})
+            into: Any = sums.setdefault(key.of(Scope.HUB), series.tally())
+            into.add(tally)
+    stored = _stored_between(series, Scope.HUB, grain, start, end, Q())
+    for at, tallies in stored.items():
+        for key, known in tallies.items():
+            found: Any = wanted.get(at, {}).get(key)
+            if found is None or not found.covers(known):
+                wanted.setdefault(at, {})[key] = known
+    return _replace(series, Scope.HUB, grain, start, end, wanted, Q())
+
+
+def _replace(
+    series: Series,
+    scope: Scope,
+    grain: Grain,
+    start: datetime,
+    end: datetime,
+    wanted: Stored,
+    condition: Q,
+) -> int:
+    """Have just the wanted rows in `[start, end)`. Returns how many were other or missing."""
+    stored = _stored_between(series, scope, grain, start, end, condition)
+    unlike: list[Place] = []
+    for at, tallies in stored.items():
+        for key, known in tallies.items():
+            if wanted.get(at, {}).get(key) != known:
+                unlike.append((scope, grain, at, key))
+    places = [(scope, grain, at, key) for at, tallies in wanted.items() for key in tallies]
+    missing: list[Place] = [
+        place
+        for place in places
+        if stored.get(place[2], {}).get(place[3]) != wanted[place[2]][place[3]]
+    ]
+    delete_ids(series, [id_of(place) for place in unlike])
+    insert_places(series, ((id_of(place), place, wanted[place[2]][place[3]]) for place in missing))
+    return len({*unlike, *missing})
+
+
+def _stored_between(
+    series: Series, scope: Scope, grain: Grain, start: datetime, end: datetime, condition: Q
+) -> Stored:
+    at = start_of(start, grain)
+    periods = []
+    while at < end:
+        periods.append(at)
+        at = end_of(at, grain)
+    return stored_tallies(series, scope, grain, periods, condition)
+
+
+def _without(found: ByMinute, accounts: set[UUID | None]) -> ByMinute:
+    return {
+        minute: {key: tally for key, tally in tallies.items() if key.account_id not in accounts}
+        for minute, tallies in found.items()
+    }
