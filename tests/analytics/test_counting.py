@@ -33,9 +33,7 @@ from webhooks_project.uncounted import Kind, mark_uncounted, thin_out
 
 pytestmark = pytest.mark.django_db
 
-START = datetime(
-    2026, 3, 31, 22, 58, tzinfo=UTC
-)  # close to a month
+START = datetime(2026, 3, 31, 22, 58, tzinfo=UTC)  # close to a month
 CAUSES = ["", "dns", "timeout_response", "status_5xx"]
 CODES = {"": 204, "status_5xx": 503}
 FIELDS = (
@@ -210,9 +208,7 @@ def test_what_commits_while_it_counts_is_counted_the_next_time() -> None:
 
     def read_and_then_commit(*args: Any) -> Any:
         found = reads(*args)
-        add(
-            deliveries, [(1, 1, "", 20.0, 5.0)]
-        )  # the rows were read
+        add(deliveries, [(1, 1, "", 20.0, 5.0)])  # the rows were read
         return found
 
     with mock.patch.object(counting, "read", read_and_then_commit):

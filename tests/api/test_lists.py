@@ -23,9 +23,12 @@ from tests.factories import (
     make_account,
     make_api_key,
     make_attempt,
+    make_dashboard,
     make_delivery,
     make_event,
     make_receipt,
+    make_report,
+    make_report_run,
     make_retry,
     make_rollup,
     make_source,
@@ -188,6 +191,7 @@ def _rows(account: Account) -> None:
     BulkJob.objects.create(account=account, action="pause", created_at=NOW)
     make_api_key(account)
     make_user(account)
+    make_report_run(make_report(account, dashboard=make_dashboard(account)))
     make_rollup(subscription, NOW)
     Objective.objects.create(account=account, subscription=subscription)
 
@@ -197,6 +201,8 @@ QUERIES = {
     "source-list": 3,  # with their secrets and routes
     "subscription-list": 3,  # with their event types and secrets
     "event-type-list": 2,  # with their schemas
+    "dashboard-list": 2,  # with their widgets
+    "report-run-list": 2,  # with their files
 }
 
 

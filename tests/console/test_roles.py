@@ -85,6 +85,14 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     "monitoring.notification": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.auditentry": {"view": ADMIN, "add": NOBODY, "change": NOBODY},
     "analytics.objective": {"view": VIEWER, "add": OPERATOR, "change": OPERATOR},
+    "analytics.dashboard": {
+        "view": VIEWER, "add": DEVELOPER, "change": DEVELOPER, "open_board": VIEWER,
+        "copy": DEVELOPER,
+    },
+    "analytics.report": {
+        "view": VIEWER, "add": DEVELOPER, "change": DEVELOPER, "run_now": DEVELOPER,
+    },
+    "analytics.reportrun": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "analytics.rollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
 }  # fmt: skip
 OWNED: Final = sorted(set(TABLE) & set(VIEWS))
