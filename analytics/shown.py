@@ -32,6 +32,8 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.lib.visible import visible
 
 MAX_SERIES: Final = 8  # of one chart; the smallest are drawn together
+WIDEST: Final = 7  # columns of a table that compares
+BEFORE: Final = "before"
 OTHERS: Final = "all others"
 DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MODELS: Final = {"account": Account, "source": Source, "subscription": Subscription}
@@ -101,6 +103,18 @@ class Grid:
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     numeric: tuple[bool, ...]  # by column
+
+    def narrowed(self) -> Grid:
+        """As a page has room for: where it compares much, what was before is seen from the
+        change."""
+        if len(self.headers) <= WIDEST or BEFORE not in self.headers:
+            return self
+        kept = [index for index, text in enumerate(self.headers) if text != BEFORE]
+        return Grid(
+            tuple(self.headers[index] for index in kept),
+            tuple(tuple(row[index] for index in kept) for row in self.rows),
+            tuple(self.numeric[index] for index in kept),
+        )
 
 
 @dataclass(frozen=True)
@@ -192,7 +206,7 @@ class Figures:
         for measure in self.measures:
             titles.append(measure.label)
             if self.spec.compare:
-                titles += ["before", "change"]
+                titles += [BEFORE, "change"]
         rows = []
         for line in self._in_order():
             cells: list[Cell] = [Cell(self.moment(line.at))] if line.at and self.step else []
@@ -242,7 +256,7 @@ class Figures:
                     Cell(before, measure.unit), Cell(change, measure.unit, is_change=True),
                 ]  # fmt: skip
             rows.append(tuple(cells))
-        headers = ("Figure", "Value", *(("before", "change") if self.spec.compare else ()))
+        headers = ("Figure", "Value", *((BEFORE, "change") if self.spec.compare else ()))
         return Grid(headers, tuple(rows), (False, *([True] * (len(headers) - 1))))
 
     def numbers(self) -> list[tuple[Described, Value, Value, float | None]]:

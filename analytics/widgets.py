@@ -208,8 +208,10 @@ def _measures(row: Widget) -> Iterator[Problem]:
 
 
 def _dimensions(row: Widget) -> Iterator[Problem]:
-    most = {Kind.TABLE: MAX_DIMENSIONS, Kind.NUMBER: 0, Kind.HEAT_MAP: 0, Kind.DEAD_LETTERS: 0}
-    yield from _names(row.dimensions, Dimension, most.get(Kind(row.kind), 1), "dimension")
+    most: dict[str, int] = {
+        Kind.TABLE: MAX_DIMENSIONS, Kind.NUMBER: 0, Kind.HEAT_MAP: 0, Kind.DEAD_LETTERS: 0,
+    }  # fmt: skip
+    yield from _names(row.dimensions, Dimension, most.get(row.kind, 1), "dimension")
     if row.kind == Kind.BAR and row.granularity == NO_TIME and not row.dimensions:
         yield Problem("required", "bars without an axis of time need a dimension")
 

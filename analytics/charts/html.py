@@ -59,7 +59,8 @@ def _with_table(figures: Figures, chart: SafeString, link: Link | None) -> SafeS
     )  # fmt: skip
 
 
-def _table(grid: Grid, link: Link | None) -> SafeString:
+def _table(full: Grid, link: Link | None) -> SafeString:
+    grid = full.narrowed()
     heads = format_html_join(
         "",
         '<th scope="col"{}>{}</th>',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil, floor, log10
 from typing import Final
 
@@ -11,7 +11,7 @@ from analytics.measures import Unit, Value
 from analytics.shown import Figures
 
 TICKS: Final = 4
-# Steps between marks of times, in milliseconds: what people count in.
+DAYS_FROM: Final = timedelta(days=2)  # longer ones are marked by their days
 _NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -59,23 +59,25 @@ def part(value: float, bottom: float, top: float) -> float:
 
 
 def time_labels(figures: Figures, most: int = 7) -> list[tuple[int, str]]:
-    """Some of the steps by their index, with what the axis says there, evenly apart."""
+    """Some of the steps by their index, with what the axis says there, evenly apart.
+
+    Of hours of several days those are marked at which a day begins.
+    """
     steps = figures.steps
-    if not steps:
-        return []
-    every = ceil(len(steps) / most)
-    picked = range(0, len(steps), every)
-    long = figures.period.length.days >= 2
-    return [(index, _short(figures, steps[index], long)) for index in picked]
+    picked = list(range(len(steps)))
+    if figures.step == "hour" and figures.period.length > DAYS_FROM:
+        picked = [index for index in picked if figures.period.local(steps[index]).hour == 0]
+    every = ceil(len(picked) / most) or 1
+    return [(index, _short(figures, steps[index])) for index in picked[::every]]
 
 
-def _short(figures: Figures, at: datetime, long: bool) -> str:
+def _short(figures: Figures, at: datetime) -> str:
     local = figures.period.local(at)
     match figures.step:
         case "minute":
             return f"{local:%H:%M}"
-        case "hour":
-            return f"{local.day} {local:%b %H:%M}" if long else f"{local:%H:%M}"
+        case "hour" if figures.period.length <= DAYS_FROM:
+            return f"{local:%H:%M}"
         case "month":
             return f"{local:%b %Y}"
     return f"{local.day} {local:%b}"

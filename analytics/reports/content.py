@@ -17,7 +17,6 @@ from webhooks_project.lib.visible import visible
 # Steps of charts where the widget leaves them to the period: few enough to be read in a mail.
 _STEPS: Final = {Report.Period.DAILY: "hour"}
 SIDE_BY_SIDE: Final = 4
-WIDEST: Final = 7  # columns of a table on a page; hours of a week stand apart
 COLOURS: Final = (
     "#2563eb", "#c2410c", "#047857", "#9333ea", "#be123c", "#0e7490", "#a16207", "#64748b",
 )  # fmt: skip
@@ -125,15 +124,3 @@ def numbers_of(group: Sequence[Figures]) -> list[Number]:
 
 def _is_number(figures: Figures) -> bool:
     return figures.spec.kind == Kind.NUMBER and len(figures.measures) == 1
-
-
-def narrow(grid: Grid) -> Grid:
-    """A table that compares, for a page: what was before is seen from the change."""
-    if len(grid.headers) <= WIDEST:
-        return grid
-    kept = [index for index, text in enumerate(grid.headers) if text != "before"]
-    return Grid(
-        tuple(grid.headers[index] for index in kept),
-        tuple(tuple(row[index] for index in kept) for row in grid.rows),
-        tuple(grid.numeric[index] for index in kept),
-    )

@@ -19,7 +19,6 @@ from analytics.reports.content import (
     Content,
     grid_of,
     groups_of,
-    narrow,
     nothing,
     numbers_of,
 )
@@ -222,7 +221,7 @@ def _shade(share: float) -> str:
 
 
 def _table(full: Grid) -> SafeString:
-    grid = narrow(full)
+    grid = full.narrowed()
     heads = format_html_join(
         "",
         '<th scope="col" align="{}" style="{}">{}</th>',

@@ -18,7 +18,6 @@ from analytics.reports.content import (
     Content,
     grid_of,
     groups_of,
-    narrow,
     nothing,
     numbers_of,
 )
@@ -132,7 +131,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import Paragraph, Table
 
-    grid = narrow(grid_of(figures))
+    grid = grid_of(figures).narrowed()
     small = 6.0 if len(grid.headers) > 12 else 8.0
     plain = ParagraphStyle("cell", style, fontSize=small, leading=small + 2, textColor=INK)
     right = ParagraphStyle("number", plain, alignment=2)

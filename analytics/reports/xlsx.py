@@ -10,7 +10,7 @@ from analytics.reports.content import COLOURS, Content, grid_of, nothing
 from analytics.shown import Cell, Figures, Grid
 from analytics.widgets import Kind
 
-_NOT_IN_A_NAME: Final = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
+_NOT_IN_A_NAME: Final = re.compile(r"[^\w .,()-]")  # what Excel refuses, and what wants quoting
 _FORMATS: Final = {
     "count": "#,##0", "bytes": '#,##0" B"', "rate": "0.00%", "ms": '#,##0" ms"', "ratio": "0.00",
 }  # fmt: skip
@@ -128,7 +128,9 @@ class _Book:
                     "line" if kind["type"] == "line" else "fill": fill,
                 }
             )
-        chart.set_title({"name": figures.spec.title, "overlay": False})
+        # A title that begins like a formula would be taken for one.
+        title = re.sub(r"^(?==)", " ", figures.spec.title)
+        chart.set_title({"name": title, "overlay": False})
         chart.set_size({"width": 760, "height": 380})
         chart.set_legend({"position": "bottom"} if count > 1 else {"none": True})
         if kind["type"] == "bar":

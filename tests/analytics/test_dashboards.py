@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from orjson import loads
 
 from analytics import dashboards as services
 from analytics.dashboards import (
@@ -85,7 +86,7 @@ def test_a_change_is_recorded_with_what_was_before() -> None:
     dashboard = make_dashboard(name="Old")
     change_dashboard(dashboard=dashboard, name="New")
     entry = last_entry()
-    assert (entry.before, entry.after) == ({"name": "Old"}, {"name": "New"})
+    assert (loads(entry.before), loads(entry.after)) == ({"name": "Old"}, {"name": "New"})
     dashboard.refresh_from_db()
     assert dashboard.name == "New"
     assert dashboard.changed_at > dashboard.created_at
@@ -139,10 +140,10 @@ def test_a_widget_is_added_behind_the_others_changed_and_taken_away() -> None:
     change_widget(widget=made, title="Still last", measures=["failed"])
     entry = last_entry()
     assert entry.action == "dashboard.widget_changed"
-    assert entry.after["widget"]["measures"] == ["failed"]
+    assert loads(entry.after)["widget"]["measures"] == ["failed"]
     remove_widget(widget=made)
     assert dashboard.widgets.count() == 2
-    assert last_entry().before["widget"]["title"] == "Still last"
+    assert loads(last_entry().before)["widget"]["title"] == "Still last"
 
 
 def test_a_dashboard_has_so_many_widgets_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -355,6 +355,8 @@ def test_excel_has_sheets_with_charts_and_no_formula(strange: ReportRun) -> None
     assert len([name for name in names if name.startswith("xl/charts/chart")]) == 5
     sheets = [book.read(name).decode() for name in names if name.startswith("xl/worksheets/sheet")]
     assert not any("<f>" in sheet for sheet in sheets)
+    charts = [book.read(name).decode() for name in names if name.startswith("xl/charts/chart")]
+    assert not any("<c:f>cmd" in chart for chart in charts)
     assert any("colorScale" in sheet for sheet in sheets)
     assert "cmd|" in book.read("xl/sharedStrings.xml").decode()
 
