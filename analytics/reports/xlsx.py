@@ -128,9 +128,9 @@ class _Book:
                     "line" if kind["type"] == "line" else "fill": fill,
                 }
             )
-        # A title that begins like a formula would be taken for one.
-        title = re.sub(r"^(?==)", " ", figures.spec.title)
-        chart.set_title({"name": title, "overlay": False})
+        # By its cell: a title that looks like a formula would be taken for one.
+        sheet.write_string(0, beside + 1, figures.spec.title)
+        chart.set_title({"name": [name, 0, beside + 1], "overlay": False})
         chart.set_size({"width": 760, "height": 380})
         chart.set_legend({"position": "bottom"} if count > 1 else {"none": True})
         if kind["type"] == "bar":

@@ -282,8 +282,13 @@ def test_widgets_are_arranged_step_by_step_and_all_at_once() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("places", ["", "x", "{first}:1x1", "{first}:9x1,{second}:1x1",
-                                    "{first}:1x1,{first}:1x1", "{first}:ax1,{second}:1x1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "places",
+    [
+        "", "x", "{first}:1x1", "{first}:9x1,{second}:1x1", "{first}:1x1,{first}:1x1",
+        "{first}:ax1,{second}:1x1",
+    ],
+)  # fmt: skip
 def test_an_arrangement_that_does_not_fit_is_refused(places: str) -> None:
     board = make_dashboard()
     first, second = board.widgets.all()
@@ -338,8 +343,8 @@ def test_a_board_asks_no_other_host(console: Client) -> None:
 
 def report_form(**fields: object) -> dict[str, object]:
     return {
-        "name": "Weekly", "of": "integration_health", "period": "weekly", "formats": ["html", "csv"],
-        "recipients": "ann@example.com\nadmin", "time_zone": "Europe/Berlin", "hour": "8",
+        "name": "Weekly", "of": "integration_health", "period": "weekly",
+        "formats": ["html", "csv"], "recipients": "ann@example.com\nadmin", "time_zone": "Europe/Berlin", "hour": "8",
         "enabled": "on",
     } | fields  # fmt: skip
 
