@@ -155,7 +155,7 @@ def message_of(notification: Notification) -> mail.EmailMessage:
             "Auto-Submitted": "auto-generated",  # RFC 3834: no answers by machines
         },
     )
-    return with_report(message, notification)
+    return with_report(message, notification.pk)
 
 
 def _page(notification: Notification) -> str:

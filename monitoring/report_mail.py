@@ -18,9 +18,11 @@ SUBJECT: Final = "analytics.reportrun"
 MAX_ATTACHED_BYTES: Final = 7_000_000
 
 
-def with_report(message: mail.EmailMessage, notification: Notification) -> mail.EmailMessage:
-    """The mail with the run's files; as it is where it is not about a run."""
-    if notification.object_type != SUBJECT:
+def with_report(message: mail.EmailMessage, key: UUID) -> mail.EmailMessage:
+    """The mail of the notification with that id with its run's files; as it is where the
+    notification is not about a run."""
+    notification = Notification.objects.filter(pk=key, object_type=SUBJECT).first()
+    if notification is None:
         return message
     files = ReportFile.objects.filter(
         run=UUID(notification.object_id), run__account=notification.account_id

@@ -49,7 +49,7 @@ class DashboardAdmin(BoardPages, HubAdmin):
     panels: ClassVar = [widgets_of]
     changed = moment_column("Changed", "changed_at")
     list_display = ("board", "account", "kept_by", "sharing", "widget_count", "changed")
-    list_display_links = None
+    list_display_links = ("changed",)
     list_filter = (("account", RelatedFilter),)
     list_select_related = ("account", "owner")
     list_before_template = "admin/analytics/defaults.html"

@@ -84,7 +84,7 @@ class ReportForm(ServiceForm):
             ("What the hub knows", [(key, item.name) for key, item in SUBJECTS.items()]),
             ("Dashboards", [(str(row.pk), f"{row.name} ({row.account})") for row in own[:300]]),
         ]
-        if self.instance.pk:
+        if not self.instance._state.adding:
             self.initial["of"] = str(self.instance.dashboard_id or self.instance.subject)
 
     def _messages(self, error: Any) -> list[tuple[str, Any]]:

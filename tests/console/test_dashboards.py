@@ -344,8 +344,8 @@ def test_a_board_asks_no_other_host(console: Client) -> None:
 def report_form(**fields: object) -> dict[str, object]:
     return {
         "name": "Weekly", "of": "integration_health", "period": "weekly",
-        "formats": ["html", "csv"], "recipients": "ann@example.com\nadmin", "time_zone": "Europe/Berlin", "hour": "8",
-        "enabled": "on",
+        "formats": ["html", "csv"], "recipients": "ann@example.com\nadmin",
+        "time_zone": "Europe/Berlin", "hour": "8", "enabled": "on",
     } | fields  # fmt: skip
 
 

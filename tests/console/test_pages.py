@@ -19,11 +19,13 @@ HISTORY = [
     "outgoing.event", "outgoing.delivery", "outgoing.attempt", "outgoing.retry",
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
-    "monitoring.auditentry", "analytics.rollup", "hub.heartbeat", "subscriptions.bulkjob",
+    "monitoring.auditentry", "analytics.rollup", "analytics.reportrun", "hub.heartbeat",
+    "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
     "subscriptions.eventtype", "incoming.source", "analytics.objective",
+    "analytics.dashboard", "analytics.report",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the
@@ -42,6 +44,9 @@ QUERIES_OF_LIST = {
     "monitoring.notification": 6,  # the accounts
     "monitoring.auditentry": 6,  # the accounts
     "analytics.rollup": 5,
+    "analytics.dashboard": 6,  # two counts, the numbers of widgets
+    "analytics.report": 5,  # two counts
+    "analytics.reportrun": 4,  # the files
     "hub.heartbeat": 5,
     "accounts.apikey": 5,
     "accounts.account": 7,  # two counts
