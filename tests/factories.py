@@ -269,7 +269,12 @@ def make_report_run(report: Report | None = None, **fields: Any) -> ReportRun:
         | fields
     )
     ReportFile.objects.create(
-        run=run, format="csv", name="health.csv", content=b"a,b", size_bytes=3, created_at=now
+        run=run,
+        format="csv",
+        name="health.csv",
+        content=str(run.pk).encode(),
+        size_bytes=36,
+        created_at=now,
     )
     return run
 

@@ -296,6 +296,7 @@ SPECTACULAR_SETTINGS = {
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",
+        "ReportRunTrigger": "analytics.models.ReportRun.Trigger",
         "ReportRunStatus": "analytics.models.ReportRun.Status",
         "WidgetKind": "analytics.models.Widget.Kind",
         "ReportPeriod": "analytics.models.Report.Period",

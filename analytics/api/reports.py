@@ -131,7 +131,7 @@ class ReportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
         services.delete_report(report=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(request=RunSerializer, responses={202: ReportRunSerializer})
+    @extend_schema(request=RunSerializer, responses={201: ReportRunSerializer})
     @action(detail=True, methods=["post"])
     def run(self, request: Request, pk: str) -> Response:
         """Have it made soon: look at the run until it is finished, then fetch its files."""
@@ -145,7 +145,7 @@ class ReportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSco
             else None
         )
         made = services.request_run(report=report, is_sent=asked["is_sent"], period=period)
-        return Response(ReportRunSerializer(made).data, status=status.HTTP_202_ACCEPTED)
+        return Response(ReportRunSerializer(made).data, status=status.HTTP_201_CREATED)
 
 
 class ReportRunFilter(FilterSet):

@@ -520,7 +520,6 @@ ROUTES: Final[dict[str, Route]] = {
                 "measures": ["attempts"],
             }
         },
-        row="widget",
     ),
     "widget-detail": Route(
         "analytics/widgets/{widget}",
@@ -566,7 +565,6 @@ ROWLESS: Final = frozenset(
         "default-dashboard-list",
         "default-dashboard-detail",
         "default-dashboard-data",
-        "report-run-file",
         "analytics-top",
         "analytics-trends",
         "integration-health",

@@ -51,6 +51,7 @@ def test_describes_every_route_and_every_method(document: Any) -> None:
     for pattern, route in api_patterns():
         path = re.sub(r"\(\?P<pk>[^)]*\)", "{id}", pattern)
         path = re.sub(r"\(\?P<source_id>[^)]*\)", "{source_id}", path)
+        path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", path)
         path = path.replace("^", "").replace("/?$", "/")
         if route.name.startswith("retry-"):
             path = path.replace("{id}", "{delivery}")
