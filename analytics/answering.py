@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -228,7 +228,7 @@ class _Reader:
         sums = sorted({name for recipe in mine for name in recipe.sums})
         if sums:
             made = {f"sum_{name}": _SUMS.get(name, Sum(name)) for name in sums}
-            for values in rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000):
+            for values in _grouped(rows, group_by, made):
                 figures = cell(values)
                 for name, value in zip(sums, values[len(group_by) :], strict=True):
                     figures.add(name, int(value or 0))
@@ -255,11 +255,21 @@ class _Reader:
         self, rows: QuerySet[Any], group_by: list[str], sketch: str
     ) -> Iterator[tuple[Sequence[Any], bytes]]:
         if connections[rows.db].vendor == "postgresql":
-            found = rows.values_list(*group_by).annotate(joined=Joined(sketch))
+            found = _grouped(rows, group_by, {"behind_each_other": Joined(sketch)})
         else:
-            found = rows.values_list(*group_by, sketch)
-        for values in found.iterator(chunk_size=2_000):
+            found = rows.values_list(*group_by, sketch).iterator(chunk_size=2_000)
+        for values in found:
             yield values, values[-1] or b""
+
+
+def _grouped(
+    rows: QuerySet[Any], group_by: Sequence[str], made: Mapping[str, Any]
+) -> Iterator[Sequence[Any]]:
+    """The columns grouped by, and after them what is made of each group."""
+    if group_by:
+        return rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000)
+    found = rows.aggregate(**made)
+    return iter([[found[name] for name in made]])
 
 
 def _name(dimension: Dimension, value: Any) -> str:

@@ -44,7 +44,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What was, or on a dry run would be, written."""
+    """What was, or on a dry run would be, written; then without the rows of months."""
 
     days: int = 0
     counted: int = 0  # attempts and receipts
@@ -70,10 +70,10 @@ def rebuild_rollups(
             _rebuild_day(series, day, is_dry_run, done)
         done.days += 1
         progress(day)
-    months = sorted({start_of(day, Grain.MONTH) for day in days_of(since, until)})
-    for month in months:
-        for series in (ATTEMPTS, RECEIPTS):
-            _rebuild_month(series, month, is_dry_run, done)
+    if not is_dry_run:  # the days that its months would be made of are not written
+        for month in sorted({start_of(day, Grain.MONTH) for day in days_of(since, until)}):
+            for series in (ATTEMPTS, RECEIPTS):
+                _rebuild_month(series, month, done)
     return done
 
 
@@ -98,7 +98,8 @@ def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt)
         done.counted += sum(tally.size for tallies in whole.values() for tally in tallies.values())
         since = horizons()
         for grain in (Grain.MINUTE, Grain.HOUR, Grain.DAY):
-            for scope in series.scopes_of(grain):
+            # The hub last: it is the sum of its accounts.
+            for scope in reversed(series.scopes_of(grain)):
                 horizon = since.get((grain, scope in WIDE))
                 if horizon is not None and day + DAY <= horizon:
                     continue
@@ -117,7 +118,7 @@ def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt)
             transaction.set_rollback(True)
 
 
-def _rebuild_month(series: Series, month: datetime, is_dry_run: bool, done: Rebuilt) -> None:
+def _rebuild_month(series: Series, month: datetime, done: Rebuilt) -> None:
     """A month is the sum of its days, which are kept for ever."""
     end = end_of(month, Grain.MONTH)
     days = list(days_of(month, end))
@@ -130,8 +131,6 @@ def _rebuild_month(series: Series, month: datetime, is_dry_run: bool, done: Rebu
                     into.add(tally)
             wanted = {month: sums} if sums else {}
             done.changed += _replace(series, scope, Grain.MONTH, month, end, wanted, Q())
-        if is_dry_run:
-            transaction.set_rollback(True)
 
 
 def _sum_hub(series: Series, grain: Grain, start: datetime, end: datetime) -> int:

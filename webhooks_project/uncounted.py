@@ -56,7 +56,7 @@ def thin_out() -> int:
 def delete_marks(ids: Sequence[int]) -> None:
     for start in range(0, len(ids), DELETED_TOGETHER):
         rows = Uncounted.objects.filter(pk__in=ids[start : start + DELETED_TOGETHER])
-        rows._raw_delete(rows.db)  # type: ignore[attr-defined]
+        rows._raw_delete(rows.db)
 
 
 @cache

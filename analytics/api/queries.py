@@ -189,9 +189,12 @@ def _shown(row: Row) -> dict[str, Any]:
     return {
         "at": row.at,
         "hour_of_week": row.hour_of_week,
-        "keys": row.keys,
-        "values": row.values,
-        "before": row.before,
+        # Plain strings: the renderer takes no others for keys.
+        "keys": {str(dimension): name for dimension, name in row.keys.items()},
+        "values": {str(measure): value for measure, value in row.values.items()},
+        "before": None
+        if row.before is None
+        else {str(measure): value for measure, value in row.before.items()},
     }
 
 

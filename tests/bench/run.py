@@ -11,7 +11,7 @@ from typing import Final
 from django.core.management import call_command
 from django.db import connection
 
-from tests.bench import delivery, engine, idle, ingest, machine, publish, rules, verify
+from tests.bench import analytics, delivery, engine, idle, ingest, machine, publish, rules, verify
 from tests.bench.report import say, show
 from tests.bench.sink import running_sink
 
@@ -24,6 +24,7 @@ NAMES: Final = (
     *idle.NAMES,
     *rules.NAMES,
     rules.MATCH,
+    *analytics.NAMES,
 )
 
 
@@ -55,6 +56,8 @@ def measure(*, only: Collection[str], runs: int, names_machine: bool) -> None:
             rules.measure_match(runs=runs)
         if set(publish.NAMES) & set(only):
             publish.measure_publish(runs=runs, only=only)
+        if set(analytics.NAMES) & set(only):
+            analytics.measure_analytics(runs=runs, only=only)
 
 
 def _measure_on_sqlite(*, only: Collection[str], runs: int) -> None:

@@ -1,0 +1,466 @@
+"""Answers are what asking the attempts themselves gives."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from analytics.counting import count_marked
+from analytics.models import Horizon, ReceiptRollup, Rollup, Scope
+from analytics.periods import Grain
+from analytics.query import Answer, Dimension, Granularity, Measure, Query, Unanswerable, answer
+from outgoing.models import Attempt, Delivery
+from tests.factories import (
+    make_account,
+    make_attempt,
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_source,
+    make_subscription,
+)
+from webhooks_project.models import Uncounted
+from webhooks_project.uncounted import Kind, mark_uncounted
+
+pytestmark = pytest.mark.django_db
+
+# Around the end of summer time in Europe.
+START = datetime(2026, 10, 23, tzinfo=UTC)
+SPAN = 5 * 24 * 60  # minutes
+CODES = {"": 200, "status_5xx": 502, "dns": None}
+SUMS = (
+    Measure.ATTEMPTS, Measure.SUCCEEDED, Measure.FAILED, Measure.FIRST_ATTEMPTS,
+    Measure.FIRST_SUCCEEDED, Measure.RETRIES, Measure.REQUEST_BYTES, Measure.RESPONSE_BYTES,
+)  # fmt: skip
+RATES = (
+    Measure.SUCCESS_RATE, Measure.FIRST_SUCCESS_RATE, Measure.RETRIES_PER_DELIVERY,
+    Measure.TOTAL_MEAN_MS, Measure.TOTAL_MAX_MS,
+)  # fmt: skip
+PERCENTILES = {
+    Measure.TOTAL_P50_MS: ("duration_ms", 50),
+    Measure.TOTAL_P95_MS: ("duration_ms", 95),
+    Measure.RESPONSE_P99_MS: ("first_byte_ms", 99),
+    Measure.QUEUE_WAIT_P95_MS: ("queue_wait_ms", 95),
+}
+MEASURES = (*SUMS, *RATES, *PERCENTILES)
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe")
+
+
+def make_deliveries() -> list[Delivery]:
+    shared = make_subscription()
+    other = make_event(shared.account, type="invoice.void")
+    return [
+        make_delivery(subscription=shared),
+        make_delivery(other, shared),
+        make_delivery(other, make_subscription(shared.account)),
+        make_delivery(),
+    ]
+
+
+def make_history(deliveries: list[Delivery], history: Iterable[Any]) -> list[Attempt]:
+    numbers: dict[int, int] = defaultdict(int)
+    made = []
+    for which, seconds, cause, duration_ms in history:
+        numbers[which] += 1
+        made.append(
+            Attempt(
+                delivery=deliveries[which], number=numbers[which],
+                trigger="first" if numbers[which] == 1 else "retry",
+                outcome="failed" if cause else "succeeded", cause=cause, status_code=CODES[cause],
+                started_at=START + timedelta(seconds=seconds), queue_wait_ms=duration_ms / 7,
+                first_byte_ms=None if cause == "dns" else duration_ms / 2, duration_ms=duration_ms,
+                request_bytes=10 + which, response_bytes=numbers[which],
+            )
+        )  # fmt: skip
+    Attempt.objects.bulk_create(made)
+    mark_uncounted(Kind.ATTEMPT, (attempt.started_at for attempt in made))
+    count_marked()
+    return made
+
+
+def forget() -> None:
+    for model in (Rollup, Attempt, Uncounted, Horizon):
+        model.objects.all().delete()
+
+
+QUICK = (Phase.explicit, Phase.generate)  # to make one smaller takes minutes here
+HISTORIES = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.integers(0, SPAN * 60),
+        st.sampled_from(list(CODES)),
+        st.floats(0.01, 90_000),
+    ),
+    max_size=25,
+)
+DIMENSIONS = st.lists(
+    st.sampled_from(
+        [Dimension.ACCOUNT, Dimension.SUBSCRIPTION, Dimension.EVENT_TYPE, Dimension.CAUSE,
+         Dimension.STATUS_CLASS]
+    ),
+    unique=True, max_size=3,
+)  # fmt: skip
+
+
+# --- the same from the attempts -------------------------------------------------------------------
+
+
+def recomputed(query: Query, attempts: list[Attempt]) -> dict[Any, dict[Measure, Any]]:
+    groups: dict[Any, list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        account_ids = query.account_ids
+        if not query.since <= attempt.started_at < query.until:
+            continue
+        if account_ids is not None and attempt.delivery.account_id not in account_ids:
+            continue
+        if all(key_of(attempt, name) in values for name, values in query.filters.items()):
+            keys = tuple(key_of(attempt, name) for name in query.dimensions)
+            groups[local_period(attempt.started_at, query), keys].append(attempt)
+    return {place: figures(group) for place, group in groups.items()}
+
+
+def key_of(attempt: Attempt, dimension: Dimension) -> str:
+    code = attempt.status_code
+    return {
+        Dimension.ACCOUNT: str(attempt.delivery.account_id),
+        Dimension.SUBSCRIPTION: str(attempt.delivery.subscription_id),
+        Dimension.EVENT_TYPE: attempt.delivery.event.type,
+        Dimension.CAUSE: attempt.cause or "succeeded",
+        Dimension.STATUS_CLASS: f"{code // 100}xx" if code else "none",
+    }[dimension]
+
+
+def local_period(moment: datetime, query: Query) -> Any:
+    """What the clock shows, with its offset; so that hours that come twice are two."""
+    local = moment.astimezone(ZoneInfo(query.time_zone))
+    match query.granularity:
+        case None:
+            return None
+        case Granularity.HOUR_OF_WEEK:
+            return local.weekday() * 24 + local.hour
+        case Granularity.HOUR:
+            return (f"{local:%Y-%m-%d %H}", local.utcoffset())
+        case Granularity.DAY:
+            return f"{local:%Y-%m-%d}"
+        case Granularity.WEEK:
+            return f"{local - timedelta(days=local.weekday()):%Y-%m-%d}"
+        case Granularity.MONTH:
+            return f"{local:%Y-%m}-01"
+    raise AssertionError(query.granularity)
+
+
+def figures(group: list[Attempt]) -> dict[Measure, Any]:
+    succeeded = [attempt for attempt in group if not attempt.cause]
+    first = [attempt for attempt in group if attempt.number == 1]
+    first_succeeded = [attempt for attempt in first if not attempt.cause]
+    retries = [attempt for attempt in group if attempt.trigger == "retry"]
+    found: dict[Measure, Any] = {
+        Measure.ATTEMPTS: len(group),
+        Measure.SUCCEEDED: len(succeeded),
+        Measure.FAILED: len(group) - len(succeeded),
+        Measure.FIRST_ATTEMPTS: len(first),
+        Measure.FIRST_SUCCEEDED: len(first_succeeded),
+        Measure.RETRIES: len(retries),
+        Measure.REQUEST_BYTES: sum(attempt.request_bytes for attempt in group),
+        Measure.RESPONSE_BYTES: sum(attempt.response_bytes for attempt in group),
+        Measure.SUCCESS_RATE: len(succeeded) / len(group) if group else None,
+        Measure.FIRST_SUCCESS_RATE: len(first_succeeded) / len(first) if first else None,
+        Measure.RETRIES_PER_DELIVERY: len(retries) / len(first) if first else None,
+        Measure.TOTAL_MEAN_MS: (
+            sum(attempt.duration_ms for attempt in group) / len(group) if group else None
+        ),
+        Measure.TOTAL_MAX_MS: max((attempt.duration_ms for attempt in group), default=None),
+    }
+    for measure, (column, percent) in PERCENTILES.items():
+        values = sorted(ms for row in group if (ms := getattr(row, column)) is not None)
+        rank = max(0, ceil(len(values) * percent / 100) - 1)
+        found[measure] = values[rank] if values else None
+    return found
+
+
+def check(query: Query, found: Answer, attempts: list[Attempt]) -> None:
+    expected = recomputed(query, attempts)
+    seen = {}
+    for row in found.rows:
+        place = row.hour_of_week
+        if row.at is not None:
+            place = local_period(row.at, query)
+        keys = tuple(row.keys[name] for name in query.dimensions)
+        assert (place, keys) not in seen
+        seen[place, keys] = row.values
+    for place, values in seen.items():
+        compare(values, expected.get(place) or figures([]))
+    assert set(expected) <= set(seen)
+
+
+def compare(values: dict[Measure, Any], expected: dict[Measure, Any]) -> None:
+    for measure in SUMS:
+        assert values[measure] == expected[measure], measure
+    for measure in (*RATES, *PERCENTILES):
+        value, exact = values[measure], expected[measure]
+        allowed = {"abs": 0.001} if measure in RATES else {"rel": 0.01}
+        assert value == (exact if exact is None else pytest.approx(exact, **allowed)), measure
+
+
+def test_answers_are_what_the_attempts_say() -> None:
+    deliveries = make_deliveries()
+    accounts = [deliveries[0].account_id, deliveries[3].account_id]
+    filters = [
+        {},
+        {Dimension.CAUSE: ["succeeded"]},
+        {Dimension.STATUS_CLASS: ["none", "5xx"], Dimension.EVENT_TYPE: ["invoice.void"]},
+        {Dimension.SUBSCRIPTION: [str(deliveries[0].subscription_id)]},
+    ]
+
+    @settings(max_examples=30, deadline=None, database=None, phases=QUICK)
+    @given(
+        history=HISTORIES,
+        dimensions=DIMENSIONS,
+        granularity=st.sampled_from([None, *list(Granularity)[1:]]),
+        since=st.integers(0, SPAN),
+        length=st.integers(1, SPAN),
+        zone=st.sampled_from(ZONES),
+        account_ids=st.sampled_from([None, accounts[:1], accounts]),
+        of=st.sampled_from(filters),
+    )
+    def holds(
+        history: Any,
+        dimensions: Any,
+        granularity: Any,
+        since: int,
+        length: int,
+        zone: str,
+        account_ids: Any,
+        of: Any,
+    ) -> None:
+        forget()
+        attempts = make_history(deliveries, history)
+        query = Query(
+            account_ids=account_ids, measures=MEASURES, dimensions=dimensions,
+            granularity=granularity, filters=of, since=START + timedelta(minutes=since),
+            until=START + timedelta(minutes=since + length), time_zone=zone,
+        )  # fmt: skip
+        found = answer(query)
+        assert found.is_exact
+        check(query, found, attempts)
+
+    holds()
+
+
+@time_machine.travel(START + timedelta(days=6), tick=False)
+def test_compaction_keeps_every_total() -> None:
+    """Whole days of UTC, and whole hours while those are kept, are answered as before."""
+    from analytics import compaction
+
+    deliveries = make_deliveries()
+
+    @settings(max_examples=8, deadline=None, database=None, phases=QUICK)
+    @given(
+        history=HISTORIES,
+        dimensions=DIMENSIONS,
+        hours=st.integers(0, 4 * 24),
+        days=st.integers(0, 4),
+    )
+    def holds(history: Any, dimensions: Any, hours: int, days: int) -> None:
+        forget()
+        attempts = make_history(deliveries, history)
+        minutes_since = START + timedelta(hours=hours)
+        hours_since = START + timedelta(days=min(days, hours // 24))
+        for is_wide in (False, True):
+            for grain, since in ((Grain.MINUTE, minutes_since), (Grain.HOUR, hours_since)):
+                Horizon.objects.create(grain=grain, is_wide=is_wide, since=since)
+        compaction.compact_rollups()
+        assert not Rollup.objects.filter(grain=Grain.MINUTE, at__lt=minutes_since).exists()
+        assert not Rollup.objects.filter(grain=Grain.HOUR, at__lt=hours_since).exists()
+        whole = Query(measures=MEASURES, dimensions=dimensions, since=START,
+                      until=START + timedelta(days=6))  # fmt: skip
+        for query in (
+            whole,
+            replace(whole, granularity=Granularity.DAY),
+            replace(whole, since=hours_since, granularity=Granularity.HOUR),
+            replace(whole, since=hours_since, granularity=Granularity.DAY,
+                    time_zone="Europe/Berlin"),
+            replace(whole, since=minutes_since, granularity=Granularity.DAY,
+                    time_zone="Asia/Kathmandu"),
+        ):  # fmt: skip
+            found = answer(query)
+            assert found.is_exact
+            check(query, found, attempts)
+
+    holds()
+
+
+def test_where_only_days_are_left_an_hour_goes_with_its_day_and_the_answer_says_so() -> None:
+    deliveries = make_deliveries()
+    make_history(deliveries, [(0, 23 * 3600, "", 5.0), (0, 25 * 3600, "", 5.0)])
+    Horizon.objects.create(grain=Grain.MINUTE, is_wide=False, since=START + timedelta(days=3))
+    Horizon.objects.create(grain=Grain.HOUR, is_wide=False, since=START + timedelta(days=3))
+    query = Query(
+        measures=[Measure.ATTEMPTS], dimensions=[Dimension.SUBSCRIPTION],
+        granularity=Granularity.DAY, since=START, until=START + timedelta(days=2),
+        time_zone="Europe/Berlin",
+    )  # fmt: skip
+    found = answer(query)
+    assert not found.is_exact
+    assert [(f"{row.at:%d}", row.values[Measure.ATTEMPTS]) for row in found.rows] == [
+        ("23", 1), ("24", 1),
+    ]  # fmt: skip
+    assert answer(replace(query, time_zone="UTC")).is_exact
+
+
+# --- rows, limits, comparison ---------------------------------------------------------------------
+
+
+def test_without_dimensions_every_period_has_its_row() -> None:
+    deliveries = make_deliveries()
+    make_history(deliveries, [(0, 3600, "", 5.0)])
+    query = Query(
+        measures=[Measure.ATTEMPTS, Measure.SUCCESS_RATE, Measure.TOTAL_P95_MS],
+        granularity=Granularity.HOUR, since=START, until=START + timedelta(hours=3),
+    )  # fmt: skip
+    values = [row.values for row in answer(query).rows]
+    assert [found[Measure.ATTEMPTS] for found in values] == [0, 1, 0]
+    assert [found[Measure.SUCCESS_RATE] for found in values] == [None, 1.0, None]
+    assert values[0][Measure.TOTAL_P95_MS] is None
+    by_week = answer(replace(query, granularity=Granularity.HOUR_OF_WEEK)).rows
+    assert [row.hour_of_week for row in by_week] == list(range(168))
+    assert sum(row.values[Measure.ATTEMPTS] for row in by_week) == 1
+
+
+def test_compares_with_the_period_before() -> None:
+    deliveries = make_deliveries()
+    day = 86_400
+    make_history(deliveries, [(0, 10, "", 5.0), (0, 20, "dns", 5.0), (0, day + 10, "", 5.0),
+                              (3, 30, "", 5.0)])  # fmt: skip
+    since = START + timedelta(days=1)
+    query = Query(measures=[Measure.ATTEMPTS, Measure.FAILED], dimensions=[Dimension.ACCOUNT],
+                  since=since, until=since + timedelta(days=1), compare=True)  # fmt: skip
+    found = answer(query)
+    assert found.since_before == START
+    by_account = {row.keys[Dimension.ACCOUNT]: (row.values, row.before) for row in found.rows}
+    first, other = (str(deliveries[at].account_id) for at in (0, 3))
+    assert by_account[first] == (
+        {Measure.ATTEMPTS: 1, Measure.FAILED: 0}, {Measure.ATTEMPTS: 2, Measure.FAILED: 1},
+    )  # fmt: skip
+    # One that has come to a stop is there too.
+    assert by_account[other][0] == {Measure.ATTEMPTS: 0, Measure.FAILED: 0}
+    hourly = answer(replace(query, dimensions=[], granularity=Granularity.HOUR)).rows
+    assert (hourly[0].values[Measure.ATTEMPTS], hourly[0].before) == (
+        1, {Measure.ATTEMPTS: 3, Measure.FAILED: 1},
+    )  # fmt: skip
+
+
+def test_a_limit_leaves_the_keys_with_the_most_in_all_their_periods() -> None:
+    deliveries = make_deliveries()
+    make_history(
+        deliveries,
+        [(0, 10, "", 5.0), (0, 7200, "", 5.0), (2, 20, "", 50.0), (3, 30, "", 9.0)],
+    )
+    query = Query(measures=[Measure.ATTEMPTS, Measure.TOTAL_P95_MS],
+                  dimensions=[Dimension.SUBSCRIPTION], since=START,
+                  until=START + timedelta(days=1), limit=1)  # fmt: skip
+    [row] = answer(query).rows
+    assert row.keys[Dimension.SUBSCRIPTION] == str(deliveries[0].subscription_id)
+    assert len(answer(replace(query, granularity=Granularity.HOUR)).rows) == 2
+    [row] = answer(replace(query, order_by=Measure.TOTAL_P95_MS)).rows
+    assert row.keys[Dimension.SUBSCRIPTION] == str(deliveries[2].subscription_id)
+    slowest_first = answer(replace(query, order_by=Measure.TOTAL_P95_MS, limit=None)).rows
+    found = [row.values[Measure.TOTAL_P95_MS] for row in slowest_first]
+    assert found == sorted(found, reverse=True)
+
+
+def test_attempts_and_receipts_stand_in_one_row() -> None:
+    account = make_account()
+    make_attempt(make_delivery(make_event(account)), started_at=START)
+    make_receipt(make_source(account), body=b"123", received_at=START)
+    make_receipt(make_source(account), status="refused", cause="rate_limited", received_at=START)
+    count_marked()
+    query = Query(
+        account_ids=[account.pk],
+        measures=[Measure.ATTEMPTS, Measure.RECEIPTS, Measure.REFUSED, Measure.ACCEPTED_RATE],
+        dimensions=[Dimension.ACCOUNT], since=START, until=START + timedelta(days=1),
+    )  # fmt: skip
+    [row] = answer(query).rows
+    assert list(row.values.values()) == [1, 2, 1, 0.5]
+    by_cause = answer(replace(query, dimensions=[Dimension.CAUSE], measures=[Measure.REFUSED]))
+    assert {row.keys[Dimension.CAUSE]: row.values[Measure.REFUSED] for row in by_cause.rows} == {
+        "rate_limited": 1, "succeeded": 0,
+    }  # fmt: skip
+
+
+def test_no_account_sees_anothers() -> None:
+    deliveries = make_deliveries()
+    make_history(deliveries, [(0, 10, "", 5.0)])
+    other = deliveries[3].account_id
+    query = Query(
+        account_ids=[other],
+        measures=[Measure.ATTEMPTS],
+        since=START,
+        until=START + timedelta(days=1),
+        filters={Dimension.SUBSCRIPTION: [str(deliveries[0].subscription_id)]},
+    )
+    assert [row.values for row in answer(query).rows] == [{Measure.ATTEMPTS: 0}]
+    assert answer(replace(query, filters={}, dimensions=[Dimension.SUBSCRIPTION])).rows == []
+    assert [row.values[Measure.ATTEMPTS] for row in answer(
+        replace(query, filters={}, account_ids=[])).rows] == [0]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("no_measure", {"measures": []}),
+        ("empty_period", {"until": START}),
+        ("order_not_measured", {"order_by": Measure.FAILED}),
+        ("limit_not_acceptable", {"limit": 0}),
+        ("measure_without_dimension", {"dimensions": [Dimension.SOURCE]}),
+        ("measure_without_dimension", {"filters": {Dimension.VERDICT: ["accepted"]}}),
+        ("measure_without_dimension", {"measures": [Measure.RECEIPTS],
+                                       "dimensions": [Dimension.SUBSCRIPTION]}),
+        ("filter_not_acceptable", {"filters": {Dimension.SUBSCRIPTION: ["x"]}}),
+        ("filter_not_acceptable", {"filters": {Dimension.CAUSE: ["a\0"]}}),
+        ("unknown_time_zone", {"time_zone": "Moon"}),
+        ("too_many_periods", {"granularity": Granularity.MINUTE,
+                              "until": START + timedelta(days=30)}),
+    ],
+)  # fmt: skip
+def test_refuses_what_cannot_be_answered_and_says_why(code: str, changes: dict[str, Any]) -> None:
+    query = Query(measures=[Measure.ATTEMPTS], since=START, until=START + timedelta(days=1))
+    with pytest.raises(Unanswerable) as refused:
+        answer(replace(query, **changes))
+    assert refused.value.code == code
+
+
+def test_refuses_more_rows_than_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.answering.MAX_ROWS", 2)
+    query = Query(measures=[Measure.ATTEMPTS], since=START, until=START + timedelta(days=3))
+    with pytest.raises(Unanswerable) as refused:
+        answer(replace(query, granularity=Granularity.DAY))
+    assert refused.value.code == "too_many_rows"
+    assert len(answer(query).rows) == 1
+
+
+def test_a_year_of_days_reads_months_and_few_rows(django_assert_num_queries: Any) -> None:
+    """The coarsest scope and grain that answer: one statement for each grain of the edges."""
+    account = make_account(slug=f"a-{uuid4().hex[:8]}")
+    query = Query(
+        account_ids=[account.pk],
+        measures=[Measure.ATTEMPTS],
+        since=datetime(2025, 11, 1, tzinfo=UTC),
+        until=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+    with django_assert_num_queries(2) as captured:  # the horizons, and the months
+        answer(query)
+    assert f'"grain" = {int(Grain.MONTH)}' in captured[1]["sql"]
+    assert f'"scope" = {int(Scope.ACCOUNT)}' in captured[1]["sql"]
+    assert ReceiptRollup.objects.count() == 0

@@ -1,0 +1,351 @@
+"""Questions to a year of rollups, and how fast attempts are counted into them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from random import Random
+from statistics import median
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from analytics.compaction import compact_rollups
+from analytics.counting import count_marked
+from analytics.models import Scope
+from analytics.periods import Grain, end_of, first_whole, start_of
+from analytics.query import Dimension, Granularity, Measure, Query, answer
+from analytics.rows import insert_places
+from analytics.sketches import bin_of, stored
+from analytics.tallies import (
+    ATTEMPTS,
+    RECEIPTS,
+    AttemptKey,
+    AttemptTally,
+    ReceiptKey,
+    ReceiptTally,
+    id_of,
+)
+from incoming.models import Source
+from outgoing.models import Attempt, Delivery, Event
+from subscriptions.models import Subscription
+from tests.bench.report import Mark, say, show_value
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib import clock
+from webhooks_project.uncounted import Kind, mark_uncounted
+
+YEAR: Final = "analytics_year"
+COUNT: Final = "analytics_count"
+NAMES: Final = (YEAR, COUNT)
+
+ATTEMPTS_OF_YEAR: Final = 10_000_000
+SMALL_ACCOUNTS: Final = 59  # beside a big one that has half of all
+SUBSCRIPTIONS: Final = 200  # of the big one; of each small one 4
+TYPES: Final = 30  # of the big one; each subscription hears 6 of them
+HEARD: Final = 6
+SOURCES: Final = 20
+MAX_MS: Final = {"postgresql": 300, "sqlite": 1500}
+# Failures are a twentieth; the causes that a row set tells apart, with their share.
+CAUSES: Final = (("", "2xx", 0.95), ("status_5xx", "5xx", 0.03), ("timeout_response", "", 0.02))
+COUNTED: Final = 20_000
+
+ZONE: Final = "Europe/Berlin"
+
+
+def measure_analytics(*, runs: int, only: Collection[str]) -> None:
+    """Print those of NAMES asked for."""
+    if COUNT in only:
+        measure_count()
+    if YEAR in only:
+        measure_year(runs=runs)
+
+
+# --- a year ---------------------------------------------------------------------------------------
+
+
+def measure_year(*, runs: int) -> None:
+    """Print the median, and the slowest, of what the default dashboards ask of a year."""
+    now = clock.now().replace(second=0, microsecond=0)
+    big = make_history(now)
+    compact_rollups()  # it finds nothing to delete, and says from when on grains are whole
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+    for of, account_ids in (("account", [big]), ("hub", None)):
+        for zone in ("UTC", ZONE):
+            took = {}
+            for name, query in questions(account_ids, now).items():
+                asked = replace(query, time_zone=zone)
+                took[name] = median(_milliseconds(asked) for _ in range(runs))
+                say(f"   {of} {zone} {name}: {took[name]:.0f} ms")
+            slowest = max(took, key=lambda name: took[name])
+            show_value(
+                YEAR, median(took.values()), "ms", runs=runs, of=of, time_zone=zone,
+                mark=Mark("<=", MAX_MS[connection.vendor]), slowest=slowest,
+                slowest_ms=round(took[slowest], 1), questions=len(took),
+                all_met=took[slowest] <= MAX_MS[connection.vendor],
+            )  # fmt: skip
+
+
+def questions(account_ids: list[UUID] | None, now: datetime) -> dict[str, Query]:
+    """What the default dashboards ask, of a year."""
+    try:
+        from analytics.defaults import default_queries
+    except ImportError:
+        return typical_questions(account_ids, now)
+    return {
+        f"{key} {number}": query
+        for key, queries in default_queries(account_ids, now).items()
+        for number, query in enumerate(queries)
+    }
+
+
+def typical_questions(account_ids: list[UUID] | None, now: datetime) -> dict[str, Query]:
+    of: dict[str, Any] = {
+        "account_ids": account_ids,
+        "since": now - timedelta(days=365),
+        "until": now,
+    }
+    by_day = {"granularity": Granularity.DAY}
+    top = {"limit": 10, "dimensions": [Dimension.SUBSCRIPTION]}
+    latency = [Measure.RESPONSE_P50_MS, Measure.RESPONSE_P95_MS, Measure.RESPONSE_P99_MS]
+    M, D = Measure, Dimension
+    return {
+        "attempts": Query(measures=[M.ATTEMPTS], compare=True, **of),
+        "success": Query(measures=[M.SUCCESS_RATE], compare=True, **of),
+        "p95": Query(measures=[M.RESPONSE_P95_MS], compare=True, **of),
+        "volume by day": Query(measures=[M.SUCCEEDED, M.FAILED], **by_day, **of),
+        "latency by day": Query(measures=latency, **by_day, **of),
+        "failing most": Query(measures=[M.FAILED, M.ATTEMPTS, M.SUCCESS_RATE],
+                              order_by=M.FAILED, **top, **of),
+        "slowest": Query(measures=[*latency, M.ATTEMPTS], order_by=M.RESPONSE_P95_MS, **top, **of),
+        "types": Query(measures=[M.ATTEMPTS, M.SUCCESS_RATE, M.TOTAL_P95_MS], compare=True,
+                       dimensions=[D.EVENT_TYPE], order_by=M.ATTEMPTS, limit=10, **of),
+        "causes": Query(measures=[M.FAILED], dimensions=[D.CAUSE], order_by=M.FAILED, limit=8,
+                        **of),
+        "statuses by day": Query(measures=[M.ATTEMPTS], dimensions=[D.STATUS_CLASS], **by_day,
+                                 **of),
+        "queue wait by day": Query(measures=[M.QUEUE_WAIT_P50_MS, M.QUEUE_WAIT_P95_MS], **by_day,
+                                   **of),
+        "sources by day": Query(measures=[M.RECEIPTS], dimensions=[D.SOURCE], limit=7, **by_day,
+                                **of),
+        "refusals": Query(measures=[M.REFUSED], dimensions=[D.CAUSE], order_by=M.REFUSED, **of),
+        "hours of the week": Query(measures=[M.RECEIPTS], granularity=Granularity.HOUR_OF_WEEK,
+                                   **of),
+    }  # fmt: skip
+
+
+def _milliseconds(query: Query) -> float:
+    started = time.perf_counter()
+    answer(query)
+    return (time.perf_counter() - started) * 1000
+
+
+# --- rows of the shape that counting gives --------------------------------------------------------
+
+
+def make_history(now: datetime) -> UUID:
+    """A year of rollups, of a big account and of small ones. Returns the big one."""
+    random = Random(7)
+    accounts = [
+        Account(name=f"Year {number}", slug=f"bench-year-{number}")
+        for number in range(SMALL_ACCOUNTS + 1)
+    ]
+    Account.objects.bulk_create(accounts)
+    combos: list[tuple[UUID, UUID, str, float]] = []  # with the attempts of each in a second
+    sources: list[tuple[UUID, UUID, float]] = []
+    second = ATTEMPTS_OF_YEAR / (365 * 86_400) / 2
+    for number, account in enumerate(accounts):
+        is_big = number == 0
+        rate = second if is_big else second / SMALL_ACCOUNTS
+        count = SUBSCRIPTIONS if is_big else 4
+        made = [
+            Subscription(account=account, name=f"S{n}", url="http://127.0.0.1:9/")
+            for n in range(count)
+        ]
+        Subscription.objects.bulk_create(made)
+        heard = HEARD if is_big else 2
+        for subscription in made:
+            for name in random.sample(range(TYPES if is_big else 5), heard):
+                share = rate / count / heard
+                combos.append((account.pk, subscription.pk, f"type.{name}", share))
+        senders = [
+            Source(account=account, name=f"In {n}", provider="generic")
+            for n in range(SOURCES if is_big else 1)
+        ]
+        Source.objects.bulk_create(senders)
+        sources += [(account.pk, source.pk, rate / len(senders)) for source in senders]
+    since = first_whole(now - timedelta(days=365), Grain.MONTH)
+    say("   a year of rollups is made")
+    for scope in ATTEMPTS.scopes:
+        keys: dict[tuple[Any, ...], float] = {}
+        for account_id, subscription_id, event_type, rate in combos:
+            key = AttemptKey(account_id, subscription_id, event_type, "", "").of(scope)[:3]
+            keys[key] = keys.get(key, 0) + rate
+        for grain in Grain:
+            if scope in ATTEMPTS.scopes_of(grain):
+                start = max(since, _kept_since(now, scope, grain))
+                places = _attempt_rows(random, scope, grain, start, now, keys)
+                _insert(ATTEMPTS, places)
+    for scope in RECEIPTS.scopes:
+        senders_of: dict[Any, float] = {}
+        for account_id, source_id, rate in sources:
+            of = ReceiptKey(account_id, source_id, "", "").of(scope)[:2]
+            senders_of[of] = senders_of.get(of, 0) + rate
+        for grain in Grain:
+            start = max(since, _kept_since(now, scope, grain))
+            _insert(RECEIPTS, _receipt_rows(random, scope, grain, start, now, senders_of))
+    say("   made")
+    return accounts[0].pk
+
+
+def _kept_since(now: datetime, scope: Scope, grain: Grain) -> datetime:
+    from analytics.conf import kept
+
+    keeps = kept(grain, is_wide=scope in (Scope.HUB, Scope.ACCOUNT))
+    if keeps is None:
+        return datetime(2000, 1, 1, tzinfo=UTC)
+    return start_of(now - keeps, Grain(grain + 1))
+
+
+def _attempt_rows(
+    random: Random,
+    scope: Scope,
+    grain: Grain,
+    start: datetime,
+    end: datetime,
+    keys: Mapping[tuple[Any, ...], float],
+) -> Iterator[tuple[Any, ...]]:
+    for at, seconds in _periods(grain, start, end):
+        for key, rate in keys.items():
+            for cause, status_class, share in CAUSES:
+                count = _some(random, rate * seconds * share)
+                if count:
+                    place = (scope, grain, at, AttemptKey(*key, cause, status_class))
+                    yield id_of(place), place, _tally(random, count)
+
+
+def _receipt_rows(
+    random: Random, scope: Scope, grain: Grain, start: datetime, end: datetime, keys: Any
+) -> Iterator[tuple[Any, ...]]:
+    for at, seconds in _periods(grain, start, end):
+        for key, rate in keys.items():
+            for verdict, cause, share in (
+                ("accepted", "", 0.97), ("refused", "signature_mismatch", 0.02),
+                ("duplicate", "", 0.01),
+            ):  # fmt: skip
+                if count := _some(random, rate * seconds * share):
+                    place = (scope, grain, at, ReceiptKey(*key, verdict, cause))
+                    yield id_of(place), place, ReceiptTally(count, count * 900)
+
+
+def _periods(grain: Grain, start: datetime, end: datetime) -> Iterator[tuple[datetime, float]]:
+    at = start_of(start, grain)
+    while at < end:
+        following = end_of(at, grain)
+        # Nights and weekends are quiet.
+        quiet = 0.5 if grain <= Grain.HOUR and at.hour < 6 else 1.0
+        yield at, (min(following, end) - at).total_seconds() * quiet
+        at = following
+
+
+def _some(random: Random, expected: float) -> int:
+    """About a Poisson number."""
+    if expected > 20:
+        return max(0, round(random.gauss(expected, expected**0.5)))
+    whole = int(expected)
+    return whole + (random.random() < expected - whole)
+
+
+class _Tally(AttemptTally):
+    """One whose sketches are made before."""
+
+    sketches: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+
+    def columns(self) -> tuple[Any, ...]:
+        return (*AttemptTally.columns(self)[:7], *self.sketches)
+
+
+_SKETCHES: dict[tuple[int, int], tuple[bytes, bytes, bytes]] = {}
+
+
+def _tally(random: Random, count: int) -> AttemptTally:
+    """A tally with sketches of about so many log-normal durations, of eight made for its size."""
+    size = 1
+    while size * 1.5 < count:
+        size = max(size + 1, int(size * 1.6))
+    variant = (size, random.randrange(8))
+    sketches = _SKETCHES.get(variant)
+    if sketches is None:
+        sketches = _SKETCHES[variant] = tuple(
+            _sketch(random, size, mean) for mean in (2.0, 4.5, 5.0)
+        )
+    made = _Tally(count, count * 9 // 10, count // 20, count * 800, count * 20, count * 150_000,
+                  3_000_000)  # fmt: skip
+    made.sketches = sketches
+    return made
+
+
+def _sketch(random: Random, size: int, mean: float) -> bytes:
+    drawn = min(size, 20_000)
+    bins: dict[int, int] = {}
+    for _ in range(drawn):
+        number = bin_of(random.lognormvariate(mean, 0.8))
+        bins[number] = bins.get(number, 0) + max(1, size // drawn)
+    return stored(bins)
+
+
+def _insert(series: Any, rows: Iterator[Any]) -> None:
+    count = 0
+    while part := list(islice(rows, 20_000)):
+        with transaction.atomic():
+            insert_places(series, part)
+        count += len(part)
+        scope, grain = part[0][1][0], part[0][1][1]
+    if count:
+        say(f"   {series.model.__name__} {scope.name} {grain.name}: {count:,} rows")
+
+
+# --- counting -------------------------------------------------------------------------------------
+
+
+def measure_count() -> None:
+    """Print `analytics_count`: attempts counted a second, of ten minutes with 60 keys each."""
+    now = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=20)
+    account = Account.objects.create(name="Count", slug="bench-count")
+    subscriptions = [
+        Subscription(account=account, name=f"C{n}", url="http://127.0.0.1:9/") for n in range(20)
+    ]
+    Subscription.objects.bulk_create(subscriptions)
+    random = Random(3)
+    events = [
+        Event(account=account, type=f"type.{n % 3}", data=b"{}", created_at=now, occurred_at=now)
+        for n in range(COUNTED // len(subscriptions))
+    ]
+    Event.objects.bulk_create(events, batch_size=500)
+    deliveries = [
+        Delivery(account=account, event=event, subscription=subscription, status="delivered",
+                 lane=None, next_attempt_at=now, created_at=now)
+        for event in events
+        for subscription in subscriptions
+    ]  # fmt: skip
+    Delivery.objects.bulk_create(deliveries, batch_size=500)
+    attempts = [
+        Attempt(
+            delivery=delivery, number=1, trigger="first", outcome="succeeded", status_code=200,
+            started_at=now + timedelta(seconds=600 * place / len(deliveries)),
+            queue_wait_ms=random.expovariate(0.1), first_byte_ms=random.lognormvariate(4.5, 0.8),
+            duration_ms=random.lognormvariate(5, 0.8), request_bytes=800, response_bytes=20,
+        )
+        for place, delivery in enumerate(deliveries)
+    ]  # fmt: skip
+    Attempt.objects.bulk_create(attempts, batch_size=500)
+    mark_uncounted(Kind.ATTEMPT, (attempt.started_at for attempt in attempts))
+    started = time.perf_counter()
+    count_marked()
+    seconds = time.perf_counter() - started
+    show_value(COUNT, len(attempts) / seconds, "attempts a second", runs=1, keys=60, minutes=10)
