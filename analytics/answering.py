@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from django.db import connections
 from django.db.models import Aggregate, BinaryField, Max, Q, QuerySet, Sum
-from django.db.models import Value as Constant
 
 from analytics.buckets import Bucket, Segment, buckets, hour_of_week, joined, moved_back, segments
 from analytics.buckets import zone_of as zone_named
@@ -207,8 +206,6 @@ class _Reader:
         group = [columns[dimension] for dimension in self.query.dimensions]
         # Where all goes into one period the database adds it up; else by the rows' own periods.
         group_by = group if len(period.buckets) == 1 else [*group, "at"]
-        if not group_by:  # values_list of nothing is of every column
-            rows, group_by = rows.annotate(whole=Constant(1)), ["whole"]
         starts, places = period.starts, period.places()
 
         def cell(values: Sequence[Any]) -> Figures:
