@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,19 @@ from webhooks_project.accounts.models import Account, User
 from webhooks_project.lib import clock
 
 
+class LocalMomentField(serializers.DateTimeField):
+    """ISO 8601; without an offset it is of a time zone that is known later."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        return value
+
+
 class LookSerializer(serializers.Serializer[Any]):
     """A period by name, or `since` and `until`; times without an offset are of the time zone."""
 
     period = serializers.ChoiceField(choices=list(NAMED), required=False)
-    since = serializers.DateTimeField(required=False, default_timezone=None)
-    until = serializers.DateTimeField(required=False, default_timezone=None)
+    since = LocalMomentField(required=False)
+    until = LocalMomentField(required=False)
     time_zone = serializers.CharField(
         max_length=64, required=False, help_text="By default yours, else the account's, else UTC."
     )
@@ -55,11 +63,15 @@ def data_of(
     period = period_of(request, account)
     found = figures_of(specs, account_ids=account_ids, period=period)
     return {
-        "since": period.since,
-        "until": period.until,
+        "since": _moment(period.since),
+        "until": _moment(period.until),
         "time_zone": period.time_zone,
         "widgets": [_widget(figures) for figures in found],
     }
+
+
+def _moment(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _widget(figures: Figures) -> dict[str, Any]:
@@ -77,7 +89,7 @@ def _widget(figures: Figures) -> dict[str, Any]:
 
 def _row(line: Line) -> dict[str, Any]:
     return {
-        "at": line.at,
+        "at": line.at and _moment(line.at),
         "hour_of_week": line.hour,
         "keys": {key.dimension: key.value for key in line.keys},
         "names": {key.dimension: key.name for key in line.keys},

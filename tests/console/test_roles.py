@@ -197,7 +197,8 @@ def test_a_role_in_one_account_is_none_in_another(rows: dict[str, Model]) -> Non
         for verb in verbs.keys() - {"view", "add", "change"}:
             path = button_path(model, row, verb)
             refused = 403 if verbs["view"] == VIEWER else 302
-            assert client.post(path).status_code == refused, (model, verb)
+            answer = 200 if verbs[verb] == VIEWER else refused
+            assert client.post(path).status_code == answer, (model, verb)
     assert everything() == before
 
 
