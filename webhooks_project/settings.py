@@ -296,6 +296,7 @@ SPECTACULAR_SETTINGS = {
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",
+        "TriggerEnum": "outgoing.models.Trigger",
         "ReportRunTrigger": "analytics.models.ReportRun.Trigger",
         "ReportRunStatus": "analytics.models.ReportRun.Status",
         "WidgetKind": "analytics.models.Widget.Kind",
@@ -391,7 +392,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Dashboards", "monitoring", "analytics.dashboard"),
                     _page("Reports", "summarize", "analytics.report"),
-                    _page("Made reports", "description", "analytics.reportrun"),
+                    _page("Report runs", "description", "analytics.reportrun"),
                 ],
             },
             {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,7 +18,7 @@ from webhooks_project.accounts.models import User
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import RelatedFilter
-from webhooks_project.admin.forms import ServiceForm
+from webhooks_project.admin.forms import ServiceForm, TextInput
 from webhooks_project.admin.panels import Panel, Table
 from webhooks_project.admin.values import column, label, link, moment_column
 
@@ -28,7 +27,7 @@ class DashboardForm(ServiceForm):
     class Meta:
         model = Dashboard
         fields = ("account", *services.DASHBOARD_FIELDS)
-        widgets: ClassVar = {"description": forms.TextInput}
+        widgets: ClassVar = {"description": TextInput}
 
 
 def widgets_of(dashboard: Dashboard) -> Panel:

@@ -41,6 +41,7 @@ from webhooks_project.admin.values import (
     moment,
     moment_column,
     page_of,
+    value_column,
 )
 from webhooks_project.lib.time_zones import time_zones
 
@@ -252,9 +253,8 @@ class ReportAdmin(HubAdmin):
 class ReportRunAdmin(HistoryAdmin):
     created = moment_column("Asked for", "created_at")
     ended = moment_column("Ended", "finished_at")
-    since_at = moment_column("From", "since")
-    until_at = moment_column("Until", "until")
-    list_display = ("report", "status_label", "since_at", "until_at", "trigger", "files", "created")
+    asked_by = value_column("Asked by", "trigger")
+    list_display = ("report", "status_label", "period", "asked_by", "files", "created")
     list_filter = (
         ("status", ValuesFilter), ("account", RelatedFilter), ("report", RelatedFilter),
     )  # fmt: skip
@@ -262,7 +262,7 @@ class ReportRunAdmin(HistoryAdmin):
     prefetched = ()
     ordering = ("-created_at",)
     fields = (
-        "report", "account", "status_label", "trigger", "since_at", "until_at", "files", "is_sent",
+        "report", "account", "status_label", "period", "asked_by", "files", "is_sent",
         "requested_by", "attempt_count", "error", "created", "ended",
     )  # fmt: skip
     empty_text = "None was made yet."
@@ -276,6 +276,10 @@ class ReportRunAdmin(HistoryAdmin):
         return [
             path("<uuid:pk>/files/<slug:file_format>/", view, name=name), *super().get_urls(),
         ]  # fmt: skip
+
+    @column("Period")
+    def period(self, run: ReportRun) -> str:
+        return f"{_of(run, run.report)}, {run.report.time_zone}"
 
     @column("State")
     def status_label(self, run: ReportRun) -> str:
