@@ -296,7 +296,7 @@ SPECTACULAR_SETTINGS = {
         "ReplayStatus": "outgoing.models.Replay.Status",
         "HandlerRunStatus": "incoming.models.HandlerRun.Status",
         "NotificationStatus": "monitoring.models.Notification.Status",
-        "TriggerEnum": "outgoing.models.Trigger",
+        "TriggerEnum": "outgoing.models.Delivery.Trigger",
         "ReportRunTrigger": "analytics.models.ReportRun.Trigger",
         "ReportRunStatus": "analytics.models.ReportRun.Status",
         "WidgetKind": "analytics.models.Widget.Kind",
