@@ -264,9 +264,10 @@ def _grouped(
 ) -> Iterator[Sequence[Any]]:
     """The columns grouped by, and after them what is made of each group."""
     if group_by:
-        return rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000)
+        yield from rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000)
+        return
     found = rows.aggregate(**made)
-    return iter([[found[name] for name in made]])
+    yield [found[name] for name in made]
 
 
 def _name(dimension: Dimension, value: Any) -> str:

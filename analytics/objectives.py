@@ -109,10 +109,11 @@ def burn_rates(
 
 def targets_of(account_ids: Collection[UUID] | None = None) -> Targets:
     """The targets of these accounts and their subscriptions; None for all."""
-    rows = Objective.objects.order_by()
+    rows: Any = Objective.objects.order_by()
     if account_ids is not None:
         rows = rows.filter(account__in=list(account_ids))
-    subscriptions, accounts = {}, {}
+    subscriptions: dict[UUID, float] = {}
+    accounts: dict[UUID, float] = {}
     for account_id, subscription_id, percent in rows.values_list(
         "account_id", "subscription_id", "target_percent"
     ):

@@ -92,4 +92,4 @@ def insert_places(series: Series, rows: Iterable[tuple[UUID, Place, Tally]]) -> 
 def delete_ids(series: Series, ids: Sequence[UUID]) -> None:
     for start in range(0, len(ids), _TOGETHER):
         rows = series.model._default_manager.filter(pk__in=ids[start : start + _TOGETHER])
-        rows._raw_delete(rows.db)  # type: ignore[attr-defined]
+        rows._raw_delete(rows.db)

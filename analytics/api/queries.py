@@ -97,7 +97,7 @@ class AnswerRowSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(allow_null=True, help_text="The period's start.")
     hour_of_week = serializers.IntegerField(allow_null=True, help_text="0 is Monday, midnight.")
     keys = serializers.DictField(child=serializers.CharField(), help_text="By dimension.")
-    values = serializers.DictField(  # type: ignore[assignment]
+    values = serializers.DictField(
         child=serializers.FloatField(allow_null=True), help_text="By measure."
     )
     before = serializers.DictField(
@@ -213,7 +213,7 @@ class ItemSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     account = serializers.UUIDField(source="account_id")
     name = serializers.CharField()
-    values = serializers.DictField(child=serializers.FloatField(allow_null=True))  # type: ignore[assignment]
+    values = serializers.DictField(child=serializers.FloatField(allow_null=True))
 
 
 class TopView(APIView):
@@ -318,7 +318,7 @@ class IntegrationSerializer(serializers.Serializer[Any]):
     status = serializers.CharField()
     last_success_at = serializers.DateTimeField(allow_null=True)
     trend = serializers.CharField(help_text="Of volume: rising, falling, steady or new.")
-    values = serializers.DictField(child=serializers.FloatField(allow_null=True))  # type: ignore[assignment]
+    values = serializers.DictField(child=serializers.FloatField(allow_null=True))
     before = serializers.DictField(child=serializers.FloatField(allow_null=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -127,7 +128,7 @@ def test_changes_are_audited_and_one_of_a_kind_is_enough() -> None:
     assert [entry.action for entry in entries] == [
         "objective.created", "objective.changed", "objective.deleted",
     ]  # fmt: skip
-    assert entries[1].before["window_days"] == "30"
+    assert json.loads(entries[1].before)["window_days"] == "30"
     assert not Objective.objects.exists()
 
 
