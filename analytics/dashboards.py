@@ -191,8 +191,9 @@ def change_widget(*, widget: Widget, **changes: Any) -> Widget:
 def remove_widget(*, widget: Widget) -> None:
     """Take a widget away; the others keep their order."""
     dashboard = _locked(widget.dashboard)
-    _record(dashboard, "dashboard.widget_removed", {"widget": _widget_shown(widget)}, {})
-    widget.delete()
+    row = Widget.objects.get(pk=widget.pk)
+    _record(dashboard, "dashboard.widget_removed", {"widget": _widget_shown(row)}, {})
+    row.delete()
     _touch(dashboard)
 
 
