@@ -23,12 +23,13 @@ from django.utils.http import content_disposition_header, url_has_allowed_host_a
 from analytics import dashboards as services
 from analytics.admin.editor import WidgetForm
 from analytics.admin.looking import Look, link_of, look_of
+from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.defaults import DEFAULTS, DefaultDashboard
 from analytics.models import Dashboard, Report, Widget
 from analytics.reports.content import Content
 from analytics.reports.csv_file import make
-from analytics.shown import Figures, figures_of
+from analytics.shown import Figures
 from analytics.widgets import WidgetSpec, spec_of
 from webhooks_project.accounts.models import Account, User
 from webhooks_project.admin.access import may, rows_for

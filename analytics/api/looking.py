@@ -10,7 +10,8 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from analytics.shown import Figures, Line, figures_of
+from analytics.asking import figures_of
+from analytics.shown import Figures, Line
 from analytics.spans import DEFAULT, NAMED, Period, named_period, own_period
 from analytics.widgets import WidgetSpec
 from webhooks_project.accounts.models import Account, User

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from analytics.asking import figures_of
 from analytics.defaults import SUBJECTS
 from analytics.measures import Described, Value
 from analytics.models import Report, ReportRun
-from analytics.shown import Figures, Grid, dead_letter_grid, figures_of
+from analytics.shown import Figures, Grid, dead_letter_grid
 from analytics.spans import Period
 from analytics.widgets import Kind, WidgetSpec, spec_of
 from webhooks_project.lib.visible import visible
