@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -107,6 +107,7 @@ def answer(query: Query) -> Answer:
     since = start_of(query.since, Grain.MINUTE)
     until = first_whole(query.until, Grain.MINUTE)
     period = _Period(buckets(since, until, query.granularity, zone), query.granularity, zone)
+    query = _narrowed(query, _Period(buckets(since, until, None, zone), None, zone))
     cells, is_exact = _read(query, period)
     before: Cells | None = None
     since_before = None
@@ -207,14 +208,16 @@ class _Reader:
         # Where all goes into one period the database adds it up; else by the rows' own periods.
         group_by = group if len(period.buckets) == 1 else [*group, "at"]
         starts, places = period.starts, period.places()
+        dimensions = self.query.dimensions
+        names: dict[Any, Keys] = {}  # each combination comes once for each period
 
         def cell(values: Sequence[Any]) -> Figures:
             at = None if len(period.buckets) == 1 else values[len(group)]
             place = places[0 if at is None else bisect_right(starts, at) - 1]
-            keys = tuple(
-                _name(dimension, value)
-                for dimension, value in zip(self.query.dimensions, values, strict=False)
-            )
+            given = tuple(values[: len(group)])
+            keys = names.get(given)
+            if keys is None:
+                keys = names[given] = tuple(map(_name, dimensions, given))
             found = cells.get((place, keys))
             if found is None:
                 found = cells[place, keys] = Figures()
@@ -332,6 +335,20 @@ def _rows(query: Query, period: _Period, cells: Cells, before: Cells | None) -> 
     if order_by is not None and query.granularity is None:
         rows.sort(key=lambda row: _most_first(row.values[order_by]))
     return rows
+
+
+def _narrowed(query: Query, whole: _Period) -> Query:
+    """The question of the keys alone that a limit leaves, where they are of one dimension.
+
+    To know them costs a few rows of coarse grains, and saves those of all other keys' periods.
+    """
+    if query.limit is None or query.granularity is None or len(query.dimensions) != 1:
+        return query
+    [dimension] = query.dimensions
+    by_all = replace(query, granularity=None)
+    cells, _ = _read(by_all, whole)
+    left = {keys[0] for _, keys in _limited(by_all, set(cells), cells)}
+    return replace(query, filters={**query.filters, dimension: sorted(left)})
 
 
 def _limited(query: Query, wanted: set[Cell], cells: Cells) -> set[Cell]:

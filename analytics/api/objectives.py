@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -56,6 +57,7 @@ class BurnRateSerializer(serializers.Serializer[Any]):
 class ObjectiveStatusSerializer(serializers.Serializer[Any]):
     """Where it stands. Rates are 0 to 1; the budget is counted in failures."""
 
+    objective = serializers.UUIDField()
     since = serializers.DateTimeField()
     until = serializers.DateTimeField()
     target = serializers.FloatField()
@@ -113,5 +115,7 @@ class ObjectiveViewSet(
     @action(detail=True)
     def status(self, request: Request, pk: str) -> Response:
         """What is attained up to now, what is left of the error budget, and how fast it burns."""
-        found = objectives.status_of(self.get_object(), clock.now())
-        return Response(ObjectiveStatusSerializer(found).data)
+        objective = self.get_object()
+        found = objectives.status_of(objective, clock.now())
+        shown = {"objective": objective.pk, **asdict(found), "burn": found.burn}
+        return Response(ObjectiveStatusSerializer(shown).data)

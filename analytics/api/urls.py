@@ -19,7 +19,7 @@ urlpatterns = [
     *router.urls,
     re_path("^overview/?$", OverviewView.as_view(), name="overview"),
     re_path("^query/?$", QueryView.as_view(), name="analytics-query"),
-    re_path("^top/(?P<kind>[a-z-]+)/?$", TopView.as_view(), name="analytics-top"),
+    re_path("^top/(?P<kind>[^/.]+)/?$", TopView.as_view(), name="analytics-top"),
     re_path("^trends/?$", TrendView.as_view(), name="analytics-trends"),
     re_path("^integration-health/?$", IntegrationHealthView.as_view(), name="integration-health"),
 ]

@@ -10,6 +10,7 @@ import time_machine
 
 from analytics.counting import count_marked
 from subscriptions.event_types import create_event_type
+from subscriptions.models import Subscription
 from tests.api.calls import Api
 from tests.factories import (
     make_account,
@@ -115,9 +116,10 @@ def test_nobody_asks_about_another_account() -> None:
 def test_top_lists() -> None:
     account = make_account()
     failing, slow, idle = (
-        make_subscription(account, name=name, status="active", created_at=OLD)
+        make_subscription(account, name=name, status="active")
         for name in ("failing", "slow", "idle")
     )
+    Subscription.objects.update(created_at=OLD)
     for _ in range(10):
         attempt(slow, 1, duration_ms=900.0)
         attempt(failing, 1, duration_ms=5.0)

@@ -47,6 +47,7 @@ QUERIES_OF_LIST = {
     "analytics.dashboard": 6,  # two counts, the numbers of widgets
     "analytics.report": 5,  # two counts
     "analytics.reportrun": 4,  # the files
+    "analytics.objective": 5,  # two counts
     "hub.heartbeat": 5,
     "accounts.apikey": 5,
     "accounts.account": 7,  # two counts
