@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
-from analytics.models import Rollup, Scope
+from analytics.models import (
+    Dashboard,
+    Report,
+    ReportFile,
+    ReportRun,
+    Rollup,
+    Scope,
+    Widget,
+)
 from analytics.periods import Grain
 from analytics.sketches import bin_of, stored
 from incoming.models import HandlerRun, Receipt, Route, Source, SourceSecret
@@ -217,6 +225,75 @@ def make_rollup(subscription: Subscription, at: datetime, **fields: Any) -> Roll
         }
         | fields
     )
+
+
+def make_dashboard(account: Account | None = None, **fields: Any) -> Dashboard:
+    """A dashboard with two widgets."""
+    now = clock.now()
+    dashboard = Dashboard.objects.create(
+        **{
+            "account": account or make_account(),
+            "name": "Board",
+            "created_at": now,
+            "changed_at": now,
+        }
+        | fields
+    )
+    make_widget(dashboard, title="Attempts")
+    make_widget(dashboard, title="Over time", kind="line", position=1)
+    return dashboard
+
+
+def make_widget(dashboard: Dashboard, **fields: Any) -> Widget:
+    return Widget.objects.create(
+        **{"dashboard": dashboard, "title": "W", "kind": "number", "measures": ["attempts"]}
+        | fields
+    )
+
+
+def make_report(account: Account | None = None, **fields: Any) -> Report:
+    """A report on demand, of what the hub knows, unless said."""
+    return Report.objects.create(
+        **{
+            "account": account or make_account(),
+            "name": "Health",
+            "subject": "" if "dashboard" in fields else "integration_health",
+            "period": "daily",
+            "formats": ["csv"],
+            "recipients": ["ann@example.com"],
+            "enabled": False,
+            "created_at": clock.now(),
+        }
+        | fields
+    )
+
+
+def make_report_run(report: Report | None = None, **fields: Any) -> ReportRun:
+    """A finished run with a CSV file."""
+    report = report or make_report()
+    now = clock.now()
+    run = ReportRun.objects.create(
+        **{
+            "account": report.account,
+            "report": report,
+            "trigger": "demand",
+            "status": "finished",
+            "since": now - timedelta(days=1),
+            "until": now,
+            "created_at": now,
+            "finished_at": now,
+        }
+        | fields
+    )
+    ReportFile.objects.create(
+        run=run,
+        format="csv",
+        name="health.csv",
+        content=str(run.pk).encode(),
+        size_bytes=36,
+        created_at=now,
+    )
+    return run
 
 
 def make_run(receipt: Receipt | None = None, **fields: Any) -> HandlerRun:

@@ -172,6 +172,11 @@ WEBHOOKS_ROLLUP_MINUTES_DAYS = env.int("WEBHOOKS_ROLLUP_MINUTES_DAYS", default=7
 WEBHOOKS_ROLLUP_HOURS_DAYS = env.int("WEBHOOKS_ROLLUP_HOURS_DAYS", default=45)
 WEBHOOKS_ROLLUP_ACCOUNT_HOURS_DAYS = env.int("WEBHOOKS_ROLLUP_ACCOUNT_HOURS_DAYS", default=400)
 
+# How many days the files of reports are kept, in the database; and a TrueType font for their PDFs,
+# where the one that is found does not know the letters of the names in them.
+WEBHOOKS_REPORT_DAYS = env.int("WEBHOOKS_REPORT_DAYS", default=30)
+WEBHOOKS_REPORT_FONT = env.str("WEBHOOKS_REPORT_FONT", default="")
+
 Q_CLUSTER: dict[str, Any] = {
     "name": "webhooks-hub",
     # One long task for each pump and one worker to spare, so that a pump that hands over is
@@ -337,6 +342,11 @@ SPECTACULAR_SETTINGS = {
         "IncidentStatus": "monitoring.models.Incident.Status",
         "IncidentEntryKind": "monitoring.models.IncidentEntry.Kind",
         "Severity": "monitoring.models.incidents.Severity",
+        "TriggerEnum": "outgoing.models.Delivery.Trigger",
+        "ReportRunTrigger": "analytics.models.ReportRun.Trigger",
+        "ReportRunStatus": "analytics.models.ReportRun.Status",
+        "WidgetKind": "analytics.models.Widget.Kind",
+        "ReportPeriod": "analytics.models.Report.Period",
         "SchemaMode": "subscriptions.models.EventType.SchemaMode",
         "ReceiptCause": "incoming.providers.call.Cause",
         "AttemptCause": "outgoing.models.Attempt.Cause",
@@ -421,6 +431,14 @@ UNFOLD: dict[str, Any] = {
                     _page("Subscriptions", "rss_feed", "subscriptions.subscription"),
                     _page("Event types", "category", "subscriptions.eventtype"),
                     _page("Bulk jobs", "playlist_play", "subscriptions.bulkjob"),
+                ],
+            },
+            {
+                "title": "Analytics",
+                "items": [
+                    _page("Dashboards", "monitoring", "analytics.dashboard"),
+                    _page("Reports", "summarize", "analytics.report"),
+                    _page("Report runs", "description", "analytics.reportrun"),
                 ],
             },
             {

@@ -1,5 +1,5 @@
-"""Figures in the console: rollups, objectives."""
+"""Figures in the console: rollups, objectives, dashboards, reports."""
 
-from analytics.admin import objectives, rollups
+from analytics.admin import dashboards, objectives, reports, rollups
 
-__all__ = ["objectives", "rollups"]
+__all__ = ["dashboards", "objectives", "reports", "rollups"]

@@ -1,11 +1,18 @@
 from django.urls import re_path
 
+from analytics.api.dashboards import DashboardViewSet, DefaultDashboardViewSet, WidgetViewSet
 from analytics.api.objectives import ObjectiveViewSet
 from analytics.api.queries import IntegrationHealthView, QueryView, TopView, TrendView
+from analytics.api.reports import ReportRunViewSet, ReportViewSet
 from analytics.api.views import OverviewView, RollupViewSet
 from webhooks_project.api.routing import Router
 
 router = Router()
+router.register("dashboards", DashboardViewSet, basename="dashboard")
+router.register("default-dashboards", DefaultDashboardViewSet, basename="default-dashboard")
+router.register("widgets", WidgetViewSet, basename="widget")
+router.register("reports", ReportViewSet, basename="report")
+router.register("report-runs", ReportRunViewSet, basename="report-run")
 router.register("rollups", RollupViewSet, basename="rollup")
 router.register("objectives", ObjectiveViewSet, basename="objective")
 urlpatterns = [

@@ -1,6 +1,11 @@
-"""Counts per period, and what shall be attained."""
+"""Counts per period, what shall be attained, what shows them, and what sends them."""
 
+from analytics.models.dashboards import Dashboard, Widget
 from analytics.models.objectives import Objective
+from analytics.models.reports import Report, ReportFile, ReportRun
 from analytics.models.rollups import SUCCEEDED, Horizon, ReceiptRollup, Rollup, Scope
 
-__all__ = ["SUCCEEDED", "Horizon", "Objective", "ReceiptRollup", "Rollup", "Scope"]
+__all__ = [
+    "SUCCEEDED", "Dashboard", "Horizon", "Objective", "ReceiptRollup", "Report", "ReportFile",
+    "ReportRun", "Rollup", "Scope", "Widget",
+]  # fmt: skip

@@ -14,6 +14,7 @@ from django.core import mail
 from monitoring.channels.message import ChannelKind, Message, SendFailed
 from monitoring.models import Channel
 from monitoring.models.notifications import MAIL
+from monitoring.report_mail import with_report
 from webhooks_project.acceptable import Problem, listed
 from webhooks_project.accounts.models import Role
 from webhooks_project.lib.mail_addresses import is_mail_address
@@ -98,7 +99,7 @@ def mail_of(message: Message) -> mail.EmailMessage:
     lines.append(f"Account: {message.account}")
     if message.url:
         lines.append(message.url)
-    return mail.EmailMessage(
+    made = mail.EmailMessage(
         subject=" ".join(message.title.split()),
         body="\n".join(lines),
         to=[message.recipient],
@@ -107,6 +108,7 @@ def mail_of(message: Message) -> mail.EmailMessage:
             "Auto-Submitted": "auto-generated",  # RFC 3834: no answers by machines
         },
     )
+    return with_report(made, message.key)
 
 
 def _is_final(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from analytics.models import Objective, Rollup
+from analytics.models import Dashboard, Objective, Report, ReportRun, Rollup, Widget
 from incoming.models import (
     HandlerRun,
     Receipt,
@@ -48,9 +48,12 @@ from tests.factories import (
     make_anchor,
     make_api_key,
     make_attempt,
+    make_dashboard,
     make_delivery,
     make_event,
     make_receipt,
+    make_report,
+    make_report_run,
     make_retry,
     make_rollup,
     make_source,
@@ -113,6 +116,11 @@ class World:
     alert_rule: AlertRule
     incident: Incident
     closing: Incident
+    dashboard: Dashboard
+    widget: Widget
+    second_widget: Widget
+    report: Report
+    report_run: ReportRun
 
     def ids(self) -> dict[str, UUID]:
         """The key of each row, by the row's name."""
@@ -134,6 +142,9 @@ def make_world(account: Account | None = None) -> World:
     source = make_source(account)
     receipt = make_receipt(source, status="failed")
     dead = make_receipt(source, status="dead", next_attempt_at=None, dead_at=now)
+    dashboard = make_dashboard(account)
+    widget, second_widget = dashboard.widgets.all()
+    report = make_report(account, dashboard=dashboard)
     SourceSecret.objects.create(source=source, secret="a-learned-secret", is_showable=True)
     record_activity(account_id=account.pk, kind="test", text="Something was done.")
     job = {"since": now, "until": now, "created_at": now, "plan": NO_EVENT_PLAN}
@@ -151,6 +162,11 @@ def make_world(account: Account | None = None) -> World:
         paused=Replay.objects.create(account=account, status="running", paused_at=now, **job),
         source=source,
         receipt=receipt,
+        dashboard=dashboard,
+        widget=widget,
+        second_widget=second_widget,
+        report=report,
+        report_run=make_report_run(report),
         quarantined=make_receipt(source, next_attempt_at=None, quarantined_at=now),
         dead=dead,
         held_back=make_event(account, quarantined_at=now),
@@ -580,6 +596,74 @@ ROUTES: Final[dict[str, Route]] = {
     "analytics-top": reads("analytics/top/failing-endpoints"),
     "analytics-trends": reads("analytics/trends"),
     "integration-health": reads("analytics/integration-health"),
+    "dashboard-list": Route(
+        "analytics/dashboards",
+        {"get": VIEWER, "post": DEVELOPER},
+        {"post": lambda ids: {"name": "Made"}},
+        row="dashboard",
+    ),
+    "dashboard-detail": Route(
+        "analytics/dashboards/{dashboard}",
+        {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
+        {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "dashboard-copy": acts("analytics/dashboards/{dashboard}/copy", DEVELOPER, lambda ids: {}),
+    "dashboard-arrange": acts(
+        "analytics/dashboards/{dashboard}/arrange",
+        DEVELOPER,
+        lambda ids: {
+            "widgets": [
+                {"id": str(ids[name]), "width": 1, "height": 1}
+                for name in ("second_widget", "widget")
+            ]
+        },
+    ),
+    "dashboard-data": reads("analytics/dashboards/{dashboard}/data"),
+    "widget-list": Route(
+        "analytics/widgets",
+        {"get": VIEWER, "post": DEVELOPER},
+        {
+            "post": lambda ids: {
+                "dashboard": str(ids["dashboard"]),
+                "title": "Made",
+                "kind": "number",
+                "measures": ["attempts"],
+            }
+        },
+    ),
+    "widget-detail": Route(
+        "analytics/widgets/{widget}",
+        {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
+        {"patch": lambda ids: {"title": "Changed"}},
+    ),
+    "default-dashboard-list": reads("analytics/default-dashboards"),
+    "default-dashboard-detail": reads("analytics/default-dashboards/overview"),
+    "default-dashboard-data": reads("analytics/default-dashboards/overview/data"),
+    "default-dashboard-copy": acts(
+        "analytics/default-dashboards/overview/copy", DEVELOPER, lambda ids: {}
+    ),
+    "report-list": Route(
+        "analytics/reports",
+        {"get": VIEWER, "post": DEVELOPER},
+        {
+            "post": lambda ids: {
+                "name": "Made",
+                "subject": "overview",
+                "formats": ["pdf"],
+                "recipients": ["admin"],
+            }
+        },
+        row="report",
+    ),
+    "report-detail": Route(
+        "analytics/reports/{report}",
+        {"get": VIEWER, "patch": DEVELOPER, "delete": DEVELOPER},
+        {"patch": lambda ids: {"name": "Changed"}},
+    ),
+    "report-run": acts("analytics/reports/{report}/run", DEVELOPER, lambda ids: {}),
+    "report-run-list": reads("analytics/report-runs", "report_run"),
+    "report-run-detail": reads("analytics/report-runs/{report_run}"),
+    "report-run-file": reads("analytics/report-runs/{report_run}/files/csv"),
 }
 CALLS: Final = [(name, method) for name, route in ROUTES.items() for method in route.roles]
 LISTS: Final = [name for name, route in ROUTES.items() if route.row]
@@ -592,6 +676,9 @@ ROWLESS: Final = frozenset(
         "activity-kinds",
         "channel-kinds",
         "analytics-query",
+        "default-dashboard-list",
+        "default-dashboard-detail",
+        "default-dashboard-data",
         "analytics-top",
         "analytics-trends",
         "integration-health",

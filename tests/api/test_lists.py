@@ -27,9 +27,12 @@ from tests.factories import (
     make_anchor,
     make_api_key,
     make_attempt,
+    make_dashboard,
     make_delivery,
     make_event,
     make_receipt,
+    make_report,
+    make_report_run,
     make_retry,
     make_rollup,
     make_source,
@@ -207,6 +210,7 @@ def _rows(account: Account) -> None:
         account=account, kind="endpoint_failing", severity="critical", key=f"{source.pk.hex}:x:",
         title="t", opened_at=NOW, last_seen_at=NOW,
     )  # fmt: skip
+    make_report_run(make_report(account, dashboard=make_dashboard(account)))
     make_rollup(subscription, NOW)
     Objective.objects.create(account=account, subscription=subscription)
 
@@ -217,6 +221,8 @@ QUERIES = {
     "subscription-list": 3,  # with their event types and secrets
     "event-type-list": 2,  # with their schemas
     "alert-rule-list": 3,  # with their channels and those of escalation
+    "dashboard-list": 2,  # with their widgets
+    "report-run-list": 2,  # with their files
 }
 
 

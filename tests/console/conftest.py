@@ -24,9 +24,12 @@ from tests.factories import (
     make_anchor,
     make_api_key,
     make_attempt,
+    make_dashboard,
     make_delivery,
     make_event,
     make_receipt,
+    make_report,
+    make_report_run,
     make_retry,
     make_rollup,
     make_run,
@@ -93,6 +96,8 @@ def make_rows() -> dict[str, Model]:
     EventSchema.objects.create(event_type=event_type, version=1, schema={"type": "object"})
     period = {"since": now - timedelta(days=1), "until": now, "created_at": now}
     journal.record_activity(account_id=account.pk, kind="test", text="A test.", subject=delivery)
+    dashboard = make_dashboard(account)
+    report = make_report(account, dashboard=dashboard)
     made = {
         "accounts.account": account,
         "accounts.apikey": make_api_key(account).api_key,
@@ -129,6 +134,9 @@ def make_rows() -> dict[str, Model]:
         ),
         "analytics.rollup": make_rollup(subscription, now),
         "analytics.objective": Objective.objects.create(account=account, subscription=subscription),
+        "analytics.dashboard": dashboard,
+        "analytics.report": report,
+        "analytics.reportrun": make_report_run(report),
         "hub.heartbeat": Heartbeat.objects.create(
             host=new_id().hex, cluster="hub", family="delivery", token=new_id(),
             started_at=now, beat_at=now,

@@ -20,13 +20,15 @@ HISTORY = [
     "outgoing.replay", "incoming.receipt", "incoming.handlerrun", "incoming.receiptreplay",
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
     "monitoring.auditentry", "monitoring.auditanchor", "monitoring.finding",
-    "monitoring.healthcheck", "monitoring.incident", "analytics.rollup", "hub.heartbeat",
+    "monitoring.healthcheck", "monitoring.incident", "analytics.rollup", "analytics.reportrun",
+    "hub.heartbeat",
     "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
     "accounts.account", "accounts.user", "subscriptions.subscription",
     "subscriptions.eventtype", "incoming.source", "monitoring.healthpolicy",
-    "monitoring.alertrule", "analytics.objective", "monitoring.channel",
+    "monitoring.alertrule", "analytics.objective", "monitoring.channel", "analytics.dashboard",
+    "analytics.report",
 ]  # fmt: skip
 MODELS = [*HISTORY, *CHANGEABLE, "accounts.apikey"]
 # Queries of a list, whatever the number of its rows: two for the session and its user, one for the
@@ -50,6 +52,9 @@ QUERIES_OF_LIST = {
     "monitoring.healthpolicy": 5,  # two counts
     "monitoring.incident": 6,  # the accounts
     "monitoring.alertrule": 5,  # two counts
+    "analytics.dashboard": 6,  # two counts, the numbers of widgets
+    "analytics.report": 5,  # two counts
+    "analytics.reportrun": 4,  # the files
     "analytics.objective": 5,  # two counts
     "analytics.rollup": 5,
     "hub.heartbeat": 5,

@@ -106,7 +106,7 @@ class MemberForm(forms.Form):
 
 ACCOUNT_FIELDS = (
     "name", "slug", *KEPT_DAYS_FIELDS, "unknown_event_types",
-    "has_public_catalogue", "asks_for_ownership",
+    "has_public_catalogue", "asks_for_ownership", "time_zone",
 )  # fmt: skip
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
 from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.time_zones import is_time_zone
 
 MAX_KEPT_DAYS: Final = 32_767  # as many as PostgreSQL's column holds
 KEPT_DAYS_FIELDS: Final = (
     "receipt_body_days", "receipt_days", "event_body_days", "event_days", "dead_letter_days",
 )  # fmt: skip
+
+
+def validate_time_zone(name: str) -> None:
+    if not is_time_zone(name):
+        raise ValidationError("There is no such time zone; one is Europe/Berlin.", code="unknown")
 
 
 class Role(models.TextChoices):
@@ -39,6 +46,13 @@ class UnknownEventTypes(models.TextChoices):
 
 class User(AbstractUser):
     """Django's user, in the platform's own table."""
+
+    time_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text="In which figures are shown to them; empty for the account's.",
+    )
 
     class Meta:
         db_table = "_users"
@@ -94,6 +108,12 @@ class Account(models.Model):
     asks_for_ownership = models.BooleanField(
         default=False,
         help_text="Whether an endpoint must echo a challenge before its subscription is active.",
+    )
+    time_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text="In which its figures are shown, such as Europe/Berlin; empty for UTC.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(

@@ -24,7 +24,7 @@ def account_of(instance: Any) -> UUID | None:
     if isinstance(instance, Account):
         return instance.pk
     for path in (("account_id",), ("delivery", "account_id"), ("event_type", "account_id"),
-                 ("source", "account_id")):  # fmt: skip
+                 ("source", "account_id"), ("dashboard", "account_id")):  # fmt: skip
         value = instance
         for name in path:
             value = getattr(value, name, None)

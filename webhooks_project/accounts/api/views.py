@@ -22,7 +22,7 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
         model = Account
         fields = (
             "id", "name", "slug", *KEPT_DAYS_FIELDS, "unknown_event_types",
-            "has_public_catalogue", "asks_for_ownership", "created_at",
+            "has_public_catalogue", "asks_for_ownership", "time_zone", "created_at",
         )  # fmt: skip
         read_only_fields = ("slug",)
         extra_kwargs: ClassVar = {name: {"max_value": MAX_KEPT_DAYS} for name in KEPT_DAYS_FIELDS}

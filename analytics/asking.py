@@ -1,0 +1,176 @@
+"""Asking for the figures of widgets: their answers, dead letters, and the names of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Count, Min, QuerySet
+
+from analytics.measures import NAMED_BY_ROW, Value, describe
+from analytics.query import Unanswerable, answer
+from analytics.shown import Figures, Key, Line
+from analytics.spans import Period, steps_of
+from analytics.widgets import DEFAULT_ROWS, Kind, WidgetSpec, query_of, step_of
+from incoming.models import Receipt, Source
+from outgoing.models import Delivery
+from subscriptions.models import Subscription
+from webhooks_project.accounts.models import Account
+from webhooks_project.lib.visible import visible
+
+_MODELS: Final = {"account": Account, "source": Source, "subscription": Subscription}
+_EMPTY_KEYS: Final = {
+    "cause": "succeeded", "event_type": "no type", "status_class": "no answer",
+    "source": "none", "subscription": "none", "account": "none",
+}  # fmt: skip
+
+
+def figures_of(
+    specs: Sequence[WidgetSpec], *, account_ids: Sequence[UUID] | None, period: Period
+) -> list[Figures]:
+    """The figures of many widgets. One that cannot be answered says so, and the others stand.
+
+    `account_ids` are whose figures they are of; None for those of every account.
+    """
+    found = [_figures(spec, account_ids, period) for spec in specs]
+    return _named(found, account_ids)
+
+
+def _figures(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Period) -> Figures:
+    if spec.kind == Kind.DEAD_LETTERS:
+        return dead_letters(spec, account_ids, period)
+    step = step_of(spec, period)
+    measures = tuple(describe(name) for name in spec.measures)
+    try:
+        query = query_of(spec, account_ids=account_ids, period=period)
+        rows = answer(query).rows if query is not None else []
+    except Unanswerable as error:
+        return Figures(spec, period, step, problem=str(error), measures=measures)
+    lines = []
+    for row in rows:
+        keys = tuple(
+            Key(str(dimension), str(value), str(value)) for dimension, value in row.keys.items()
+        )
+        values: dict[str, Value] = {str(name): value for name, value in row.values.items()}
+        before: dict[str, Value] | None = None
+        if row.before is not None:
+            before = {str(name): value for name, value in row.before.items()}
+        at, hour = row.at, None
+        if step == "hour_of_week":
+            at, hour = None, row.hour_of_week
+        lines.append(Line(keys, values, before, at, hour))
+    if spec.kind == Kind.BAR and not step:  # a bar of nothing is none
+        lines = [line for line in lines if line.values.get(spec.measures[0])]
+    steps: tuple[datetime, ...] = ()
+    if step and step != "hour_of_week":
+        known = {line.at for line in lines if line.at}
+        steps = tuple(sorted({*steps_of(period, step), *known}))
+    return Figures(spec, period, step, tuple(lines), steps, measures=measures)
+
+
+def dead_letters(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Period) -> Figures:
+    """What waits for a person now, whatever the period: deliveries and receipts, by cause."""
+    found = [
+        ("delivery", _waiting(Delivery.objects.filter(status=Delivery.Status.EXHAUSTED),
+                              account_ids, "last_cause", "exhausted_at")),
+        ("receipt", _waiting(Receipt.objects.filter(status=Receipt.Status.DEAD),
+                             account_ids, "type", "dead_at")),
+    ]  # fmt: skip
+    lines = [
+        Line(
+            (Key("kind", kind, kind), Key("why", why, visible(why) or "unknown")),
+            {"waiting": count},
+            at=oldest,
+        )
+        for kind, rows in found
+        for why, count, oldest in rows
+    ]
+    lines.sort(key=lambda line: -(line.values["waiting"] or 0))
+    limit = spec.limit or DEFAULT_ROWS
+    return Figures(spec, period, "", tuple(lines[:limit]), measures=(describe("waiting"),))
+
+
+def _waiting(
+    rows: QuerySet[Delivery] | QuerySet[Receipt],
+    account_ids: Sequence[UUID] | None,
+    cause: str,
+    moment: str,
+) -> list[tuple[str, int, datetime | None]]:
+    # Account by account, as the index by account and status has them.
+    every: Any = Account.objects.order_by().values("pk")
+    accounts = every if account_ids is None else account_ids
+    return list(
+        rows.filter(account__in=accounts)
+        .order_by()
+        .values_list(cause)
+        .annotate(count=Count("pk"), oldest=Min(moment))
+    )
+
+
+def _named(found: Sequence[Figures], account_ids: Sequence[UUID] | None) -> list[Figures]:
+    """With the names of the rows whose ids are among the keys: one query for each kind of row."""
+    wanted: dict[str, set[str]] = {name: set() for name in NAMED_BY_ROW}
+    for figures in found:
+        for line in figures.lines:
+            for key in line.keys:
+                if key.dimension in wanted and key.value:
+                    wanted[key.dimension].add(key.value)
+    names = {name: _names(name, ids, account_ids) for name, ids in wanted.items() if ids}
+    return [_renamed(figures, names) for figures in found]
+
+
+def _names(dimension: str, ids: set[str], account_ids: Sequence[UUID] | None) -> dict[str, str]:
+    rows = _MODELS[dimension]._default_manager.filter(pk__in=ids)
+    if account_ids is not None:
+        rows = rows.filter(**{"pk__in" if dimension == "account" else "account__in": account_ids})
+    return {str(pk): visible(name) for pk, name in rows.values_list("pk", "name")}
+
+
+def _renamed(figures: Figures, names: Mapping[str, Mapping[str, str]]) -> Figures:
+    if not figures.spec.dimensions:
+        return figures
+    lines = tuple(
+        Line(
+            tuple(_renamed_key(key, names) for key in line.keys),
+            line.values,
+            line.before,
+            line.at,
+            line.hour,
+        )
+        for line in figures.lines
+    )
+    # Two rows of one name are told apart by the end of their ids.
+    seen: dict[str, set[str]] = {}
+    for line in lines:
+        for key in line.keys:
+            seen.setdefault(f"{key.dimension}:{key.name}", set()).add(key.value)
+    lines = tuple(
+        Line(
+            tuple(
+                Key(key.dimension, key.value, f"{key.name} (…{key.value[-4:]})")
+                if len(seen[f"{key.dimension}:{key.name}"]) > 1
+                else key
+                for key in line.keys
+            ),
+            line.values,
+            line.before,
+            line.at,
+            line.hour,
+        )
+        for line in lines
+    )
+    return Figures(
+        figures.spec, figures.period, figures.step, lines, figures.steps, figures.problem,
+        figures.measures,
+    )  # fmt: skip
+
+
+def _renamed_key(key: Key, names: Mapping[str, Mapping[str, str]]) -> Key:
+    if not key.value or (key.dimension == "status_class" and key.value == "none"):
+        return Key(key.dimension, key.value, _EMPTY_KEYS.get(key.dimension, "none"))
+    if key.dimension in NAMED_BY_ROW:
+        known = names.get(key.dimension, {}).get(key.value)
+        return Key(key.dimension, key.value, known or f"deleted (…{key.value[-4:]})")
+    return Key(key.dimension, key.value, visible(key.value))

@@ -1,0 +1,346 @@
+"""A report as PDF: A4, charts drawn as vectors, each with its table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from xml.sax.saxutils import escape
+
+from django.conf import settings
+
+from analytics.charts.scales import bottom_of, part, ticks, time_labels, top_of
+from analytics.measures import change_written, written
+from analytics.reports.content import (
+    COLOURS,
+    Content,
+    grid_of,
+    groups_of,
+    nothing,
+    numbers_of,
+)
+from analytics.shown import Figures, Series
+from analytics.widgets import Kind
+
+MAX_ROWS: Final = 60  # of a table; the other formats have them all
+WIDTH, HEIGHT = 469.0, 150.0  # of a chart, in points
+LEFT, FOOT = 44.0, 18.0
+INK, QUIET, RULE = "#111827", "#4b5563", "#d1d5db"
+FONT: Final = "Hub"
+# Fonts that know most scripts, where a system has them; else the one that comes along knows Latin.
+_FONTS: Final = (
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/TTF/DejaVuSans.ttf",
+)
+
+
+def make(content: Content) -> bytes:
+    """The document's bytes."""
+    from reportlab.lib.enums import TA_LEFT
+    from reportlab.lib.pagesizes import A4
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer
+
+    face = _face()
+    body = ParagraphStyle("body", fontName=FONT, fontSize=9, leading=12, textColor=QUIET)
+    title = ParagraphStyle("title", body, fontSize=18, leading=24, textColor=INK)
+    heading = ParagraphStyle(
+        "heading", body, fontSize=12, leading=16, textColor=INK, spaceBefore=14, spaceAfter=4,
+        alignment=TA_LEFT, keepWithNext=1,
+    )  # fmt: skip
+
+    def said(text: str, style: Any) -> Any:
+        return Paragraph(escape(_known(text, face)), style)
+
+    story: list[Any] = [
+        said(content.title, title), said(content.heading, body), said(content.description, body),
+    ]  # fmt: skip
+    if not content.figures:
+        story.append(said("This report has no widgets.", body))
+    for group in groups_of(content.figures):
+        if len(group) > 1:
+            story += [Spacer(1, 12), _numbers(group, face)]
+            continue
+        [figures] = group
+        top = said(figures.spec.title, heading)
+        if why := nothing(figures):
+            story.append(KeepTogether([top, said(why, body)]))
+            continue
+        drawing = _drawing(figures, face)
+        story.append(KeepTogether([top, drawing]) if drawing is not None else top)
+        if drawing is None:
+            story.append(_table(figures, face, body))
+    out = io.BytesIO()
+    document = SimpleDocTemplate(
+        out, pagesize=A4, leftMargin=57, rightMargin=57, topMargin=50, bottomMargin=50,
+        title=content.title, author="", subject=content.heading, invariant=True,
+    )  # fmt: skip
+
+    def foot(canvas: Any, _: Any) -> None:
+        canvas.setFont(FONT, 8)
+        canvas.setFillColor(QUIET)
+        canvas.drawString(57, 30, _known(content.heading, face)[:110])
+        canvas.drawRightString(A4[0] - 57, 30, f"{canvas.getPageNumber()}")
+
+    document.build(story, onFirstPage=foot, onLaterPages=foot)
+    return out.getvalue()
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+@cache
+def _face() -> frozenset[int]:
+    """The font is registered; what characters it has."""
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    paths = (
+        [settings.WEBHOOKS_REPORT_FONT] if settings.WEBHOOKS_REPORT_FONT else [*_FONTS, "Vera.ttf"]
+    )
+    path = next((item for item in paths if Path(item).exists()), paths[-1])
+    font = TTFont(FONT, path)
+    pdfmetrics.registerFont(font)
+    pdfmetrics.registerFontFamily(FONT, FONT, FONT, FONT, FONT)
+    return frozenset(font.face.charToGlyph)
+
+
+def _known(text: str, face: frozenset[int]) -> str:
+    """The text with a question mark for each character that the font does not have."""
+    return "".join(c if ord(c) in face or c.isspace() else "?" for c in text)
+
+
+def _fitting(text: str, face: frozenset[int], width: float, size: float) -> str:
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    text = _known(text, face)
+    if stringWidth(text, FONT, size) <= width:
+        return text
+    while text and stringWidth(text + "...", FONT, size) > width:
+        text = text[:-1]
+    return text + "..."
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.platypus import Paragraph, Table
+
+    grid = grid_of(figures).narrowed()
+    small = 6.0 if len(grid.headers) > 12 else 8.0
+    plain = ParagraphStyle("cell", style, fontSize=small, leading=small + 2, textColor=INK)
+    right = ParagraphStyle("number", plain, alignment=2)
+
+    def row(texts: Sequence[str]) -> list[Any]:
+        return [
+            Paragraph(escape(_known(text, face)), right if number else plain)
+            for text, number in zip(texts, grid.numeric, strict=True)
+        ]
+
+    rows = [row(grid.headers)]
+    rows += [row([cell.text for cell in cells]) for cells in grid.rows[:MAX_ROWS]]
+    more = len(grid.rows) - MAX_ROWS
+    if more > 0:
+        rows.append(row([f"and {more} more", *([""] * (len(grid.headers) - 1))]))
+    texts = grid.numeric.count(False)
+    shares = [1.0 if number else 2.4 for number in grid.numeric]
+    if texts == len(shares):
+        shares = [1.0] * texts
+    return Table(
+        rows,
+        colWidths=[WIDTH * share / sum(shares) for share in shares],
+        repeatRows=1,
+        hAlign="LEFT",
+        style=[
+            ("LINEBELOW", (0, 0), (-1, 0), 0.8, INK),
+            ("LINEBELOW", (0, 1), (-1, -1), 0.3, RULE),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ("LEFTPADDING", (0, 0), (-1, -1), 1),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 3),
+            ("TOPPADDING", (0, 0), (-1, -1), 2),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+        ],
+    )
+
+
+# --- charts ---------------------------------------------------------------------------------------
+
+
+def _drawing(figures: Figures, face: frozenset[int]) -> Any:
+    """The widget's chart; None where it is a table."""
+    match figures.spec.kind:
+        case Kind.TABLE | Kind.DEAD_LETTERS:
+            return None
+        case Kind.NUMBER:
+            return _numbers([figures], face)
+        case Kind.HEAT_MAP:
+            return _heat_map(figures, face)
+        case Kind.BAR if not figures.step:
+            return _bars(figures, face)
+    return _plot(figures, face)
+
+
+def _numbers(group: Sequence[Figures], face: frozenset[int]) -> Any:
+    from reportlab.graphics.shapes import Drawing, String
+
+    found = numbers_of(group)
+    drawing = Drawing(WIDTH, 46)
+    room = WIDTH / max(3, len(found))
+    for index, (name, measure, value, before, change) in enumerate(found):
+        x = index * room
+        if len(found) > 1:
+            drawing.add(String(x, 36, _fitting(name, face, room - 6, 8), fontName=FONT,
+                               fontSize=8, fillColor=_colour(QUIET)))  # fmt: skip
+        drawing.add(String(x, 14, written(value, measure.unit), fontName=FONT, fontSize=18,
+                           fillColor=_colour(INK)))  # fmt: skip
+        if before is not None:
+            note = f"{change_written(change, measure.unit)}; before: " \
+                f"{written(before, measure.unit)}"  # fmt: skip
+            drawing.add(String(x, 2, _fitting(note, face, room - 6, 8), fontName=FONT, fontSize=8,
+                               fillColor=_colour(QUIET)))  # fmt: skip
+    return drawing
+
+
+def _bars(figures: Figures, face: frozenset[int]) -> Any:
+    from reportlab.graphics.shapes import Drawing, Rect, String
+
+    name = figures.measures[0].name
+    values = [line.values.get(name) or 0 for line in figures.lines]
+    top = top_of(values, figures.unit)
+    drawing = Drawing(WIDTH, 16 * len(values))
+    for index, (line, value) in enumerate(zip(figures.lines, values, strict=True)):
+        y = 16 * (len(values) - index - 1) + 3
+        drawing.add(String(0, y + 1, _fitting(line.name, face, 130, 8), fontName=FONT, fontSize=8,
+                           fillColor=_colour(INK)))  # fmt: skip
+        drawing.add(Rect(140, y, max(1, 270 * part(value, 0, top)), 10, strokeColor=None,
+                         fillColor=_colour(COLOURS[0])))  # fmt: skip
+        drawing.add(String(WIDTH, y + 1, written(value, figures.unit), fontName=FONT, fontSize=8,
+                           textAnchor="end", fillColor=_colour(INK)))  # fmt: skip
+    return drawing
+
+
+def _heat_map(figures: Figures, face: frozenset[int]) -> Any:
+    from reportlab.graphics.shapes import Drawing, Rect, String
+    from reportlab.lib.colors import linearlyInterpolatedColor
+
+    hours = figures.hours()
+    highest = max((value or 0 for day in hours for value in day), default=0) or 1
+    low, high = _colour("#f3f4f6"), _colour(COLOURS[0])
+    drawing = Drawing(WIDTH, 7 * 15 + 14)
+    room = (WIDTH - 30) / 24
+    for day, (cells, row) in enumerate(zip(figures.grid().rows, hours, strict=True)):
+        y = 14 + 15 * (6 - day)
+        drawing.add(String(0, y + 3, str(cells[0].value)[:3], fontName=FONT, fontSize=7,
+                           fillColor=_colour(QUIET)))  # fmt: skip
+        for hour, value in enumerate(row):
+            shade = linearlyInterpolatedColor(low, high, 0, highest, value or 0)
+            drawing.add(Rect(30 + hour * room, y, room - 1, 14, strokeColor=None, fillColor=shade))
+    for hour in range(0, 24, 3):
+        drawing.add(String(30 + hour * room, 3, f"{hour:02}", fontName=FONT, fontSize=7,
+                           fillColor=_colour(QUIET)))  # fmt: skip
+    return drawing
+
+
+def _plot(figures: Figures, face: frozenset[int]) -> Any:
+    from reportlab.graphics.shapes import Drawing, Line, String
+
+    series = figures.series()
+    stacked = figures.spec.kind == Kind.STACKED
+    columns = list(zip(*(one.points for one in series), strict=True))
+    values: list[float | int | None]
+    if stacked:
+        values = [sum(value or 0 for value in column) for column in columns]
+    else:
+        values = [value for column in columns for value in column]
+    bottom = bottom_of(values, figures.unit) if figures.spec.kind == Kind.LINE else 0.0
+    top = top_of(values, figures.unit)
+    legend = 14.0 if len(series) > 1 or figures.spec.dimensions else 0.0
+    drawing = Drawing(WIDTH, HEIGHT + FOOT + legend)
+    base = FOOT + legend
+    room, high = WIDTH - LEFT, HEIGHT - 8
+    for mark in ticks(bottom, top, figures.unit):
+        y = base + high * part(mark, bottom, top)
+        drawing.add(Line(LEFT, y, WIDTH, y, strokeColor=_colour(RULE), strokeWidth=0.4))
+        drawing.add(String(LEFT - 4, y - 2.5, written(mark, figures.unit), fontName=FONT,
+                           fontSize=7, textAnchor="end", fillColor=_colour(QUIET)))  # fmt: skip
+    wide = room / max(1, len(figures.steps))
+    for index, text in time_labels(figures):
+        drawing.add(String(LEFT + wide * (index + 0.5), base - 11, text, fontName=FONT, fontSize=7,
+                           textAnchor="middle", fillColor=_colour(QUIET)))  # fmt: skip
+    draw = _lines if figures.spec.kind == Kind.LINE else _columns
+    for shape in draw(series, bottom, top, wide, base, high, stacked):
+        drawing.add(shape)
+    if legend:
+        for shape in _legend(series, face):
+            drawing.add(shape)
+    return drawing
+
+
+def _lines(
+    series: Sequence[Series], bottom: float, top: float, wide: float, base: float, high: float,
+    stacked: bool,
+) -> list[Any]:  # fmt: skip
+    from reportlab.graphics.shapes import Circle, PolyLine
+
+    found: list[Any] = []
+    dashes = (None, (5, 3), (1.5, 2.5), (7, 2, 1.5, 2))
+    for index, one in enumerate(series):
+        colour = _colour(COLOURS[index % 8])
+        run: list[float] = []
+        for step, value in enumerate([*one.points, None]):
+            if value is not None:
+                run += [LEFT + wide * (step + 0.5), base + high * part(value, bottom, top)]
+            elif len(run) == 2:
+                found.append(Circle(run[0], run[1], 1.5, fillColor=colour, strokeColor=None))
+                run = []
+            elif run:
+                found.append(PolyLine(run, strokeColor=colour, strokeWidth=1.4,
+                                      strokeDashArray=dashes[index % 4]))  # fmt: skip
+                run = []
+    return found
+
+
+def _columns(
+    series: Sequence[Series], bottom: float, top: float, wide: float, base: float, high: float,
+    stacked: bool,
+) -> list[Any]:  # fmt: skip
+    from reportlab.graphics.shapes import Rect
+
+    found = []
+    beside = 1 if stacked else max(1, len(series))
+    width = wide * 0.8 / beside
+    for step in range(len(series[0].points) if series else 0):
+        foot = base
+        for index, one in enumerate(series):
+            tall = high * part(one.points[step] or 0, 0, top)
+            if tall:
+                x = LEFT + wide * (step + 0.1) + (0 if stacked else index * width)
+                found.append(Rect(x, foot, width, tall, strokeColor=None,
+                                  fillColor=_colour(COLOURS[index % 8])))  # fmt: skip
+            foot += tall if stacked else 0
+    return found
+
+
+def _legend(series: Sequence[Series], face: frozenset[int]) -> list[Any]:
+    from reportlab.graphics.shapes import Rect, String
+
+    found: list[Any] = []
+    room = (WIDTH - LEFT) / len(series)
+    for index, one in enumerate(series):
+        x = LEFT + index * room
+        found.append(Rect(x, 1, 7, 7, strokeColor=None, fillColor=_colour(COLOURS[index % 8])))
+        found.append(String(x + 10, 1.5, _fitting(one.name, face, room - 14, 7), fontName=FONT,
+                            fontSize=7, fillColor=_colour(INK)))  # fmt: skip
+    return found
+
+
+@cache
+def _colour(text: str) -> Any:
+    from reportlab.lib.colors import HexColor
+
+    return HexColor(text)
