@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django import db
 
 from incoming import refusals
 from incoming.models import Receipt, RefusalMinute
@@ -44,6 +45,7 @@ def test_a_commit_of_one_or_several_leaves_one() -> None:
     assert (Receipt.objects.count(), marks()) == (2, 1)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_receipt_that_cannot_be_stored_leaves_none() -> None:
     receipt = fresh()
     _commit([Waiting(receipt, 1)])
@@ -53,11 +55,13 @@ def test_a_receipt_that_cannot_be_stored_leaves_none() -> None:
     assert marks() == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_receipt_whose_mark_cannot_be_stored_is_not_stored() -> None:
     waiting = Waiting(fresh(), 1)
-    with mock.patch("incoming.store.mark_uncounted", side_effect=RuntimeError):
+    mark = ("INSERT INTO hub_uncounted (kind) VALUES (%s)", [None])
+    with mock.patch("incoming.store.mark_of", return_value=mark):
         _commit([waiting])
-    assert isinstance(waiting.error, RuntimeError)
+    assert isinstance(waiting.error, db.Error)
     assert not Receipt.objects.exists()
 
 

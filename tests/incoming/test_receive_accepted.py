@@ -10,7 +10,14 @@ from typing import Any
 import orjson
 import pytest
 import time_machine
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from incoming.models import Receipt, RefusalCount, SourceSecret
 from incoming.process import process_due_receipts
@@ -161,9 +168,9 @@ def test_odd_queries_do_no_harm(query: str) -> None:
 def _own_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     """An insert that fails spoils nothing around it: a call is in no transaction, a test is."""
 
-    def insert(receipt: Receipt) -> None:
+    def insert(receipt: Receipt, **along: Any) -> None:
         with transaction.atomic():
-            insert_instance(receipt)
+            insert_instance(receipt, **along)
 
     monkeypatch.setattr("incoming.store.insert_instance", insert)
 
@@ -435,6 +442,6 @@ def test_the_acknowledgement_is_the_provider_s_own(repeated: bool) -> None:
 def test_a_call_to_a_known_source_costs_one_transaction(django_assert_num_queries: Any) -> None:
     source = make_source()
     post(source)
-    # The receipt and the mark that it is not counted yet, in a transaction.
-    with django_assert_num_queries(4):
+    # The receipt and the mark that it is not counted yet: one statement, or a transaction of two.
+    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 4):
         assert post(source, headers=github_headers(BODY)).status_code == 200
