@@ -19,12 +19,14 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "finding.resolved": "What was found is mended, or is no longer looked at.",
         "handler.dead": "A handler of the platform failed until its last try. Counted by source "
         "and hour.",
+        "health.changed": "An endpoint or a source does better or worse than before.",
         "notification.failed": "A person could not be told, after every try.",
         "notification.unaddressed": "Nobody could be told: no recipient has an address.",
         "receipt.dead": "Receipts could not be processed and were given up. Counted by source "
         "and hour.",
         "receipt_replay.finished": "Past receipts were put in line again.",
         "replay.finished": "Past deliveries were put in line again.",
+        "report.failed": "A report could not be made, after every try.",
         "subscription.diagnosed": "An endpoint was examined by test deliveries.",
     }
 )

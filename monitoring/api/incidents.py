@@ -47,7 +47,7 @@ class IncidentEntrySerializer(serializers.ModelSerializer[IncidentEntry]):
 
     class Meta:
         model = IncidentEntry
-        fields = ("id", "kind", "text", "actor_label", "created_at")
+        fields = ("id", "incident", "kind", "text", "actor_label", "created_at")
 
 
 class ResolveSerializer(serializers.Serializer[Any]):

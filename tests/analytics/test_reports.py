@@ -31,6 +31,7 @@ from analytics.reports.services import (
 )
 from analytics.spans import Period
 from analytics.tasks import roll_up
+from monitoring.channels.email import mail_of
 from monitoring.models import Activity, AuditEntry, Notification
 from monitoring.notifications import message_of, send_due_notifications
 from tests.analytics.history import NOW, make_history
@@ -295,7 +296,8 @@ def test_files_too_large_for_mail_are_fetched_by_the_link(
     monkeypatch.setattr("monitoring.report_mail.MAX_ATTACHED_BYTES", 10)
     run = request_run(report=make_report(formats=["html", "pdf"]), is_sent=True)
     run_due_reports()
-    message: Any = message_of(Notification.objects.get(object_id=str(run.pk)))
+    notification = Notification.objects.get(object_id=str(run.pk))
+    message: Any = mail_of(message_of(notification))
     assert (len(message.alternatives), message.attachments) == (1, [])
 
 

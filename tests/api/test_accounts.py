@@ -32,7 +32,7 @@ def test_shows_the_caller_s_own_account_alone(api: Api, account: Account) -> Non
         {"id": str(account.pk), "name": "Acme", "slug": "acme", "receipt_body_days": None,
          "receipt_days": 365, "event_body_days": None, "event_days": None,
          "dead_letter_days": None, "unknown_event_types": "allow", "has_public_catalogue": False,
-         "asks_for_ownership": False, "created_at": ""}
+         "asks_for_ownership": False, "time_zone": "", "created_at": ""}
     ]  # fmt: skip
     assert answer.rows[0] == api.get(f"accounts/{account.pk}").json
 

@@ -14,7 +14,7 @@ from subscriptions.bulk.jobs import run_jobs
 from subscriptions.models import BulkJob, SigningSecret, Subscription
 from tests.api.calls import Api
 from tests.api.routes import URL
-from tests.factories import make_account, make_api_key, make_subscription
+from tests.factories import make_account, make_api_key, make_subscription, make_user
 from webhooks_project.accounts.models import Account, Role
 
 pytestmark = pytest.mark.django_db
@@ -249,6 +249,7 @@ def test_a_key_is_made_shown_once_and_revoked(account: Account) -> None:
 
 def test_members_are_set_and_ended(account: Account, django_user_model: Any) -> None:
     admin = Api(make_api_key(account, Role.ADMIN).text)
+    make_user(account, Role.ADMIN)  # who stays
     ann = django_user_model.objects.create(username="ann")
     made = admin.post("members", {"user": "ann", "role": "viewer"}).json
     assert (made["user"], made["role"]) == ("ann", "viewer")

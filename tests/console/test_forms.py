@@ -211,8 +211,8 @@ def test_account_and_its_members_are_changed_and_audited(console: Client) -> Non
     console.post(path, fields | {"name": "Acme 2"} | membership_fields(member, initial=1))
     assert not Membership.objects.exists()
     assert [entry.action for entry in AuditEntry.objects.order_by("sequence")] == [
-        "account.created", "membership.set", "account.changed", "membership.ended",
-        "membership.set", "membership.ended",
+        "account.created", "membership.set", "account.changed", "membership.set",
+        "membership.ended", "membership.ended",
     ]  # fmt: skip
 
 
