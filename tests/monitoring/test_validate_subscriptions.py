@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -356,7 +357,11 @@ def test_a_look_that_was_cut_off_goes_on_there(
     seen = []
     for _ in range(9):
         ticks = iter([0.0, 0.5, 0.5, 2.0, 2.0, 2.0])  # one batch a call, or two of two looks
-        monkeypatch.setattr(running.time, "monotonic", lambda ticks=ticks: next(ticks, 2.0))
+        # Its clock alone: the cache's client looks at the clock too.
+        clock = SimpleNamespace(
+            monotonic=lambda ticks=ticks: next(ticks, 2.0), sleep=lambda seconds: None
+        )
+        monkeypatch.setattr(running, "time", clock)
         done = validate(seconds=1.0)
         seen.append(done.rows)
         if done.is_complete:

@@ -155,10 +155,10 @@ def test_waking_the_next_takes_no_longer_with_thousands_behind_it() -> None:
 
 
 def test_a_flow_that_goes_on_waiting_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(flows, "IDLE_SECONDS", 0.6)
     with receiver(answer()) as here, pumps(1) as made:
         publish_numbers(make_subscription(url=here.url, rate_limit=1, rate_period="hour"), 2)
-        drive(made, 0.6)
+        drive(made, 1.5)
         made[0]._flows.sweep()
         assert Flow.objects.get().owner is not None
         assert not is_settled()
