@@ -220,7 +220,7 @@ def _learn(
         if source.silent_seconds is not None
         and source.silent_seconds >= LEAST.total_seconds()
         and not source.why_not_judged
-        and _is_old(checks.get(source.id), now)
+        and _is_old(checks.get(source.id), source.last_received_at, now)
     ][:LEARNED_AT_ONCE]
     if not wanted:
         return {}
@@ -228,8 +228,15 @@ def _learn(
     return {key: learn(hours.get(key, {}), now) for key in wanted}
 
 
-def _is_old(check: HealthCheck | None, now: datetime) -> bool:
-    return check is None or check.learned_at is None or now - check.learned_at >= LEARN_EVERY
+def _is_old(check: HealthCheck | None, heard_at: datetime | None, now: datetime) -> bool:
+    if check is None or check.learned_at is None:
+        return True
+    # While it stays silent there is nothing new to learn, and what it was like slides out of the
+    # history: in the end the silence itself would be usual.
+    is_known = check.profile is not None and Profile.from_json(check.profile) != Profile()
+    if is_known and (heard_at is None or heard_at <= check.learned_at):
+        return False
+    return now - check.learned_at >= LEARN_EVERY
 
 
 def _with_usual(figures: AccountFigures, learned: Mapping[UUID, Profile]) -> AccountFigures:

@@ -248,6 +248,31 @@ def test_what_is_usual_is_learned_once_a_day(account: Account, clock: Any) -> No
     assert HealthCheck.objects.get().learned_at == NOW
 
 
+def test_a_source_that_stays_silent_is_not_taken_for_well_as_its_history_fades(
+    account: Account, clock: Any
+) -> None:
+    source = make_source(account, name="Bank", last_verified_at=NOW - timedelta(hours=8))
+    for hours in range(8, 20 * 24):
+        at = NOW - timedelta(hours=hours)
+        make_receipt(source, received_at=at, status="processed", next_attempt_at=None)
+        mark_uncounted(Counted.RECEIPT, [at])
+    count_marked()
+    evaluate_health()
+    profile = HealthCheck.objects.get().profile
+    clock.shift(timedelta(days=27))  # of the four weeks one day is left
+    look(clock, 7)
+    check = HealthCheck.objects.get()
+    assert (check.profile, check.learned_at, check.state) == (profile, NOW, "failing")
+    [incident] = Incident.objects.all()
+    assert (incident.kind, incident.status) == ("source_silent", "open")
+    # It is heard again: what it is like now is learned when it is silent next.
+    heard_at = NOW + timedelta(days=28)
+    clock.move_to(heard_at + timedelta(hours=1))
+    type(source).objects.update(last_verified_at=heard_at)
+    look(clock)
+    assert HealthCheck.objects.get().learned_at == heard_at + timedelta(hours=1, minutes=1)
+
+
 # --- accounts take turns --------------------------------------------------------------------------
 
 
