@@ -206,9 +206,9 @@ def make_incident(rule: AlertRule | None = None, account: Any = None, **fields: 
     return Incident.objects.create(account=account, rule=rule, **given | fields)
 
 
-def resolve(incident: Incident, at: datetime) -> Incident:
+def resolve(incident: Incident, at: datetime, resolution: str = "recovered") -> Incident:
     incident.status = Incident.Status.RESOLVED
     incident.resolved_at = incident.last_seen_at = at
-    incident.resolution = Incident.Resolution.RECOVERED
+    incident.resolution = resolution
     incident.save()
     return incident

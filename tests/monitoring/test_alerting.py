@@ -347,6 +347,29 @@ def test_what_is_resolved_within_a_minute_is_one_message(
     assert send_due_notifications() == 0
 
 
+@pytest.mark.parametrize(
+    ("count", "title", "line"),
+    [
+        (1, "Closed, not recovered: Endpoint 0 fails",
+         "It was open from 2026-03-04 12:00 UTC to 2026-03-04 12:10 UTC (10 min) and is closed, not"
+         " recovered: what it is about, or the rule that opened it, is not active any more."),
+        (2, "2 incidents are closed, 1 of them not recovered",
+         "Endpoint 0 fails: 2026-03-04 12:00 UTC to 2026-03-04 12:10 UTC (10 min), closed, not"
+         " recovered"),
+    ],
+)  # fmt: skip
+def test_what_is_gone_is_not_said_to_be_resolved(
+    account: Account, slack: WebServer, clock: Any, count: int, title: str, line: str
+) -> None:
+    incidents = opened(account, count)
+    for incident, how in zip(incidents, ["gone", "recovered"], strict=False):
+        tell(resolve(incident, NOW + timedelta(minutes=10), how), Moment.RESOLVED)
+    clock.move_to(NOW + timedelta(minutes=10) + GROUP_FOR)
+    send_due_notifications()
+    assert titles(slack)[count:] == [title]
+    assert texts(slack)[count].splitlines()[0] == line
+
+
 def test_one_that_was_told_of_waits_for_its_opening_to_end(
     account: Account, slack: WebServer, clock: Any
 ) -> None:
