@@ -10,8 +10,9 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from analytics import answering
 from analytics.counting import count_marked
-from monitoring import evaluating, gathering
+from monitoring import evaluating, gathering, outcomes
 from monitoring.alert_rules import create_rule, default_rules, delete_rule
 from monitoring.evaluating import evaluate_health
 from monitoring.figures import HOUR, WINDOWS, EndpointFigures
@@ -271,6 +272,36 @@ def test_a_source_that_stays_silent_is_not_taken_for_well_as_its_history_fades(
     type(source).objects.update(last_verified_at=heard_at)
     look(clock)
     assert HealthCheck.objects.get().learned_at == heard_at + timedelta(hours=1, minutes=1)
+
+
+def test_a_hub_of_many_endpoints_is_judged_all_the_same(
+    shop: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted over the whole hub has more rows than an answer to people may have."""
+    monkeypatch.setattr(answering, "MAX_ROWS", 1)
+    other = make_subscription(health_checked_at=NOW)
+    for subscription in (shop, other):
+        attempt(subscription, 20)
+    assert evaluate_health() == 2
+    for subscription in (shop, other):
+        figures = HealthCheck.objects.get(subscription=subscription).figures
+        assert figures["windows"][str(86_400)]["attempts"] == 20
+
+
+def test_a_window_that_cannot_be_counted_keeps_nobody_from_being_judged(
+    shop: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt(shop, 20)
+
+    def fail(now: datetime) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outcomes, "_outcomes_of_day", fail)
+        assert evaluate_health() == 1
+    windows = HealthCheck.objects.get().figures["windows"]
+    assert windows["3600"]["attempts"] == 20
+    assert windows.get("86400", {}).get("attempts", 0) == 0
 
 
 # --- accounts take turns --------------------------------------------------------------------------
