@@ -18,6 +18,7 @@ from monitoring.channels import services
 from monitoring.journal import record_notification
 from monitoring.models import Activity, Incident, IncidentEntry, Notification
 from monitoring.notifications import RETRY_SECONDS, send_due_notifications
+from monitoring.retention import prune_incidents
 from tests.factories import make_account, make_user
 from tests.monitoring.receivers import (
     NOW,
@@ -573,3 +574,34 @@ def test_what_has_failed_is_sent_again_on_a_person_s_word(
     assert (row.status, row.attempt_count, row.error) == ("sent", 1, "")
     with pytest.raises(services.ResendNotAllowed):
         services.resend_notification(notification=row)
+
+
+# --- retention ------------------------------------------------------------------------------------
+
+
+def test_what_is_over_for_long_is_pruned(account: Account, clock: Any, settings: Any) -> None:
+    make_user(account, "operator", email="operator@example.com")
+    rule = make_rule(account)
+    still_open, old, recent = (make_incident(rule) for _ in range(3))
+    for incident in (still_open, old, recent):
+        tell(incident, Moment.OPENED)
+    send_due_notifications()
+    record_notification(
+        account_id=account.pk, kind="k", recipients=["a@example.com"], title="t", text="t"
+    )
+    resolve(old, NOW)
+    resolve(recent, NOW + timedelta(days=1))
+    clock.shift(timedelta(days=400, seconds=1))
+    settings.WEBHOOKS_NOTIFICATION_DAYS = settings.WEBHOOKS_INCIDENT_DAYS = 0
+    assert prune_incidents() == 0
+    settings.WEBHOOKS_NOTIFICATION_DAYS, settings.WEBHOOKS_INCIDENT_DAYS = 401, 400
+    assert prune_incidents() == 1
+    assert set(Incident.objects.all()) == {still_open, recent}
+    settings.WEBHOOKS_NOTIFICATION_DAYS = 400
+    assert [prune_incidents(), prune_incidents()] == [1, 0]
+    # Of what is open it must be known who was told; what waits is still to be sent.
+    left = Notification.objects.order_by("created_at", "pk").values_list("incident", "status")
+    assert list(left) == [(still_open.pk, "sent"), (None, "pending")]
+    assert set(IncidentEntry.objects.values_list("incident", flat=True)) == {
+        still_open.pk, recent.pk,
+    }  # fmt: skip
