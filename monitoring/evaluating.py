@@ -23,7 +23,7 @@ from monitoring import journal
 from monitoring.alert_rules import give_defaults
 from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.gathering import JUDGED, HubFigures, read_accounts, read_hub
-from monitoring.incidents import Known, Seen, follow, known_problems
+from monitoring.incidents import Known, Openings, Seen, follow, known_problems
 from monitoring.judging import (
     Judgement,
     Standing,
@@ -64,11 +64,12 @@ def evaluate_health(goes_on: Callable[[], bool] | None = None) -> int:
     goes_on = goes_on or (lambda: time.monotonic() < ends_at)
     give_defaults()
     hub: HubFigures | None = None
+    openings = Openings()
     judged = 0
     while goes_on() and (policies := _claim(clock.now())):
         now = clock.now()
         hub = hub or read_hub(now)
-        _evaluate(policies, hub, now)
+        _evaluate(policies, hub, openings, now)
         judged += len(policies)
     return judged
 
@@ -85,7 +86,9 @@ def _claim(now: datetime) -> list[HealthPolicy]:
     return policies
 
 
-def _evaluate(policies: Sequence[HealthPolicy], hub: HubFigures, now: datetime) -> None:
+def _evaluate(
+    policies: Sequence[HealthPolicy], hub: HubFigures, openings: Openings, now: datetime
+) -> None:
     ids = [policy.account_id for policy in policies]
     checks = {
         key: check
@@ -97,7 +100,7 @@ def _evaluate(policies: Sequence[HealthPolicy], hub: HubFigures, now: datetime) 
     if learned:
         figures = {key: _with_usual(item, learned) for key, item in figures.items()}
     _judge(policies, figures, checks, learned, now)
-    _ask_rules(ids, figures, now)
+    _ask_rules(ids, figures, openings, now)
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -253,7 +256,12 @@ def _with_usual(figures: AccountFigures, learned: Mapping[UUID, Profile]) -> Acc
 # --- rules ----------------------------------------------------------------------------------------
 
 
-def _ask_rules(ids: Sequence[UUID], figures: Mapping[UUID, AccountFigures], now: datetime) -> None:
+def _ask_rules(
+    ids: Sequence[UUID],
+    figures: Mapping[UUID, AccountFigures],
+    openings: Openings,
+    now: datetime,
+) -> None:
     rules: dict[UUID, list[AlertRule]] = {key: [] for key in ids}
     for rule in AlertRule.objects.filter(account__in=ids, enabled=True).order_by("name"):
         rules[rule.account_id].append(rule)
@@ -262,7 +270,7 @@ def _ask_rules(ids: Sequence[UUID], figures: Mapping[UUID, AccountFigures], now:
     for key in ids:
         try:
             seen = _look(key, rules[key], figures[key], targets, now)
-            follow(seen, known.get(key, Known()), now)
+            follow(seen, known.get(key, Known()), now, openings)
         except Exception:
             log.exception("an account's rules were not followed", account_id=str(key))
 

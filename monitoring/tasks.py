@@ -34,9 +34,11 @@ FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
 
 
 def watch() -> None:
-    """Judge health, look after the queues and the lives of subscriptions, then send what is due.
+    """Send what is due, judge health, look after the queues and the lives of subscriptions, then
+    send what came of that.
 
-    Each in turn, whatever becomes of the others.
+    Each in turn, whatever becomes of the others. What waits is sent first as well, so that a turn
+    that finds too much to end in its time still tells of what was found before.
     """
     with ExitStack() as last_first:
         for work in (
@@ -49,6 +51,7 @@ def watch() -> None:
             watch_queues,
             evaluate_health,
             keep_counting,
+            send_due_notifications,
         ):
             last_first.callback(work)
 

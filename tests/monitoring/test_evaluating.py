@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from analytics import answering
 from analytics.counting import count_marked
-from monitoring import evaluating, gathering, outcomes
+from monitoring import evaluating, gathering, incidents, outcomes
 from monitoring.alert_rules import create_rule, default_rules, delete_rule
 from monitoring.evaluating import evaluate_health
 from monitoring.figures import HOUR, WINDOWS, EndpointFigures
@@ -411,6 +411,45 @@ def test_an_incident_is_opened_told_and_resolved(shop: Subscription, clock: Any)
     assert told() == ["incident.opened", "incident.resolved"]
     kinds = [entry.kind for entry in incident.entries.all() if entry.kind != "told"]
     assert kinds == ["opened", "recovering", "resolved"]
+
+
+def test_a_mass_outage_is_opened_turn_by_turn(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incidents, "LEAST_OPENED", 1)
+    monkeypatch.setattr(evaluating, "Openings", lambda: incidents.Openings(left=2))
+    rows = [shop, *(make_subscription(shop.account, health_checked_at=NOW) for _ in range(3))]
+    rows.append(make_subscription(health_checked_at=NOW))
+    for subscription in rows:
+        fail(subscription)
+    counts = []
+    for _ in range(5):
+        look(clock)
+        counts.append([Incident.objects.filter(account=row.account).count() for row in rows[3:]])
+    # The other account has its one, whatever this one has.
+    assert counts[:2] == [[0, 0]] * 2
+    assert [sum(both) for both in counts[2:]] == [3, 5, 5]
+    assert counts[2][1] == 1
+    assert Sighting.objects.count() == 0
+
+
+def test_a_look_that_is_late_resolves_nothing_that_has_come_back(
+    shop: Subscription, clock: Any
+) -> None:
+    fail(shop)
+    look(clock, 3)
+    fail(shop, False)
+    look(clock, 5)
+    incident = Incident.objects.get()
+    assert incident.well_since is not None
+    late = incidents.known_problems([shop.account_id], NOW)[shop.account_id]
+    fail(shop)
+    look(clock)
+    rule = AlertRule.objects.get(pk=incident.rule_id)
+    seen = incidents.Seen(shop.account_id, {}, {rule.pk: rule}, {shop.pk})
+    assert incidents.follow(seen, late, NOW + timedelta(hours=1)) == 0
+    incident.refresh_from_db()
+    assert (incident.status, incident.well_since) == ("open", None)
 
 
 def test_what_wavers_is_one_incident(shop: Subscription, clock: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 from monitoring import tasks
 
 WORK = [
+    "send_due_notifications",
     "keep_counting", "evaluate_health", "watch_queues", "watch_expiry", "watch_failing",
     "run_due_setups", "run_due_health_checks", "escalate_incidents", "send_due_notifications",
 ]  # fmt: skip
