@@ -19,6 +19,7 @@ from aiosmtpd.controller import Controller
 from monitoring.channels.services import create_channel
 from monitoring.models import AlertRule, Channel, Incident
 from tests.factories import make_account
+from webhooks_project.fields import Ciphertext
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 SLACK = "https://hooks.slack.com/services/T0123456/B0123456/aVerySecretWord12345678"
@@ -180,6 +181,11 @@ def make_channel(account: Any = None, kind: str = "slack", **fields: Any) -> Cha
     if kind == "email":
         given["recipients"] = ["ann@example.com"]
     return create_channel(account=account or make_account(), kind=kind, **given | fields)
+
+
+def lose_key(channel: Channel) -> None:
+    """What is stored of its secret was sealed with a key that is no more."""
+    Channel.objects.filter(pk=channel.pk).update(secret=Ciphertext("v1.lost.AAAA.AAAA"))
 
 
 def make_rule(account: Any, *channels: Channel, **fields: Any) -> AlertRule:
