@@ -11,8 +11,8 @@ import time_machine
 from django.core import mail
 from django.db import IntegrityError, transaction
 
-from monitoring import tasks, turns
-from monitoring.admission import LIMIT_WITHOUT_CHANNEL, SUMMARY
+from monitoring import notifications, tasks, turns
+from monitoring.admission import LIMIT_WITHOUT_CHANNEL, SUMMARY, Combine, Send, admit
 from monitoring.alerting import GROUP_FOR, escalate_incidents, tell
 from monitoring.channels import services
 from monitoring.journal import record_notification
@@ -574,6 +574,23 @@ def test_what_has_failed_is_sent_again_on_a_person_s_word(
     assert (row.status, row.attempt_count, row.error) == ("sent", 1, "")
     with pytest.raises(services.ResendNotAllowed):
         services.resend_notification(notification=row)
+
+
+def test_what_is_over_the_limit_is_a_part_as_soon_as_that_is_decided(account: Account) -> None:
+    """Not only once the limit is free for others, who may send the summary by then."""
+    rule = make_rule(account, make_channel(account, hourly_limit=1))
+    decisions = []
+    for _ in range(2):
+        tell(make_incident(rule), Moment.OPENED)
+        claim = notifications._claim(NOW)
+        assert claim is not None
+        decisions.append(admit(Notification.objects.get(pk=claim.id), NOW))
+    assert decisions[0] == Send()
+    assert isinstance(decisions[1], Combine)
+    [part] = decisions[1].whole.parts.all()
+    assert (part.pk, part.status, part.attempt_count, part.next_attempt_at) == (
+        claim.id, "combined", 0, None,
+    )  # fmt: skip
 
 
 # --- retention ------------------------------------------------------------------------------------
