@@ -319,7 +319,7 @@ def _rows(query: Query, period: _Period, cells: Cells, before: Cells | None) -> 
     if query.granularity is not Granularity.HOUR_OF_WEEK:
         wanted = {cell for cell in wanted if cell[0] in places}
     wanted = _limited(query, wanted, cells)
-    if len(wanted) > MAX_ROWS:
+    if query.is_bounded and len(wanted) > MAX_ROWS:
         raise TooManyRows(max_rows=MAX_ROWS)
     nothing = Figures()
     rows = []

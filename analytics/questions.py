@@ -76,7 +76,8 @@ class Query:
     values that are counted, as rows' keys have them. `since` and `until` are taken to whole
     minutes, outward. `compare` asks for the period of the same length before, too; with a
     granularity, each of its periods stands beside the one in the same place. `limit` leaves the
-    keys with the most of `order_by` (by default the first measure).
+    keys with the most of `order_by` (by default the first measure). An answer that is not
+    `is_bounded` has as many rows as there are: for the hub itself, which shows them to nobody.
     """
 
     measures: Sequence[Measure]
@@ -90,6 +91,7 @@ class Query:
     compare: bool = False
     order_by: Measure | None = None
     limit: int | None = None
+    is_bounded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

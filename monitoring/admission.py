@@ -44,7 +44,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """It is told as a part of that message."""
+    """It is told as a part of that message, and is noted to be one."""
 
     whole: Notification
 
@@ -172,7 +172,9 @@ def _of_limit(notification: Notification, kind: ChannelKind, now: datetime) -> D
         if free_at is not None:
             if not kind.people or notification.kind == SUMMARY:
                 return Wait(free_at)
-            return Combine(_summary(notification, free_at, now))
+            whole = _summary(notification, free_at, now)
+            _make_part(notification, whole)
+            return Combine(whole)
         notification.admitted_at = now
         notification.save(update_fields=["admitted_at"])
     if notification.kind == SUMMARY:
@@ -227,6 +229,20 @@ def _summary(notification: Notification, free_at: datetime, now: datetime) -> No
         text="It says what they were when it is sent.",
         next_attempt_at=free_at,
         created_at=now,
+    )
+
+
+def _make_part(notification: Notification, whole: Notification) -> None:
+    """Note it while the limit is locked: whoever sends the whole then finds it among the parts."""
+    Notification.objects.filter(
+        pk=notification.pk,
+        status=Status.SENDING,
+        attempt_count=notification.attempt_count,  # the claim's
+    ).update(
+        status=Status.COMBINED,
+        combined_in=whole,
+        next_attempt_at=None,
+        attempt_count=notification.attempt_count - 1,  # what is not tried is not counted
     )
 
 

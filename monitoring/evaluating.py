@@ -23,7 +23,7 @@ from monitoring import journal
 from monitoring.alert_rules import give_defaults
 from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.gathering import JUDGED, HubFigures, read_accounts, read_hub
-from monitoring.incidents import Known, Seen, follow, known_problems
+from monitoring.incidents import Known, Openings, Seen, follow, known_problems
 from monitoring.judging import (
     Judgement,
     Standing,
@@ -64,11 +64,12 @@ def evaluate_health(goes_on: Callable[[], bool] | None = None) -> int:
     goes_on = goes_on or (lambda: time.monotonic() < ends_at)
     give_defaults()
     hub: HubFigures | None = None
+    openings = Openings()
     judged = 0
     while goes_on() and (policies := _claim(clock.now())):
         now = clock.now()
         hub = hub or read_hub(now)
-        _evaluate(policies, hub, now)
+        _evaluate(policies, hub, openings, now)
         judged += len(policies)
     return judged
 
@@ -85,7 +86,9 @@ def _claim(now: datetime) -> list[HealthPolicy]:
     return policies
 
 
-def _evaluate(policies: Sequence[HealthPolicy], hub: HubFigures, now: datetime) -> None:
+def _evaluate(
+    policies: Sequence[HealthPolicy], hub: HubFigures, openings: Openings, now: datetime
+) -> None:
     ids = [policy.account_id for policy in policies]
     checks = {
         key: check
@@ -97,7 +100,7 @@ def _evaluate(policies: Sequence[HealthPolicy], hub: HubFigures, now: datetime) 
     if learned:
         figures = {key: _with_usual(item, learned) for key, item in figures.items()}
     _judge(policies, figures, checks, learned, now)
-    _ask_rules(ids, figures, now)
+    _ask_rules(ids, figures, openings, now)
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ def _learn(
         if source.silent_seconds is not None
         and source.silent_seconds >= LEAST.total_seconds()
         and not source.why_not_judged
-        and _is_old(checks.get(source.id), now)
+        and _is_old(checks.get(source.id), source.last_received_at, now)
     ][:LEARNED_AT_ONCE]
     if not wanted:
         return {}
@@ -228,8 +231,15 @@ def _learn(
     return {key: learn(hours.get(key, {}), now) for key in wanted}
 
 
-def _is_old(check: HealthCheck | None, now: datetime) -> bool:
-    return check is None or check.learned_at is None or now - check.learned_at >= LEARN_EVERY
+def _is_old(check: HealthCheck | None, heard_at: datetime | None, now: datetime) -> bool:
+    if check is None or check.learned_at is None:
+        return True
+    # While it stays silent there is nothing new to learn, and what it was like slides out of the
+    # history: in the end the silence itself would be usual.
+    is_known = check.profile is not None and Profile.from_json(check.profile) != Profile()
+    if is_known and (heard_at is None or heard_at <= check.learned_at):
+        return False
+    return now - check.learned_at >= LEARN_EVERY
 
 
 def _with_usual(figures: AccountFigures, learned: Mapping[UUID, Profile]) -> AccountFigures:
@@ -246,7 +256,12 @@ def _with_usual(figures: AccountFigures, learned: Mapping[UUID, Profile]) -> Acc
 # --- rules ----------------------------------------------------------------------------------------
 
 
-def _ask_rules(ids: Sequence[UUID], figures: Mapping[UUID, AccountFigures], now: datetime) -> None:
+def _ask_rules(
+    ids: Sequence[UUID],
+    figures: Mapping[UUID, AccountFigures],
+    openings: Openings,
+    now: datetime,
+) -> None:
     rules: dict[UUID, list[AlertRule]] = {key: [] for key in ids}
     for rule in AlertRule.objects.filter(account__in=ids, enabled=True).order_by("name"):
         rules[rule.account_id].append(rule)
@@ -255,7 +270,7 @@ def _ask_rules(ids: Sequence[UUID], figures: Mapping[UUID, AccountFigures], now:
     for key in ids:
         try:
             seen = _look(key, rules[key], figures[key], targets, now)
-            follow(seen, known.get(key, Known()), now)
+            follow(seen, known.get(key, Known()), now, openings)
         except Exception:
             log.exception("an account's rules were not followed", account_id=str(key))
 

@@ -21,6 +21,7 @@ from monitoring.alerting import tell
 from monitoring.errors import CommentNotAcceptable, IncidentResolved
 from monitoring.kinds import Kind
 from monitoring.models import AlertRule, Incident, IncidentEntry, Sighting
+from monitoring.models.incidents import Severity
 from monitoring.rules import Signal, rule_of_key
 from monitoring.steps import PEACE, WAVERS_WITHIN, Facts, Step, Timing, next_step, seen_since
 from webhooks_project.lib import clock
@@ -29,6 +30,10 @@ from webhooks_project.lib.actor import current_actor
 log = structlog.get_logger(__name__)
 
 MAX_COMMENT_LENGTH: Final = 1_000
+# Incidents that one turn opens: what a mass outage opens must not keep anybody from being told, nor
+# one account the others. What is left is opened in the next.
+MOST_OPENED: Final = 300
+LEAST_OPENED: Final = 5  # of each account, whatever the others have
 # Comings and goings of one incident that stand in its timeline; after them it has the count alone.
 SHOWN_RELAPSES: Final = 10
 
@@ -60,6 +65,19 @@ class Known:
     recovered: dict[str, Incident] = field(default_factory=dict)  # lately
 
 
+@dataclass(slots=True)
+class Openings:
+    """How many incidents may be opened in one turn, over all accounts."""
+
+    left: int = MOST_OPENED
+
+    def take(self, wanted: int) -> int:
+        """How many of those one account may open now."""
+        taken = min(wanted, max(self.left, LEAST_OPENED))
+        self.left -= taken
+        return taken
+
+
 def known_problems(account_ids: Collection[UUID], now: datetime) -> dict[UUID, Known]:
     """What is known of these accounts' problems, in three queries."""
     found = {key: Known() for key in account_ids}
@@ -76,9 +94,12 @@ def known_problems(account_ids: Collection[UUID], now: datetime) -> dict[UUID, K
     return found
 
 
-def follow(seen: Seen, known: Known, now: datetime) -> int:
-    """Do what follows from what was seen. Returns how many incidents were opened or resolved."""
-    steps = list(_steps(seen, known, now))
+def follow(seen: Seen, known: Known, now: datetime, openings: Openings | None = None) -> int:
+    """Do what follows from what was seen. Returns how many incidents were opened or resolved.
+
+    Where more would be opened than `openings` has left, the rest is watched on.
+    """
+    steps = _within(openings or Openings(), list(_steps(seen, known, now)), seen, known)
     _note_sightings(seen, known, steps, now)
     _note_open([(known.incidents[key], seen.signals[key]) for key, step in steps
                 if step == Step.STAY], now)  # fmt: skip
@@ -104,6 +125,29 @@ def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]
             resolves_after=timedelta(seconds=rule.resolves_after_seconds if rule else 0),
         )
         yield key, next_step(_facts(key, known), seen.signals.get(key), timing, now)
+
+
+def _within(
+    openings: Openings, steps: Sequence[tuple[str, Step]], seen: Seen, known: Known
+) -> list[tuple[str, Step]]:
+    """The steps, with as many openings as may be: the critical ones first, then those that are seen
+    for the longest."""
+
+    def rank(key: str) -> tuple[bool, bool, float, str]:
+        sighting = known.sightings.get(key)
+        since = sighting.seen_since if sighting else None
+        is_critical = seen.rules[rule_of_key(key)].severity == Severity.CRITICAL
+        return not is_critical, since is None, since.timestamp() if since else 0.0, key
+
+    opening = [key for key, step in steps if step in (Step.OPEN, Step.OPEN_AGAIN)]
+    count = openings.take(len(opening))
+    if count == len(opening):
+        return list(steps)
+    log.warning(
+        "not all incidents were opened", account_id=str(seen.account_id), left=len(opening) - count
+    )
+    later = set(sorted(opening, key=rank)[count:])
+    return [(key, Step.WATCH if key in later else step) for key, step in steps]
 
 
 def _facts(key: str, known: Known) -> Facts:
@@ -194,7 +238,7 @@ def _carry_out(step: Step, seen: Seen, key: str, known: Known, now: datetime) ->
         return _relapse(incident.pk, now)
     if step == Step.RECOVER:
         return _recover(incident.pk, now)
-    return _end(incident.pk, Incident.Resolution.RECOVERED, "It is not seen any more.", now)
+    return _end(incident, Incident.Resolution.RECOVERED, "It is not seen any more.", now)
 
 
 @transaction.atomic
@@ -262,14 +306,16 @@ def _recover(key: UUID, now: datetime) -> bool:
 
 def _end_as_gone(incident: Incident, now: datetime) -> bool:
     text = "What it is about, or the rule that opened it, is not active any more."
-    return _end(incident.pk, Incident.Resolution.GONE, text, now)
+    return _end(incident, Incident.Resolution.GONE, text, now)
 
 
 @transaction.atomic
-def _end(key: UUID, resolution: Incident.Resolution, text: str, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=key)
+def _end(known: Incident, resolution: Incident.Resolution, text: str, now: datetime) -> bool:
+    incident = Incident.objects.select_for_update().get(pk=known.pk)
     if incident.status == Status.RESOLVED:
         return False
+    if resolution == Incident.Resolution.RECOVERED and incident.well_since != known.well_since:
+        return False  # another look has seen it meanwhile
     incident.status = Status.RESOLVED
     incident.resolved_at = now
     incident.resolution = resolution

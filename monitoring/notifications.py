@@ -120,7 +120,10 @@ def _send(claim: Claim, connections: _Connections) -> bool:
     rows = Notification.objects.select_related(
         "account", "channel", "incident__subscription", "incident__source"
     )
-    notification = rows.get(pk=claim.id)
+    claimed = rows.filter(pk=claim.id, status=Status.SENDING, attempt_count=claim.number)
+    notification = claimed.first()
+    if notification is None:  # deleted meanwhile, with its account or incident, or another node's
+        return False
     try:
         decision = admit(notification, clock.now())
         if isinstance(decision, Send):
@@ -168,11 +171,11 @@ def _as_one(notification: Notification) -> AbstractContextManager[Any]:
 
 def _put_aside(claim: Claim, decision: Decision) -> None:
     """End the claim without a try: what waits is not counted as tried."""
+    if isinstance(decision, Combine):
+        return  # noted when it was decided
     values: dict[str, Any] = {"next_attempt_at": None, "attempt_count": claim.number - 1}
     if isinstance(decision, Wait):
         values |= {"status": Status.PENDING, "next_attempt_at": decision.until}
-    elif isinstance(decision, Combine):
-        values |= {"status": Status.COMBINED, "combined_in": decision.whole}
     elif isinstance(decision, Withdraw):
         values |= {"status": Status.WITHDRAWN, "error": decision.reason}
     _end(claim, **values)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
+import structlog
 from django.core.cache import cache
 from django.db.models import F, Sum
 
@@ -22,6 +23,8 @@ from monitoring.figures import DAY, FIVE_MINUTES, HOUR, Arrivals, Outcome
 from monitoring.usual import WEEKS
 from subscriptions.models import Subscription
 
+log = structlog.get_logger(__name__)
+
 KEPT_SECONDS: Final = {FIVE_MINUTES: 0, HOUR: 120, DAY: 600}
 # How far back failures in a row are counted: of more it is known that there are at least so many.
 COUNTED_FAILURES: Final = timedelta(days=1)
@@ -32,7 +35,7 @@ Item = TypeVar("Item")
 def outcomes_by_window(now: datetime) -> dict[int, Mapping[UUID, Outcome]]:
     """Attempts by subscription, of every window."""
     return {
-        FIVE_MINUTES: _recent_outcomes(now, FIVE_MINUTES),
+        FIVE_MINUTES: _kept("outcomes", FIVE_MINUTES, lambda: _recent_outcomes(now, FIVE_MINUTES)),
         HOUR: _kept("outcomes", HOUR, lambda: _recent_outcomes(now, HOUR)),
         DAY: _kept("outcomes", DAY, lambda: _outcomes_of_day(now)),
     }
@@ -41,7 +44,7 @@ def outcomes_by_window(now: datetime) -> dict[int, Mapping[UUID, Outcome]]:
 def arrivals_by_window(now: datetime) -> dict[int, Mapping[UUID, Arrivals]]:
     """Calls by source, of every window."""
     return {
-        FIVE_MINUTES: _recent_arrivals(now, FIVE_MINUTES),
+        FIVE_MINUTES: _kept("arrivals", FIVE_MINUTES, lambda: _recent_arrivals(now, FIVE_MINUTES)),
         HOUR: _kept("arrivals", HOUR, lambda: _recent_arrivals(now, HOUR)),
         DAY: _kept("arrivals", DAY, lambda: _arrivals_of_day(now)),
     }
@@ -80,6 +83,7 @@ def heard_by_hour(source_ids: Sequence[UUID], now: datetime) -> dict[UUID, dict[
             filters={Dimension.SOURCE: [str(key) for key in source_ids]},
             since=now - timedelta(weeks=WEEKS),
             until=now,
+            is_bounded=False,
         )
     ).rows
     for row in rows:
@@ -160,15 +164,27 @@ def _of_day(
         dimensions=dimensions,
         since=now - timedelta(seconds=DAY),
         until=now,
+        is_bounded=False,
     )
     return [(row.keys, row.values) for row in answer(query).rows]
 
 
 def _kept(name: str, seconds: int, count: Callable[[], dict[UUID, Item]]) -> dict[UUID, Item]:
-    """What was counted not long ago, or is counted now."""
+    """What was counted not long ago, or is counted now.
+
+    One that cannot be counted is empty: the others, and all else that is judged, do not wait for
+    it.
+    """
     key = f"monitoring.{name}.{seconds}"
-    found: dict[UUID, Item] | None = cache.get(key)
-    if found is None:
+    kept_seconds = KEPT_SECONDS[seconds]
+    found: dict[UUID, Item] | None = cache.get(key) if kept_seconds else None
+    if found is not None:
+        return found
+    try:
         found = count()
-        cache.set(key, found, timeout=KEPT_SECONDS[seconds])
+    except Exception:
+        log.exception("a window was not counted", name=name, seconds=seconds)
+        return {}
+    if kept_seconds:
+        cache.set(key, found, timeout=kept_seconds)
     return found

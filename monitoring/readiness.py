@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django import db
+from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 
 from monitoring import conf
@@ -29,7 +31,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     problems: dict[str, str] = {}
     queues: dict[str, Any] = {}
     try:
-        queues = queue_states(clock.now())
+        queues = queue_states(clock.now(), enabled_families())
     except db.Error as error:
         problems["database"] = type(error).__name__
     for family, state in queues.items():
@@ -41,10 +43,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     )
 
 
-def queue_states(now: datetime) -> dict[str, dict[str, Any]]:
-    """For each family that this node serves: its sign of life, and its oldest unserved work."""
+def queue_states(now: datetime, families: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    """For each family of the hub, or of those: its sign of life, and its oldest unserved work."""
     states = {}
-    for family in enabled_families():
+    for family in settings.FAMILIES if families is None else families:
         queue = queue_of(family, now)
         states[family] = {
             "heartbeat_seconds": queue.heartbeat_seconds,

@@ -103,8 +103,9 @@ def _step_of_open(facts: Facts, signal: Signal | None, timing: Timing, now: date
         if signal is not None:
             return Step.STAY
         return Step.RECOVER if patience(timing, facts.relapses) else Step.RESOLVE
-    if signal is not None and signal.is_over:
-        return Step.RELAPSE
+    if signal is not None:
+        # What is still seen, if not over the threshold, is no relapse, and is not over either.
+        return Step.RELAPSE if signal.is_over else Step.WAIT
     if now - facts.well_since >= patience(timing, facts.relapses):
         return Step.RESOLVE
     return Step.WAIT

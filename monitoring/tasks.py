@@ -16,7 +16,7 @@ from monitoring.evaluating import evaluate_health
 from monitoring.metrics.readings import keep_counting
 from monitoring.notifications import send_due_notifications
 from monitoring.readiness import queue_states
-from monitoring.retention import prune_activities
+from monitoring.retention import prune_activities, prune_incidents
 from monitoring.validation import validate
 from outgoing.expiry import watch_expiry
 from outgoing.failing import watch_failing
@@ -29,14 +29,16 @@ log = structlog.get_logger(__name__)
 
 # Of one task; the next hour's goes on. Together less than a task may take.
 VALIDATION_SECONDS: Final = 45.0
-PRUNING_SECONDS: Final = 30.0
+PRUNING_SECONDS: Final = 15.0  # of each kind
 FORGET_AFTER: Final = timedelta(days=7)  # places of nodes that are no more
 
 
 def watch() -> None:
-    """Judge health, look after the queues and the lives of subscriptions, then send what is due.
+    """Send what is due, judge health, look after the queues and the lives of subscriptions, then
+    send what came of that.
 
-    Each in turn, whatever becomes of the others.
+    Each in turn, whatever becomes of the others. What waits is sent first as well, so that a turn
+    that finds too much to end in its time still tells of what was found before.
     """
     with ExitStack() as last_first:
         for work in (
@@ -49,15 +51,18 @@ def watch() -> None:
             watch_queues,
             evaluate_health,
             keep_counting,
+            send_due_notifications,
         ):
             last_first.callback(work)
 
 
 def look_after() -> None:
-    """Look for what is wrong with subscriptions and sources, delete old activities, and once a day
-    give out the heads of the audit chains. Each in turn, whatever becomes of the others."""
+    """Look for what is wrong with subscriptions and sources, delete old activities,
+    incidents and notifications, and once a day give out the heads of the audit chains. Each in
+    turn, whatever becomes of the others."""
     with ExitStack() as last_first:
         last_first.callback(validate, seconds=VALIDATION_SECONDS)
+        last_first.callback(prune_incidents, seconds=PRUNING_SECONDS)
         last_first.callback(prune_activities, seconds=PRUNING_SECONDS)
         last_first.callback(give_out_anchors)
 

@@ -24,7 +24,8 @@ SHOWN_PARTS: Final = 20  # lines of a message that stands for many
 def title_of(incident: Incident, moment: str) -> str:
     """The title of a message about one incident."""
     if moment == Moment.RESOLVED:
-        return one_line(f"Resolved: {incident.title}")
+        word = "Closed, not recovered" if _is_gone(incident) else "Resolved"
+        return one_line(f"{word}: {incident.title}")
     if moment == Moment.ACKNOWLEDGED:
         return one_line(f"Acknowledged: {incident.title}")
     if moment == Moment.ESCALATED:
@@ -34,6 +35,11 @@ def title_of(incident: Incident, moment: str) -> str:
 
 def text_of(incident: Incident, moment: str, channel: Channel | None) -> str:
     text = incident.text or incident.title
+    if moment == Moment.RESOLVED and _is_gone(incident):
+        return (
+            f"It was open from {period(incident, channel)} and is closed, not recovered: what it is"
+            f" about, or the rule that opened it, is not active any more.\n{text}"
+        )
     if moment == Moment.RESOLVED:
         by = f" by {incident.resolved_by}" if incident.resolved_by else ""
         return f"It was open from {period(incident, channel)} and is resolved{by}.\n{text}"
@@ -47,14 +53,27 @@ def text_of(incident: Incident, moment: str, channel: Channel | None) -> str:
 
 def was_open(incident: Incident, channel: Channel | None) -> tuple[str, str]:
     """One line for those who never heard of it while it was open."""
-    title = one_line(f"Was open and is resolved: {incident.title}")
+    how = "closed, not recovered" if _is_gone(incident) else "resolved"
+    title = one_line(f"Was open and is {how}: {incident.title}")
     return title, f"It was open from {period(incident, channel)}; nothing was sent meanwhile."
 
 
 def resolutions(incidents: Sequence[Incident], channel: Channel | None) -> tuple[str, str]:
     """One message for what was resolved at about the same time."""
-    lines = [f"{incident.title}: {period(incident, channel)}" for incident in incidents]
-    return f"{len(incidents)} incidents are resolved", _lines(lines)
+    lines = [
+        f"{incident.title}: {period(incident, channel)}"
+        f"{', closed, not recovered' if _is_gone(incident) else ''}"
+        for incident in incidents
+    ]
+    gone = sum(_is_gone(incident) for incident in incidents)
+    if not gone:
+        return f"{len(incidents)} incidents are resolved", _lines(lines)
+    return f"{len(incidents)} incidents are closed, {gone} of them not recovered", _lines(lines)
+
+
+def _is_gone(incident: Incident) -> bool:
+    """Whether it ended because nobody looks any more, which says nothing of the problem."""
+    return incident.resolution == Incident.Resolution.GONE
 
 
 def summary(parts: Sequence[Notification], channel: Channel | None) -> tuple[str, str]:
@@ -115,6 +134,7 @@ def message_of(notification: Notification, *, is_repeat: bool = False) -> Messag
         subscription_id=incident.subscription_id,
         facts=() if is_whole else facts_of(incident, notification.channel),
         data=data_of(incident, message.url),
+        is_gone=not is_whole and notification.moment == Moment.RESOLVED and _is_gone(incident),
     )
 
 

@@ -264,6 +264,8 @@ SILENCED_SYSTEM_CHECKS = ["django_ratelimit.E003", "django_ratelimit.W001"]
 # --- journal --------------------------------------------------------------------------------------
 
 WEBHOOKS_ACTIVITY_DAYS = env.int("WEBHOOKS_ACTIVITY_DAYS", default=90)
+WEBHOOKS_NOTIFICATION_DAYS = env.int("WEBHOOKS_NOTIFICATION_DAYS", default=90)
+WEBHOOKS_INCIDENT_DAYS = env.int("WEBHOOKS_INCIDENT_DAYS", default=400)
 # Who gets each account's audit anchor of the day by mail: addresses, and roles of the account.
 WEBHOOKS_ANCHOR_RECIPIENTS = env.list("WEBHOOKS_ANCHOR_RECIPIENTS", default=[])
 

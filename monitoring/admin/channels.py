@@ -71,7 +71,8 @@ class ChannelForm(ServiceForm):
 
     class Meta:
         model = Channel
-        fields = ("account", "name", "recipients", "secret", "region", *COMMON, "enabled")
+        fields = ("account", "name", "recipients", "region", *COMMON, "enabled")
+        exclude = ("secret",)  # it is only entered; one that cannot be opened has a form as well
         help_texts: ClassVar = {
             "quiet_from": "What is not critical waits for the end of the quiet hours, such as "
             "22:00 to 07:00; empty for none.",
@@ -210,6 +211,8 @@ class ChannelAdmin(HubAdmin):
 
     @column("Ends in")
     def secret_end(self, channel: Channel) -> str:
+        if services.is_secret_lost(channel):
+            return "It cannot be opened: enter it anew, or put its key back into the key ring."
         return services.secret_end(channel) or EMPTY
 
     @column("Sent to")

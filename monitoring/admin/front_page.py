@@ -28,6 +28,7 @@ from webhooks_project.admin.values import (
     page_of,
 )
 from webhooks_project.lib import clock
+from webhooks_project.queues import enabled_families
 
 SINCE: Final = timedelta(days=1)
 SHOWN_ROWS: Final = 8
@@ -96,7 +97,7 @@ def _figure(
 
 def _queues(now: datetime) -> Table:
     rows = []
-    for family, state in queue_states(now).items():
+    for family, state in queue_states(now, enabled_families()).items():
         beat = state["heartbeat_seconds"]
         word = problem_of(family, state) or "alive"
         colours = {"alive": "success", "work is overdue": "warning", "no pump is alive": "danger"}

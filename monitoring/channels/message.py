@@ -21,7 +21,8 @@ class Message:
     """A notification as people or machines are to have it.
 
     `key` is the same however often it is sent. `facts` are pairs of a name and a value, `data` the
-    same for a machine. With `is_repeat` it is not known whether an earlier try has arrived.
+    same for a machine. With `is_repeat` it is not known whether an earlier try has arrived. With
+    `is_gone` the incident was closed, and has not recovered.
     """
 
     key: UUID
@@ -38,6 +39,7 @@ class Message:
     facts: tuple[tuple[str, str], ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     is_repeat: bool = False
+    is_gone: bool = False
     is_test: bool = False
 
     @property

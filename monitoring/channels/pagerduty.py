@@ -73,8 +73,8 @@ def body_of(message: Message, routing_key: str) -> dict[str, Any]:
         "event_action": ACTIONS.get(message.moment, "trigger"),  # type: ignore[call-overload]
         "dedup_key": str(message.incident_id or message.key),
     }
-    if event["event_action"] != "trigger":
-        return event
+    if event["event_action"] != "trigger" and not message.is_gone:
+        return event  # why it was closed stands in the alert's log there
     links = [{"href": message.url, "text": "Open in the hub"}] if message.url else []
     return event | {
         "client": "Webhooks hub",

@@ -64,9 +64,11 @@ def change_channel(*, channel: Channel, **changes: Any) -> Channel:
     channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
     before = _shown(channel)
     host = channel.host
+    # Else nobody could switch it off before its secret is found or given anew.
+    is_lost = "secret" not in changes and is_secret_lost(channel)
     for name, value in changes.items():
         setattr(channel, name, value)
-    _check(channel)
+    _check(channel, is_secret_lost=is_lost)
     _save(channel, update_fields=[*changes, "host"])
     if channel.host != host:
         Notification.objects.filter(channel=channel, next_attempt_at__isnull=False).update(
@@ -191,17 +193,22 @@ def _check_names(fields: dict[str, Any]) -> None:
         raise TypeError(f"no fields of a channel: {', '.join(sorted(unknown))}")
 
 
-def _check(channel: Channel) -> None:
-    """Raise ChannelNotAcceptable with every problem; else set what follows from the rest."""
+def _check(channel: Channel, *, is_secret_lost: bool = False) -> None:
+    """Raise ChannelNotAcceptable with every problem; else set what follows from the rest.
+
+    What its kind asks of it cannot be judged where its secret cannot be opened.
+    """
     problems = problems_of(channel, {}, unjudged=["account", "secret", "host", "created_at"])
     met = {problem.field for problem in problems}
     if not met & {"kind", "recipients", "region"}:
-        for problem in [*_general_problems(channel), *kind_of(channel.kind).problems(channel)]:
+        of_kind = () if is_secret_lost else kind_of(channel.kind).problems(channel)
+        for problem in [*_general_problems(channel), *of_kind]:
             if problem.field not in met:
                 met.add(problem.field)
                 problems.append(problem)
     refuse(problems, ChannelNotAcceptable, "the channel is not acceptable")
-    channel.host = kind_of(channel.kind).host_of(channel)
+    if not is_secret_lost:
+        channel.host = kind_of(channel.kind).host_of(channel)
 
 
 def _general_problems(channel: Channel) -> list[Problem]:
@@ -222,7 +229,7 @@ def _general_problems(channel: Channel) -> list[Problem]:
     if not kind.has_recipients and channel.recipients:
         message = "only an e-mail channel has recipients"
         problems.append(Problem("not_of_kind", message, field="recipients"))
-    if not kind.asks_for and channel.secret:
+    if not kind.asks_for and channel.__dict__.get("secret"):
         message = "this kind of channel has none"
         problems.append(Problem("not_of_kind", message, field="secret"))
     return problems
@@ -242,6 +249,14 @@ def _shown(channel: Channel) -> dict[str, Any]:
     """What the audit keeps of a channel: of its secret the end."""
     fields = {name: getattr(channel, name) for name in FIELDS if name != "secret"}
     return fields | {"secret": secret_end(channel)}
+
+
+def is_secret_lost(channel: Channel) -> bool:
+    """Whether its secret cannot be opened: the key that sealed it is in the key ring no more."""
+    try:
+        return channel.secret is None
+    except CannotDecrypt:
+        return True
 
 
 def secret_end(channel: Channel) -> str:

@@ -77,6 +77,8 @@ def body_of(message: Message) -> dict[str, Any]:
 
 
 def _mark(message: Message) -> str:
+    if message.is_gone:
+        return "⚪"
     if message.is_over:
         return "🟢"
     return "🔴" if message.severity == "critical" else "🟡"

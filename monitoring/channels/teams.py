@@ -103,6 +103,8 @@ def body_of(message: Message) -> dict[str, Any]:
 
 
 def _colour(message: Message) -> str:
+    if message.is_gone:
+        return "Default"
     if message.is_over:
         return "Good"
     return "Attention" if message.severity == "critical" else "Warning"

@@ -7,13 +7,14 @@ counts nothing twice, and what is pruned later stays counted.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Case, Count, IntegerField, Model, QuerySet, Sum, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, TruncHour
 
 from incoming.models import Receipt, RefusalCount
 from monitoring.metrics import catalogue
@@ -30,14 +31,15 @@ SETTLED_AFTER: Final = timedelta(seconds=30)
 # A transaction that is open for longer is not waited for: its rows are left out.
 LONGEST_TRANSACTION: Final = timedelta(hours=1)
 SLICE: Final = timedelta(minutes=5)  # counted together at most
-OPEN_HOURS: Final = timedelta(minutes=5)  # after its end, an hour of refusals may still grow
+OPEN_HOURS: Final = timedelta(minutes=5)  # after its end, an hour's counts may still grow
 MARK: Final = "rows"
 REFUSED_SINCE: Final = "refused_since"
 REFUSED: Final = "refused"
+DEAD_SINCE: Final = "dead_since"
+DEAD: Final = "dead"
 OTHER: Final = "other"  # the accounts that have no series of their own
+DEAD_LETTERS: Final = {"delivery.exhausted": "delivery", "receipt.dead": "receipt"}
 ACTIVITIES: Final = {
-    "delivery.exhausted": (catalogue.DEAD_LETTERS, "delivery"),
-    "receipt.dead": (catalogue.DEAD_LETTERS, "receipt"),
     "breaker.opened": (catalogue.BREAKER_MOVES, "open"),
     "breaker.closed": (catalogue.BREAKER_MOVES, "closed"),
 }
@@ -86,29 +88,53 @@ def count_slice(totals: Figures, marks: dict[str, Any], until: datetime, account
 
 def count_refusals(totals: Figures, marks: dict[str, Any], now: datetime) -> None:
     """Add what the hours' counts of refusals have grown by: their receipts are not all kept."""
-    since = marks.get(REFUSED_SINCE)
+
+    def counted(since: datetime) -> Iterable[tuple[datetime, str, int]]:
+        rows = RefusalCount.objects.filter(hour__gte=since).order_by()
+        return rows.values_list("hour", "cause").annotate(total=Sum("count"))
+
+    for cause, new in _growth(counted, marks, REFUSED_SINCE, REFUSED, now).items():
+        add(totals, catalogue.REFUSALS, new, cause)
+        add(totals, catalogue.RECEIPTS, new, "refused")
+
+
+def count_dead_letters(totals: Figures, marks: dict[str, Any], now: datetime) -> None:
+    """Add what the hours' lines of dead letters have grown by: one line counts many."""
+
+    def counted(since: datetime) -> Iterable[tuple[datetime, str, int]]:
+        rows = Activity.objects.filter(kind__in=list(DEAD_LETTERS), created_at__gte=since)
+        hours = rows.order_by().annotate(hour=TruncHour("created_at", tzinfo=UTC))
+        return hours.values_list("hour", "kind").annotate(total=Sum("count"))
+
+    for kind, new in _growth(counted, marks, DEAD_SINCE, DEAD, now).items():
+        add(totals, catalogue.DEAD_LETTERS, new, DEAD_LETTERS[kind])
+
+
+def _growth(
+    counted: Callable[[datetime], Iterable[tuple[datetime, str, int]]],
+    marks: dict[str, Any],
+    since_mark: str,
+    known_mark: str,
+    now: datetime,
+) -> dict[str, int]:
+    """By how much hours' counts have grown, by what they count. At the first call by nothing.
+
+    Hours that may still grow are read anew each time, and what they held before is noted.
+    """
+    since = marks.get(since_mark)
     open_since = (now - OPEN_HOURS).replace(minute=0, second=0, microsecond=0)
-    rows = RefusalCount.objects.filter(
-        hour__gte=open_since if since is None else datetime.fromisoformat(since)
-    )
     grown: dict[str, int] = {}
     still_open: dict[str, int] = {}
-    for hour, cause, count in (
-        rows.order_by().values_list("hour", "cause").annotate(total=Sum("count"))
-    ):
-        grown[cause] = grown.get(cause, 0) + count
+    for hour, key, count in counted(open_since if since is None else datetime.fromisoformat(since)):
+        grown[key] = grown.get(key, 0) + count
         if hour >= open_since:
-            still_open[cause] = still_open.get(cause, 0) + count
-    if since is not None:
-        known = marks.get(REFUSED, {})
-        for cause, count in grown.items():
-            # Fewer than before where a source was deleted.
-            new = max(0, count - known.get(cause, 0))
-            if new:
-                add(totals, catalogue.REFUSALS, new, cause)
-                add(totals, catalogue.RECEIPTS, new, "refused")
-    marks[REFUSED_SINCE] = open_since.isoformat()
-    marks[REFUSED] = still_open
+            still_open[key] = still_open.get(key, 0) + count
+    known = marks.get(known_mark, {})
+    marks[since_mark], marks[known_mark] = open_since.isoformat(), still_open
+    if since is None:
+        return {}
+    # Fewer than before where what they are about was deleted.
+    return {key: new for key, count in grown.items() if (new := count - known.get(key, 0)) > 0}
 
 
 def _count_attempts(totals: Figures, period: dict[str, UUID]) -> None:

@@ -12,7 +12,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from monitoring import conf
-from monitoring.metrics.counting import count_refusals, count_slice, settled_until
+from monitoring.metrics.counting import (
+    count_dead_letters,
+    count_refusals,
+    count_slice,
+    settled_until,
+)
 from monitoring.metrics.gauges import measure
 from monitoring.models import MetricsReading
 from webhooks_project.lib import clock
@@ -92,5 +97,6 @@ def _count(now: datetime, accounts: int) -> bool:
     row = MetricsReading.objects.select_for_update().get(pk=1)
     has_more = count_slice(row.totals, row.marks, settled_until(now), accounts)
     count_refusals(row.totals, row.marks, now)
+    count_dead_letters(row.totals, row.marks, now)
     row.save(update_fields=["totals", "marks"])
     return has_more

@@ -143,6 +143,10 @@ class Incident(models.Model):
                 condition=Q(resolution="recovered"),
                 name="incident_recovered",
             ),
+            # What is old enough to be pruned.
+            models.Index(
+                fields=["resolved_at"], condition=Q(status="resolved"), name="incident_by_end"
+            ),
             # What is open, newest first, over all accounts.
             models.Index(
                 fields=["-opened_at"], condition=~Q(status="resolved"), name="incident_open"

@@ -18,6 +18,7 @@ from tests.monitoring.receivers import (
     TEAMS,
     Answer,
     WebServer,
+    lose_key,
     make_channel,
     make_incident,
     make_rule,
@@ -260,3 +261,18 @@ def test_only_what_has_failed_is_sent_again(api: Api, account: Account) -> None:
     assert AuditEntry.objects.order_by("-sequence")[0].action == "notification.resent"
     again = api.post(f"monitoring/notifications/{row.pk}/resend")
     assert (again.status, again.code) == (409, "resend_not_allowed")
+
+
+def test_one_whose_key_is_lost_is_shown_switched_off_and_mended(api: Api, account: Account) -> None:
+    channel = make_channel(account, "slack")
+    lose_key(channel)
+    path = f"monitoring/channels/{channel.pk}"
+    assert api.get(path).json["secret_end"] == "…"
+    answer = api.patch(path, {"enabled": False})
+    assert (answer.status, answer.json["enabled"], answer.json["host"]) == (
+        200, False, "hooks.slack.com",
+    )  # fmt: skip
+    assert api.patch(path, {"hourly_limit": 0}).status == 400
+    assert api.patch(path, {"secret": "https://evil.example/"}).status == 400
+    answer = api.patch(path, {"secret": SLACK, "enabled": True})
+    assert (answer.status, answer.json["secret_end"]) == (200, f"…{SLACK[-4:]}")

@@ -18,12 +18,14 @@ from tests.monitoring.receivers import (
     SLACK,
     Answer,
     WebServer,
+    lose_key,
     make_channel,
     relays,
     web_server,
 )
 from webhooks_project.accounts.models import Account
 from webhooks_project.admin.values import list_of, page_of
+from webhooks_project.lib.keyring import CannotDecrypt
 
 ADD = "/admin/monitoring/channel/add/"
 
@@ -114,6 +116,25 @@ def test_a_change_leaves_a_secret_that_is_not_entered(console: Client) -> None:
     channel = Channel.objects.get()
     assert (channel.name, channel.region, channel.secret) == ("Pager", "eu", PAGERDUTY)
     assert channel.host == "events.eu.pagerduty.com"
+
+
+@pytest.mark.parametrize("kind", ["slack", "teams", "pagerduty"])
+def test_one_whose_key_is_lost_is_shown_switched_off_and_mended(console: Client, kind: str) -> None:
+    channel = make_channel(make_account(), kind)
+    secret, host = channel.secret, channel.host
+    lose_key(channel)
+    path = page_of("monitoring.channel", channel.pk)
+    assert "It cannot be opened" in console.get(path).content.decode()
+    fields = form(channel.account, secret="", region="us")
+    del fields["account"], fields["enabled"]
+    assert console.post(path, fields).status_code == 302
+    channel = Channel.objects.get()
+    assert (channel.enabled, channel.name, channel.host) == (False, "Ops", host)
+    with pytest.raises(CannotDecrypt):
+        _ = channel.secret
+    assert console.post(path, fields | {"secret": secret, "enabled": "on"}).status_code == 302
+    channel = Channel.objects.get()
+    assert (channel.enabled, channel.secret, channel.host) == (True, secret, host)
 
 
 def test_a_channel_is_deleted_by_the_service(console: Client) -> None:

@@ -19,6 +19,7 @@ from aiosmtpd.controller import Controller
 from monitoring.channels.services import create_channel
 from monitoring.models import AlertRule, Channel, Incident
 from tests.factories import make_account
+from webhooks_project.fields import Ciphertext
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 SLACK = "https://hooks.slack.com/services/T0123456/B0123456/aVerySecretWord12345678"
@@ -182,6 +183,11 @@ def make_channel(account: Any = None, kind: str = "slack", **fields: Any) -> Cha
     return create_channel(account=account or make_account(), kind=kind, **given | fields)
 
 
+def lose_key(channel: Channel) -> None:
+    """What is stored of its secret was sealed with a key that is no more."""
+    Channel.objects.filter(pk=channel.pk).update(secret=Ciphertext("v1.lost.AAAA.AAAA"))
+
+
 def make_rule(account: Any, *channels: Channel, **fields: Any) -> AlertRule:
     escalation = fields.pop("escalation_channels", ())
     given = {"name": "Endpoint fails", "kind": "endpoint_failing", "threshold": 0.5}
@@ -206,9 +212,9 @@ def make_incident(rule: AlertRule | None = None, account: Any = None, **fields: 
     return Incident.objects.create(account=account, rule=rule, **given | fields)
 
 
-def resolve(incident: Incident, at: datetime) -> Incident:
+def resolve(incident: Incident, at: datetime, resolution: str = "recovered") -> Incident:
     incident.status = Incident.Status.RESOLVED
     incident.resolved_at = incident.last_seen_at = at
-    incident.resolution = Incident.Resolution.RECOVERED
+    incident.resolution = resolution
     incident.save()
     return incident

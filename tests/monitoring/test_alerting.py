@@ -11,13 +11,14 @@ import time_machine
 from django.core import mail
 from django.db import IntegrityError, transaction
 
-from monitoring import tasks, turns
-from monitoring.admission import LIMIT_WITHOUT_CHANNEL, SUMMARY
+from monitoring import notifications, tasks, turns
+from monitoring.admission import LIMIT_WITHOUT_CHANNEL, SUMMARY, Combine, Send, admit
 from monitoring.alerting import GROUP_FOR, escalate_incidents, tell
 from monitoring.channels import services
 from monitoring.journal import record_notification
 from monitoring.models import Activity, Incident, IncidentEntry, Notification
 from monitoring.notifications import RETRY_SECONDS, send_due_notifications
+from monitoring.retention import prune_incidents
 from tests.factories import make_account, make_user
 from tests.monitoring.receivers import (
     NOW,
@@ -347,6 +348,29 @@ def test_what_is_resolved_within_a_minute_is_one_message(
     assert send_due_notifications() == 0
 
 
+@pytest.mark.parametrize(
+    ("count", "title", "line"),
+    [
+        (1, "Closed, not recovered: Endpoint 0 fails",
+         "It was open from 2026-03-04 12:00 UTC to 2026-03-04 12:10 UTC (10 min) and is closed, not"
+         " recovered: what it is about, or the rule that opened it, is not active any more."),
+        (2, "2 incidents are closed, 1 of them not recovered",
+         "Endpoint 0 fails: 2026-03-04 12:00 UTC to 2026-03-04 12:10 UTC (10 min), closed, not"
+         " recovered"),
+    ],
+)  # fmt: skip
+def test_what_is_gone_is_not_said_to_be_resolved(
+    account: Account, slack: WebServer, clock: Any, count: int, title: str, line: str
+) -> None:
+    incidents = opened(account, count)
+    for incident, how in zip(incidents, ["gone", "recovered"], strict=False):
+        tell(resolve(incident, NOW + timedelta(minutes=10), how), Moment.RESOLVED)
+    clock.move_to(NOW + timedelta(minutes=10) + GROUP_FOR)
+    send_due_notifications()
+    assert titles(slack)[count:] == [title]
+    assert texts(slack)[count].splitlines()[0] == line
+
+
 def test_one_that_was_told_of_waits_for_its_opening_to_end(
     account: Account, slack: WebServer, clock: Any
 ) -> None:
@@ -550,3 +574,51 @@ def test_what_has_failed_is_sent_again_on_a_person_s_word(
     assert (row.status, row.attempt_count, row.error) == ("sent", 1, "")
     with pytest.raises(services.ResendNotAllowed):
         services.resend_notification(notification=row)
+
+
+def test_what_is_over_the_limit_is_a_part_as_soon_as_that_is_decided(account: Account) -> None:
+    """Not only once the limit is free for others, who may send the summary by then."""
+    rule = make_rule(account, make_channel(account, hourly_limit=1))
+    decisions = []
+    for _ in range(2):
+        tell(make_incident(rule), Moment.OPENED)
+        claim = notifications._claim(NOW)
+        assert claim is not None
+        decisions.append(admit(Notification.objects.get(pk=claim.id), NOW))
+    assert decisions[0] == Send()
+    assert isinstance(decisions[1], Combine)
+    [part] = decisions[1].whole.parts.all()
+    assert (part.pk, part.status, part.attempt_count, part.next_attempt_at) == (
+        claim.id, "combined", 0, None,
+    )  # fmt: skip
+
+
+# --- retention ------------------------------------------------------------------------------------
+
+
+def test_what_is_over_for_long_is_pruned(account: Account, clock: Any, settings: Any) -> None:
+    make_user(account, "operator", email="operator@example.com")
+    rule = make_rule(account)
+    still_open, old, recent = (make_incident(rule) for _ in range(3))
+    for incident in (still_open, old, recent):
+        tell(incident, Moment.OPENED)
+    send_due_notifications()
+    record_notification(
+        account_id=account.pk, kind="k", recipients=["a@example.com"], title="t", text="t"
+    )
+    resolve(old, NOW)
+    resolve(recent, NOW + timedelta(days=1))
+    clock.shift(timedelta(days=400, seconds=1))
+    settings.WEBHOOKS_NOTIFICATION_DAYS = settings.WEBHOOKS_INCIDENT_DAYS = 0
+    assert prune_incidents() == 0
+    settings.WEBHOOKS_NOTIFICATION_DAYS, settings.WEBHOOKS_INCIDENT_DAYS = 401, 400
+    assert prune_incidents() == 1
+    assert set(Incident.objects.all()) == {still_open, recent}
+    settings.WEBHOOKS_NOTIFICATION_DAYS = 400
+    assert [prune_incidents(), prune_incidents()] == [1, 0]
+    # Of what is open it must be known who was told; what waits is still to be sent.
+    left = Notification.objects.order_by("created_at", "pk").values_list("incident", "status")
+    assert list(left) == [(still_open.pk, "sent"), (None, "pending")]
+    assert set(IncidentEntry.objects.values_list("incident", flat=True)) == {
+        still_open.pk, recent.pk,
+    }  # fmt: skip

@@ -481,6 +481,16 @@ class TestPagerDuty(WebContract):
         assert all("payload" not in body for body in rest)
         assert {asked.path for asked in self.web.asked} == {"/v2/enqueue"}
 
+    def test_an_alert_of_what_is_gone_is_closed_with_why(self) -> None:
+        incident = self.open_incident(self.channel())
+        send_due_notifications()
+        tell(resolve(incident, NOW, "gone"), Moment.RESOLVED)
+        send_due_notifications()
+        last = self.web.bodies[-1]
+        assert (last["event_action"], last["payload"]["summary"]) == (
+            "resolve", "Closed, not recovered: Endpoint 0 fails",
+        )  # fmt: skip
+
     def test_of_europe_is_asked_in_europe(self, settings: Any) -> None:
         settings.WEBHOOKS_CHANNEL_RELAYS = {"events.eu.pagerduty.com": self.web.url}
         channel = self.channel(region="eu")

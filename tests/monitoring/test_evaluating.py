@@ -10,8 +10,9 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from analytics import answering
 from analytics.counting import count_marked
-from monitoring import evaluating, gathering
+from monitoring import evaluating, gathering, incidents, outcomes
 from monitoring.alert_rules import create_rule, default_rules, delete_rule
 from monitoring.evaluating import evaluate_health
 from monitoring.figures import HOUR, WINDOWS, EndpointFigures
@@ -248,6 +249,61 @@ def test_what_is_usual_is_learned_once_a_day(account: Account, clock: Any) -> No
     assert HealthCheck.objects.get().learned_at == NOW
 
 
+def test_a_source_that_stays_silent_is_not_taken_for_well_as_its_history_fades(
+    account: Account, clock: Any
+) -> None:
+    source = make_source(account, name="Bank", last_verified_at=NOW - timedelta(hours=8))
+    for hours in range(8, 20 * 24):
+        at = NOW - timedelta(hours=hours)
+        make_receipt(source, received_at=at, status="processed", next_attempt_at=None)
+        mark_uncounted(Counted.RECEIPT, [at])
+    count_marked()
+    evaluate_health()
+    profile = HealthCheck.objects.get().profile
+    clock.shift(timedelta(days=27))  # of the four weeks one day is left
+    look(clock, 7)
+    check = HealthCheck.objects.get()
+    assert (check.profile, check.learned_at, check.state) == (profile, NOW, "failing")
+    [incident] = Incident.objects.all()
+    assert (incident.kind, incident.status) == ("source_silent", "open")
+    # It is heard again: what it is like now is learned when it is silent next.
+    heard_at = NOW + timedelta(days=28)
+    clock.move_to(heard_at + timedelta(hours=1))
+    type(source).objects.update(last_verified_at=heard_at)
+    look(clock)
+    assert HealthCheck.objects.get().learned_at == heard_at + timedelta(hours=1, minutes=1)
+
+
+def test_a_hub_of_many_endpoints_is_judged_all_the_same(
+    shop: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted over the whole hub has more rows than an answer to people may have."""
+    monkeypatch.setattr(answering, "MAX_ROWS", 1)
+    other = make_subscription(health_checked_at=NOW)
+    for subscription in (shop, other):
+        attempt(subscription, 20)
+    assert evaluate_health() == 2
+    for subscription in (shop, other):
+        figures = HealthCheck.objects.get(subscription=subscription).figures
+        assert figures["windows"][str(86_400)]["attempts"] == 20
+
+
+def test_a_window_that_cannot_be_counted_keeps_nobody_from_being_judged(
+    shop: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt(shop, 20)
+
+    def fail(now: datetime) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outcomes, "_outcomes_of_day", fail)
+        assert evaluate_health() == 1
+    windows = HealthCheck.objects.get().figures["windows"]
+    assert windows["3600"]["attempts"] == 20
+    assert windows.get("86400", {}).get("attempts", 0) == 0
+
+
 # --- accounts take turns --------------------------------------------------------------------------
 
 
@@ -355,6 +411,45 @@ def test_an_incident_is_opened_told_and_resolved(shop: Subscription, clock: Any)
     assert told() == ["incident.opened", "incident.resolved"]
     kinds = [entry.kind for entry in incident.entries.all() if entry.kind != "told"]
     assert kinds == ["opened", "recovering", "resolved"]
+
+
+def test_a_mass_outage_is_opened_turn_by_turn(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incidents, "LEAST_OPENED", 1)
+    monkeypatch.setattr(evaluating, "Openings", lambda: incidents.Openings(left=2))
+    rows = [shop, *(make_subscription(shop.account, health_checked_at=NOW) for _ in range(3))]
+    rows.append(make_subscription(health_checked_at=NOW))
+    for subscription in rows:
+        fail(subscription)
+    counts = []
+    for _ in range(5):
+        look(clock)
+        counts.append([Incident.objects.filter(account=row.account).count() for row in rows[3:]])
+    # The other account has its one, whatever this one has.
+    assert counts[:2] == [[0, 0]] * 2
+    assert [sum(both) for both in counts[2:]] == [3, 5, 5]
+    assert counts[2][1] == 1
+    assert Sighting.objects.count() == 0
+
+
+def test_a_look_that_is_late_resolves_nothing_that_has_come_back(
+    shop: Subscription, clock: Any
+) -> None:
+    fail(shop)
+    look(clock, 3)
+    fail(shop, False)
+    look(clock, 5)
+    incident = Incident.objects.get()
+    assert incident.well_since is not None
+    late = incidents.known_problems([shop.account_id], NOW)[shop.account_id]
+    fail(shop)
+    look(clock)
+    rule = AlertRule.objects.get(pk=incident.rule_id)
+    seen = incidents.Seen(shop.account_id, {}, {rule.pk: rule}, {shop.pk})
+    assert incidents.follow(seen, late, NOW + timedelta(hours=1)) == 0
+    incident.refresh_from_db()
+    assert (incident.status, incident.well_since) == ("open", None)
 
 
 def test_what_wavers_is_one_incident(shop: Subscription, clock: Any) -> None:

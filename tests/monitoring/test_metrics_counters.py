@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import TestCase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from monitoring.metrics.catalogue import (
     QUEUE_WAIT_SECONDS,
     Type,
 )
-from monitoring.models import MetricsReading
+from monitoring.models import Activity, MetricsReading
 from outgoing.models import Attempt, Event
 from tests.factories import (
     make_account,
@@ -145,6 +146,55 @@ def test_dead_letters_and_breakers_are_counted_as_they_come() -> None:
     page = scrape()
     assert page.all("webhooks_dead_letters_total") == {("delivery",): 2, ("receipt",): 1}
     assert page.all("webhooks_breaker_moves_total") == {("open",): 1, ("closed",): 1}
+
+
+def test_a_line_that_counts_many_dead_letters_counts_for_as_many() -> None:
+    begin()
+    account = make_account()
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            with transaction.atomic():
+                journal.count_activity(
+                    account_id=account.pk, kind="delivery.exhausted", text="t", subject=account
+                )
+
+    def counted() -> dict[tuple[str, ...], float]:
+        return scrape().all("webhooks_dead_letters_total")
+
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        lose(3)
+    assert counted() == {("delivery",): 3}
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        lose(2)  # the hour's line is counted already, and grows
+    assert [counted(), counted()] == [{("delivery",): 5}] * 2
+
+
+def test_dead_letters_are_counted_over_the_change_of_an_hour() -> None:
+    account = make_account()
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    totals: dict[str, Any] = {}
+    marks: dict[str, Any] = {}
+
+    def lose(minutes: float, times: int) -> None:
+        at = hour + timedelta(minutes=minutes)
+        Activity.objects.create(
+            account=account, kind="receipt.dead", text="t", created_at=at, count=times
+        )
+
+    def counted(minutes: float) -> int:
+        counting.count_dead_letters(totals, marks, hour + timedelta(minutes=minutes))
+        return int(sum(totals.get("webhooks_dead_letters", {}).values()))
+
+    lose(10, 100)
+    assert counted(20) == 0  # these were there before
+    lose(30, 2)
+    assert counted(40) == 2
+    lose(59, 7)  # written late
+    lose(62, 3)
+    assert [counted(63), counted(70), counted(130)] == [12] * 3
+    Activity.objects.all().delete()
+    assert counted(131) == 12
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from django_q.models import Schedule
 from django_q.signals import post_execute
 
 from incoming.models import HandlerRun
+from monitoring import gathering
 from monitoring.models import Notification
 from monitoring.readiness import queue_states
 from monitoring.tasks import watch_queues
@@ -183,6 +184,15 @@ def test_a_node_answers_for_the_families_that_it_serves(settings: Any) -> None:
     assert answer["queues"] == {"retry": {"heartbeat_seconds": 2.0, "age_seconds": 0.0}}
 
 
+def test_who_judges_sees_the_queues_of_the_whole_hub(settings: Any) -> None:
+    """The node that judges may serve nothing but monitoring."""
+    settings.QM_WEBHOOKS = dict.fromkeys(settings.FAMILIES, False) | {"monitoring": True}
+    wait("processing", 1000)
+    ages = dict.fromkeys(FAMILIES, 0.0) | {"processing": 1000.0}
+    assert gathering.read_hub(NOW).queues == ages
+    assert watch_queues() == 1
+
+
 def test_a_node_that_serves_none_is_ready(settings: Any) -> None:
     settings.QM_WEBHOOKS = dict.fromkeys(settings.FAMILIES, False)
     assert ready() == (200, {"status": "ready", "problems": {}, "queues": {}})
@@ -192,7 +202,7 @@ def test_a_node_that_serves_none_is_ready(settings: Any) -> None:
 def test_is_not_ready_without_its_database(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    def fail(now: datetime) -> None:
+    def fail(now: datetime, families: Any) -> None:
         raise error("password=hunter2")
 
     monkeypatch.setattr("monitoring.readiness.queue_states", fail)

@@ -383,3 +383,21 @@ def test_an_id_that_no_page_could_have_does_no_harm(clock: Any) -> None:
     notification = make_notification(object_type="incoming.source", object_id=str(new_id()) + "/x")
     assert send_due_notifications() == 1
     assert outcome(notification)[0] == "sent"
+
+
+def test_one_that_is_deleted_once_it_is_claimed_keeps_no_other_from_its_turn(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, other = make_notification(), make_notification(next_attempt_at=NOW - timedelta(0, 1))
+    claim_of = notifications._claim
+
+    def claim(*args: Any) -> Claim | None:
+        found = claim_of(*args)
+        if found is not None and found.id == gone.pk:
+            Notification.objects.filter(pk=gone.pk).delete()
+        return found
+
+    monkeypatch.setattr(notifications, "_claim", claim)
+    third = make_notification(next_attempt_at=NOW)
+    assert send_due_notifications() == 2
+    assert {outcome(row)[0] for row in (other, third)} == {"sent"}

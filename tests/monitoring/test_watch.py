@@ -7,6 +7,7 @@ import pytest
 from monitoring import tasks
 
 WORK = [
+    "send_due_notifications",
     "keep_counting", "evaluate_health", "watch_queues", "watch_expiry", "watch_failing",
     "run_due_setups", "run_due_health_checks", "escalate_incidents", "send_due_notifications",
 ]  # fmt: skip
@@ -33,7 +34,9 @@ def test_does_each_in_turn_whatever_becomes_of_the_others(
     assert done == WORK
 
 
-@pytest.mark.parametrize("broken", [None, "validate", "prune_activities", "give_out_anchors"])
+@pytest.mark.parametrize(
+    "broken", [None, "validate", "prune_incidents", "prune_activities", "give_out_anchors"]
+)
 def test_what_is_done_every_hour_does_not_wait_for_what_fails(
     broken: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,7 +47,7 @@ def test_what_is_done_every_hour_does_not_wait_for_what_fails(
         if name == broken:
             raise RuntimeError(name)
 
-    names = ["give_out_anchors", "prune_activities", "validate"]
+    names = ["give_out_anchors", "prune_activities", "prune_incidents", "validate"]
     for name in names:
         monkeypatch.setattr(tasks, name, lambda name=name, **given: stand_in(name, **given))
     if broken:
