@@ -14,6 +14,7 @@ from analytics.measures import (
     Value,
     change_of,
     change_written,
+    describe,
     dimension_label,
     written,
 )
@@ -49,6 +50,20 @@ class Line:
     @property
     def name(self) -> str:
         return ", ".join(key.name for key in self.keys)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing was counted, neither now nor in the period before."""
+        return not any(
+            _tells(name, value)
+            for values in (self.values, self.before or {})
+            for name, value in values.items()
+        )
+
+
+def _tells(name: str, value: Value) -> bool:
+    """A count of 0 tells nothing; a rate of 0 does, since of nothing there is none."""
+    return bool(value) or (value is not None and not describe(name).adds_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +131,7 @@ class Figures:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to draw: no row, or nothing but nothing in them."""
-        return not any(value for line in self.lines for value in line.values.values())
+        return all(line.is_nothing for line in self.lines)
 
     @property
     def unit(self) -> Unit:

@@ -14,6 +14,7 @@ from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.charts.scales import bottom_of, part, ticks, top_of
 from analytics.defaults import DEFAULTS, SUBJECTS, default_queries
+from analytics.models import Rollup
 from analytics.query import answer
 from analytics.shown import DAYS, Figures
 from analytics.spans import Period, named_period, own_period
@@ -319,3 +320,24 @@ def test_the_overview_shows_what_the_first_look_needs() -> None:
     kinds = {spec.kind for spec in DEFAULTS["overview"].widgets}
     assert Kind.DEAD_LETTERS in kinds
     assert {spec.kind for spec in DEFAULTS["incoming"].widgets} >= {Kind.HEAT_MAP}
+
+
+# --- nothing, and 0 -------------------------------------------------------------------------------
+
+
+def test_a_rate_of_nothing_but_failures_is_shown() -> None:
+    made = make_history()
+    Rollup.objects.update(cause="status_5xx", status_class="5xx")
+    number = figures(widget(Kind.NUMBER, "success_rate"), made.account)
+    assert not number.is_empty
+    assert "0 %" in drawn(number)
+    bars = figures(widget(Kind.BAR, "success_rate", dimensions=("subscription",)), made.account)
+    assert sorted(texts(bars)) == [["Billing", "0 %"], ["Warehouse", "0 %"]]
+
+
+def test_what_was_before_is_shown_beside_0(history: History) -> None:
+    period = Period(NOW + timedelta(minutes=30), NOW + timedelta(hours=2))
+    number = figures(widget(Kind.NUMBER, "attempts", compare=True), history.account, period)
+    assert not number.is_empty
+    assert "before: 20" in drawn(number)
+    assert figures(widget(Kind.NUMBER, "attempts"), history.account, period).is_empty
