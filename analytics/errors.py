@@ -76,6 +76,13 @@ class ObjectiveExists(DomainError):
     status = 409
 
 
+class DashboardNotSeen(DomainError):
+    """The report is of a dashboard that is private, and not its owner's."""
+
+    code = "dashboard_not_seen"
+    status = 409
+
+
 class SubscriptionOfAnother(DomainError):
     """The subscription is not one of the account's."""
 

@@ -73,7 +73,7 @@ def thin_out() -> int:
 
 @transaction.atomic
 def _thin_out_part(after: int, latest: int) -> tuple[int, int]:
-    """The next marks up to `latest`. Returns by how many they became fewer, and the last of them."""
+    """The next marks up to `latest`. Returns by how many they became fewer, and the last one."""
     rows = list(
         Uncounted.objects.filter(pk__gt=after, pk__lte=latest)
         .order_by("pk")

@@ -359,3 +359,19 @@ def test_a_report_that_is_changed_keeps_its_account(api: Api, account: Account) 
     with time_machine.travel(later, tick=False):
         run_due_reports()
     assert ReportRun.objects.count() == 1
+
+
+def test_reports_of_a_private_dashboard_are_its_owners_alone(account: Account) -> None:
+    ann, bob = make_user(account, Role.DEVELOPER), make_user(account, Role.ADMIN)
+    board = make_dashboard(account, owner=ann, is_shared=False)
+    run = make_report_run(make_report(account, owner=ann, dashboard=board))
+    paths = (
+        f"analytics/reports/{run.report_id}", f"analytics/report-runs/{run.pk}",
+        f"analytics/report-runs/{run.pk}/files/csv",
+    )  # fmt: skip
+    for other in (Api(user=bob), Api(make_api_key(account, Role.ADMIN).text)):
+        assert other.get("analytics/reports").rows == []
+        assert other.get("analytics/report-runs").rows == []
+        assert [other.get(path).status for path in paths] == [404] * 3
+    assert [Api(user=ann).get(path).status for path in paths] == [200] * 3
+    assert len(Api(user=ann).get("analytics/report-runs").rows) == 1

@@ -10,6 +10,7 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
+from analytics.admin import reports
 from analytics.admin.boards import board_of
 from analytics.defaults import DEFAULTS
 from analytics.models import Dashboard, Report, ReportRun, Widget
@@ -23,6 +24,7 @@ from tests.factories import (
     make_report,
     make_report_run,
     make_source,
+    make_user,
 )
 from webhooks_project.accounts.models import Membership, Role, User
 from webhooks_project.admin.values import list_of, page_of
@@ -428,3 +430,31 @@ def test_a_run_says_its_period_in_the_reports_time_zone(console: Client) -> None
         until=NOW.replace(hour=15, minute=0),
     )
     assert "2026-03-12" in text_of(console.get(page_of("analytics.report", run.report_id)))
+
+
+def test_a_report_is_saved_with_the_dashboard_that_it_is_of(
+    console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "MAX_CHOICES", 1)
+    account = make_account()
+    make_dashboard(account, name="A first")
+    board = make_dashboard(account, name="B second")
+    report = make_report(account, dashboard=board)
+    page = page_of("analytics.report", report.pk)
+    form = console.get(page).context["adminform"].form
+    assert form["of"].value() == str(board.pk)
+    console.post(page, report_form(name="Renamed", of=str(board.pk)))
+    report.refresh_from_db()
+    assert (report.name, report.dashboard) == ("Renamed", board)
+
+
+def test_nobody_fetches_the_files_of_anothers_private_dashboard() -> None:
+    account = make_account()
+    owner = make_user(account, Role.ADMIN)
+    board = make_dashboard(account, owner=owner, is_shared=False)
+    run = make_report_run(make_report(account, owner=owner, dashboard=board))
+    client = member(ADMIN, account)
+    path = reverse("admin:analytics_reportrun_file", args=[run.pk, "csv"])
+    assert client.get(path).status_code == 404
+    assert str(run.report_id) not in text_of(client.get(list_of("analytics.report")))
+    assert str(run.pk) not in text_of(client.get(list_of("analytics.reportrun")))
