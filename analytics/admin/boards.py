@@ -243,7 +243,12 @@ class BoardPages(_Base):
         dashboard = self._changeable(request, pk)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        form = WidgetForm(dashboard, request.POST)
+        try:
+            asked = UUID(request.GET.get("widget", ""))
+        except ValueError:
+            asked = None
+        widget = dashboard.widgets.filter(pk=asked).first()
+        form = WidgetForm(dashboard, request.POST, widget)
         context = self._previewed(request, dashboard, form)
         return TemplateResponse(request, "admin/analytics/preview.html", context)
 
@@ -271,7 +276,8 @@ class BoardPages(_Base):
             "widget": widget,
             "form": form,
             "back_url": board_of(dashboard),
-            "preview_url": reverse("admin:analytics_dashboard_preview", args=[dashboard.pk]),
+            "preview_url": reverse("admin:analytics_dashboard_preview", args=[dashboard.pk])
+            + (f"?widget={widget.pk}" if widget else ""),
             **self._previewed(request, dashboard, form),
         }
         return TemplateResponse(request, "admin/analytics/widget.html", context)

@@ -375,3 +375,17 @@ def test_reports_of_a_private_dashboard_are_its_owners_alone(account: Account) -
         assert [other.get(path).status for path in paths] == [404] * 3
     assert [Api(user=ann).get(path).status for path in paths] == [200] * 3
     assert len(Api(user=ann).get("analytics/report-runs").rows) == 1
+
+
+def test_nobody_makes_anothers_dashboard_private(api: Api, account: Account) -> None:
+    ann, bob = make_user(account, Role.DEVELOPER), make_user(account, Role.DEVELOPER)
+    board = make_dashboard(account, owner=ann)
+    path = f"analytics/dashboards/{board.pk}"
+    for other in (api, Api(user=bob)):
+        answer = other.patch(path, {"is_shared": False, "name": "Mine"})
+        assert answer.code == "dashboard_not_acceptable"
+        [error] = answer.json["errors"]
+        assert (error["path"], error["code"]) == ("/is_shared", "not_its_owner")
+    board.refresh_from_db()
+    assert (board.is_shared, board.name) == (True, "Board")
+    assert Api(user=ann).patch(path, {"is_shared": False}).json["is_shared"] is False
