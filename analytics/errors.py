@@ -69,6 +69,12 @@ class TooManyRows(Unanswerable):
     code = "too_many_rows"
 
 
+class StepsNotKept(Unanswerable):
+    """So long ago that steps as short are kept no longer: ask for longer ones, or for later."""
+
+    code = "steps_not_kept"
+
+
 class ObjectiveExists(DomainError):
     """There is an objective for that already; change it."""
 

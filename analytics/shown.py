@@ -19,12 +19,13 @@ from analytics.measures import (
     written,
 )
 from analytics.spans import Period
-from analytics.widgets import Kind, WidgetSpec
+from analytics.widgets import MAX_SPLIT, Kind, WidgetSpec
 
 MAX_SERIES: Final = 8  # of one chart; the smallest are drawn together
 WIDEST: Final = 7  # columns of a table that compares
 BEFORE: Final = "before"
 OTHERS: Final = "all others"
+FOLLOWING: Final = "the next largest"
 DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -169,7 +170,9 @@ class Figures:
         rest = ranked[len(shown) :]
         if rest and measure.adds_up:
             sums = tuple(sum(found[name].get(step) or 0 for name in rest) for step in self.steps)
-            made.append(Series(f"{OTHERS} ({len(rest)})", sums))
+            # Of very many only the largest were asked for.
+            name = OTHERS if len(found) < MAX_SPLIT else FOLLOWING
+            made.append(Series(f"{name} ({len(rest)})", sums))
         return made
 
     def moment(self, at: datetime) -> str:
