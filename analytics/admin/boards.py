@@ -243,11 +243,8 @@ class BoardPages(_Base):
         dashboard = self._changeable(request, pk)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        try:
-            asked = UUID(request.GET.get("widget", ""))
-        except ValueError:
-            asked = None
-        widget = dashboard.widgets.filter(pk=asked).first()
+        asked = request.GET.get("widget")
+        widget = next((row for row in dashboard.widgets.all() if str(row.pk) == asked), None)
         form = WidgetForm(dashboard, request.POST, widget)
         context = self._previewed(request, dashboard, form)
         return TemplateResponse(request, "admin/analytics/preview.html", context)

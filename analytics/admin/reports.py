@@ -108,7 +108,10 @@ class ReportForm(ServiceForm):
         of = self.cleaned_data.get("of", "")
         subject = of if of in SUBJECTS else ""
         self.cleaned_data["subject"] = subject
-        self.cleaned_data["dashboard"] = None if subject else self.boards.filter(pk=_id(of)).first()
+        key = _id(of)
+        self.cleaned_data["dashboard"] = (
+            self.boards.filter(pk=key).first() if key is not None else None
+        )
         return cleaned
 
     def given(self, change: bool) -> dict[str, Any]:

@@ -525,6 +525,6 @@ def test_rollups_are_shown_of_one_grain(console: Client) -> None:
     make_history()
     path = list_of("analytics.rollup")
     response = console.get(path, follow=True)
-    assert {row.grain for row in response.context["cl"].result_list} == {Grain.HOUR}
+    assert {row.grain for row in response.context["cl"].result_list} == {Grain.MINUTE}
     days = console.get(f"{path}?grain__exact={Grain.DAY.value}")
     assert {row.grain for row in days.context["cl"].result_list} == {Grain.DAY}
