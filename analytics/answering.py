@@ -23,6 +23,7 @@ from analytics.errors import (
     MeasureWithoutDimension,
     NoMeasure,
     OrderNotMeasured,
+    StepsNotKept,
     TooManyRows,
 )
 from analytics.figures import RECIPES, Figures
@@ -34,6 +35,7 @@ from analytics.sketches import add_stored
 from analytics.tallies import ATTEMPTS, RECEIPTS, Series
 
 MAX_ROWS: Final = 50_000
+MAX_CELLS: Final = 200_000  # that are held while it is read, of which a limit leaves the most
 NONE: Final = "none"  # what stands for an empty status class
 EMPTY: Final = {Dimension.CAUSE: SUCCEEDED, Dimension.STATUS_CLASS: NONE}
 COLUMNS: Final = {
@@ -59,10 +61,17 @@ _TELLS: Final = (
     (Scope.SUBSCRIPTION, frozenset({Dimension.ACCOUNT, Dimension.SUBSCRIPTION})),
     (Scope.FULL, frozenset(Dimension)),
 )
+_IDS: Final = (Dimension.ACCOUNT, Dimension.SUBSCRIPTION, Dimension.SOURCE)
 _TRUNCATED: Final = {
     Granularity.DAY: "day",
     Granularity.WEEK: "week",
     Granularity.MONTH: "month",
+}
+# What steps are made of at the coarsest, where a grain's row is longer than a step of days is.
+_COARSEST: Final[dict[Granularity | None, Grain]] = {
+    Granularity.MINUTE: Grain.MINUTE,
+    Granularity.HOUR: Grain.HOUR,
+    Granularity.HOUR_OF_WEEK: Grain.HOUR,
 }
 _EVERYWHERE: Final = {Dimension.CAUSE, Dimension.STATUS_CLASS, Dimension.VERDICT}
 _SUMS: Final[dict[str, Any]] = {
@@ -189,6 +198,8 @@ def _read_series(query: Query, series: Series, period: _Period, cells: Cells) ->
         by_grain.setdefault(part.grain, []).append(part)
     for grain, ranges in by_grain.items():
         reader = _Reader(query, series, _scope(series, told, series.scopes_of(grain)), grain)
+        if grain > _COARSEST.get(period.granularity, grain) and reader.has_rows(ranges):
+            raise StepsNotKept  # a whole day would stand at its first hour
         reader.read(ranges, period, cells)
     return is_exact
 
@@ -220,6 +231,7 @@ class _Reader:
             group_by = [*group, "period"]
         starts, places = period.starts, period.places()
         dimensions = self.query.dimensions
+        most = MAX_ROWS if self.query.limit is None else MAX_CELLS
         names: dict[Any, Keys] = {}  # each combination comes once for each period
 
         def cell(values: Sequence[Any]) -> Figures:
@@ -231,6 +243,8 @@ class _Reader:
                 keys = names[given] = tuple(map(_name, dimensions, given))
             found = cells.get((place, keys))
             if found is None:
+                if len(cells) >= most:
+                    raise TooManyRows(max_rows=most)
                 found = cells[place, keys] = Figures()
             return found
 
@@ -246,6 +260,9 @@ class _Reader:
         for sketch in sorted({recipe.sketch for recipe in mine if recipe.sketch}):
             for values, stored in self._sketches(rows, group_by, sketch):
                 add_stored(cell(values).sketches.setdefault(sketch, {}), stored)
+
+    def has_rows(self, ranges: list[Segment]) -> bool:
+        return self._rows(ranges).exists()
 
     def _rows(self, ranges: list[Segment]) -> QuerySet[Any]:
         in_time = Q()
@@ -291,7 +308,7 @@ def _name(dimension: Dimension, value: Any) -> str:
 def _value(dimension: Dimension, name: str) -> Any:
     if EMPTY.get(dimension) == name:
         return ""
-    if dimension in (Dimension.ACCOUNT, Dimension.SUBSCRIPTION, Dimension.SOURCE):
+    if dimension in _IDS:
         try:
             return UUID(name)
         except ValueError as error:
@@ -359,6 +376,8 @@ def _narrowed(query: Query, whole: _Period) -> Query:
     by_all = replace(query, granularity=None)
     cells, _ = _read(by_all, whole)
     left = {keys[0] for _, keys in _limited(by_all, set(cells), cells)}
+    if "" in left and dimension in _IDS:  # no filter says of none
+        return query
     return replace(query, filters={**query.filters, dimension: sorted(left)})
 
 

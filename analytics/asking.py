@@ -62,7 +62,7 @@ def _figures(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Perio
             at, hour = None, row.hour_of_week
         lines.append(Line(keys, values, before, at, hour))
     if spec.kind == Kind.BAR and not step:  # a bar of nothing is none
-        lines = [line for line in lines if line.values.get(spec.measures[0])]
+        lines = [line for line in lines if not line.is_nothing]
     steps: tuple[datetime, ...] = ()
     if step and step != "hour_of_week":
         known = {line.at for line in lines if line.at}

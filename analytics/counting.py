@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 
 from analytics.models import Scope
 from analytics.periods import Grain, end_of, start_of
 from analytics.reading import ByMinute, items, read
 from analytics.rows import WIDE, add_to_rows, counting, horizons, stored_tallies
 from analytics.tallies import ATTEMPTS, RECEIPTS, Key, Place, Series, Tally
+from webhooks_project.lib import clock
 from webhooks_project.models import Uncounted
 from webhooks_project.uncounted import delete_marks
 
@@ -31,7 +33,10 @@ MARKS_TOGETHER: Final = 20_000
 ROWS_TOGETHER: Final = 20_000  # attempts or receipts, about, in one transaction
 SERIES: Final = {Uncounted.Kind.ATTEMPT: ATTEMPTS, Uncounted.Kind.RECEIPT: RECEIPTS}
 
+RECENT: Final = timedelta(minutes=10)  # what is counted first
+
 Target = tuple[Scope, Grain]
+Mark = tuple[int, int, datetime]  # its id, the kind, the minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +61,22 @@ class _Turn:
 
 
 def count_marked(goes_on: Callable[[], bool] = lambda: True) -> Counted:
-    """Count the minutes that are marked, the oldest marks first, a part at a time.
+    """Count the minutes that are marked, a part at a time: those of just now, then the oldest.
 
-    After each part it asks whether to go on. Marks made meanwhile are left to the next call.
+    So what happens now is seen while much else waits, as after an outage or a backfill. After each
+    part it asks whether to go on. Marks made meanwhile are left to the next call.
     """
     done = Counted()
-    latest = Uncounted.objects.order_by("-pk").values_list("pk", flat=True).first()
-    while latest is not None:
-        marks = list(
-            Uncounted.objects.filter(pk__lte=latest)
-            .order_by("pk")
-            .values_list("pk", "kind", "minute")[:MARKS_TOGETHER]
-        )
+    newest = _some(Uncounted.objects.order_by("-pk"))
+    since = clock.now() - RECENT
+    recent = [mark for mark in newest if mark[2] >= since]
+    while newest:
+        marks = recent or _some(Uncounted.objects.filter(pk__lte=newest[0][0]).order_by("pk"))
         if not marks:
             break
         turns = _counted(marks)
+        taken = {pk for turn in turns for pk in turn.marks}
+        recent = [mark for mark in recent if mark[0] not in taken]
         periods, rows = _write(turns)
         done = Counted(done.periods + periods, done.rows + rows)
         if not goes_on():
@@ -78,7 +84,11 @@ def count_marked(goes_on: Callable[[], bool] = lambda: True) -> Counted:
     return done
 
 
-def _counted(marks: Iterable[tuple[int, int, datetime]]) -> list[_Turn]:
+def _some(marks: QuerySet[Uncounted]) -> list[Mark]:
+    return list(marks.values_list("pk", "kind", "minute")[:MARKS_TOGETHER])
+
+
+def _counted(marks: Iterable[Mark]) -> list[_Turn]:
     """Count what the marks stand for, as many of their periods as go into one transaction."""
     since = horizons()
     grouped: dict[tuple[int, Grain, datetime], list[int]] = defaultdict(list)

@@ -126,8 +126,9 @@ def copy_dashboard(
 
 
 @transaction.atomic
-def change_dashboard(*, dashboard: Dashboard, **changes: Any) -> Dashboard:
-    """Change the named fields of DASHBOARD_FIELDS. Raises DashboardNotAcceptable."""
+def change_dashboard(*, dashboard: Dashboard, by: User | None = None, **changes: Any) -> Dashboard:
+    """Change the named fields of DASHBOARD_FIELDS. Only its owner makes one private, which `by`
+    says; all others would lose it. Raises DashboardNotAcceptable."""
     row = Dashboard.objects.select_for_update().get(pk=dashboard.pk)
     before = _shown(row)
     for name, value in changes.items():
@@ -135,6 +136,9 @@ def change_dashboard(*, dashboard: Dashboard, **changes: Any) -> Dashboard:
             raise TypeError(f"{name} is not changed here")
         setattr(row, name, value)
     _judge(row)
+    if before["is_shared"] and not row.is_shared and (by is None or by.pk != row.owner_id):
+        mine = Problem("not_its_owner", "only its owner makes it private", field="is_shared")
+        refuse([mine], DashboardNotAcceptable)
     row.changed_at = clock.now()
     row.save(update_fields=[*changes, "changed_at"])
     _record(row, "dashboard.changed", before, _shown(row))

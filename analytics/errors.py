@@ -69,10 +69,23 @@ class TooManyRows(Unanswerable):
     code = "too_many_rows"
 
 
+class StepsNotKept(Unanswerable):
+    """So long ago that steps as short are kept no longer: ask for longer ones, or for later."""
+
+    code = "steps_not_kept"
+
+
 class ObjectiveExists(DomainError):
     """There is an objective for that already; change it."""
 
     code = "objective_exists"
+    status = 409
+
+
+class DashboardNotSeen(DomainError):
+    """The report is of a dashboard that is private, and not its owner's."""
+
+    code = "dashboard_not_seen"
     status = 409
 
 

@@ -79,13 +79,15 @@ def status_of(objective: Objective, now: datetime) -> ObjectiveStatus:
     """What was attained in the objective's days up to now."""
     since = now - timedelta(days=objective.window_days)
     total, failed = _counts(objective, since, now)
-    budget = total * (1 - objective.target)
+    # Exactly: 10 of 100 are within 90 %, which floats do not say.
+    room = total * objective.budget_share
+    budget = float(room)
     return ObjectiveStatus(
         since=since,
         until=now,
         target=objective.target,
         attained=(total - failed) / total if total else None,
-        is_met=failed <= budget,
+        is_met=failed <= room,
         total=total,
         failed=failed,
         budget=budget,
@@ -102,7 +104,7 @@ def burn_rates(
     found = []
     for window in windows:
         total, failed = _counts(objective, now - window, now)
-        rate = failed / total / (1 - objective.target) if total else None
+        rate = failed / total / float(objective.budget_share) if total else None
         found.append(BurnRate(window, total, failed, rate))
     return found
 

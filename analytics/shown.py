@@ -14,16 +14,18 @@ from analytics.measures import (
     Value,
     change_of,
     change_written,
+    describe,
     dimension_label,
     written,
 )
 from analytics.spans import Period
-from analytics.widgets import Kind, WidgetSpec
+from analytics.widgets import MAX_SPLIT, Kind, WidgetSpec
 
 MAX_SERIES: Final = 8  # of one chart; the smallest are drawn together
 WIDEST: Final = 7  # columns of a table that compares
 BEFORE: Final = "before"
 OTHERS: Final = "all others"
+FOLLOWING: Final = "the next largest"
 DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -49,6 +51,20 @@ class Line:
     @property
     def name(self) -> str:
         return ", ".join(key.name for key in self.keys)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing was counted, neither now nor in the period before."""
+        return not any(
+            _tells(name, value)
+            for values in (self.values, self.before or {})
+            for name, value in values.items()
+        )
+
+
+def _tells(name: str, value: Value) -> bool:
+    """A count of 0 tells nothing; a rate of 0 does, since of nothing there is none."""
+    return bool(value) or (value is not None and not describe(name).adds_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,7 @@ class Figures:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to draw: no row, or nothing but nothing in them."""
-        return not any(value for line in self.lines for value in line.values.values())
+        return all(line.is_nothing for line in self.lines)
 
     @property
     def unit(self) -> Unit:
@@ -154,7 +170,9 @@ class Figures:
         rest = ranked[len(shown) :]
         if rest and measure.adds_up:
             sums = tuple(sum(found[name].get(step) or 0 for name in rest) for step in self.steps)
-            made.append(Series(f"{OTHERS} ({len(rest)})", sums))
+            # Of very many only the largest were asked for.
+            name = OTHERS if len(found) < MAX_SPLIT else FOLLOWING
+            made.append(Series(f"{name} ({len(rest)})", sums))
         return made
 
     def moment(self, at: datetime) -> str:

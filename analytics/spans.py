@@ -13,6 +13,8 @@ from webhooks_project.lib.time_zones import is_time_zone
 
 DAY: Final = timedelta(days=1)
 MAX_PERIOD: Final = timedelta(days=732)
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 2200
 # What the page offers; those of a day and longer begin at local midnight.
 NAMED: Final = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -108,9 +110,14 @@ def own_period(since: datetime, until: datetime, *, time_zone: str = "UTC") -> P
         )
     except OverflowError as error:  # the year 0, or 10,000
         raise PeriodNotAcceptable from error
-    if not timedelta() < until - since <= MAX_PERIOD or since.year < 2000 or until.year > 2200:
+    if not timedelta() < until - since <= MAX_PERIOD or not is_of_our_time(since, until):
         raise PeriodNotAcceptable
     return Period(since, until, time_zone)
+
+
+def is_of_our_time(since: datetime, until: datetime) -> bool:
+    """Whether it lies so far from the ends of the calendar that it has a before, in each zone."""
+    return since.year >= FIRST_YEAR and until.year <= LAST_YEAR
 
 
 def granularity_of(period: Period, most: int) -> str:

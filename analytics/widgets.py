@@ -43,6 +43,7 @@ MAX_FILTER_VALUES: Final = 50
 MAX_VALUE_LENGTH: Final = 256
 MAX_ROWS: Final = 500
 DEFAULT_ROWS: Final = 10  # of a table, or bars without an axis of time
+MAX_SPLIT: Final = 100  # values of the dimension that a chart over time is split by
 MAX_POINTS: Final = {Kind.LINE: 200, Kind.BAR: 62, Kind.STACKED: 62, Kind.TABLE: 200}
 MAX_STEPS: Final = 1500  # of a granularity that is chosen: the minutes of a day
 
@@ -140,6 +141,8 @@ def query_of(
     limit = None
     if not step and spec.kind in (Kind.TABLE, Kind.BAR):
         limit = spec.limit or DEFAULT_ROWS
+    elif step and len(spec.dimensions) == 1:
+        limit = MAX_SPLIT
     return Query(
         account_ids=account_ids,
         measures=measures,

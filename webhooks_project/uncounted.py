@@ -14,6 +14,7 @@ from webhooks_project.models import Uncounted
 
 Kind = Uncounted.Kind
 MAX_THINNED: Final = 100_000  # marks in one transaction
+MAX_PARTS: Final = 50  # transactions of a call; the next hour's goes on
 MIN_FEWER: Final = 1_000  # fewer than these are no burden
 DELETED_TOGETHER: Final = 1_000
 
@@ -53,7 +54,6 @@ def _minutes_of(moments: Sequence[datetime]) -> set[datetime]:
     return {moment.replace(second=0, microsecond=0) for moment in moments}
 
 
-@transaction.atomic
 def thin_out() -> int:
     """Put one new mark in the place of each minute's many. Returns by how many they became fewer.
 
@@ -61,15 +61,34 @@ def thin_out() -> int:
     A new one, since a count that has read an old one may already have read the rows: it takes that
     one away, and only that.
     """
-    rows = list(Uncounted.objects.order_by("pk").values_list("pk", "kind", "minute")[:MAX_THINNED])
+    latest = Uncounted.objects.order_by("-pk").values_list("pk", flat=True).first()
+    fewer, after = 0, 0
+    for _ in range(MAX_PARTS):
+        if latest is None or after >= latest:
+            break
+        less, after = _thin_out_part(after, latest)
+        fewer += less
+    return fewer
+
+
+@transaction.atomic
+def _thin_out_part(after: int, latest: int) -> tuple[int, int]:
+    """The next marks up to `latest`. Returns by how many they became fewer, and the last one."""
+    rows = list(
+        Uncounted.objects.filter(pk__gt=after, pk__lte=latest)
+        .order_by("pk")
+        .values_list("pk", "kind", "minute")[:MAX_THINNED]
+    )
+    if not rows:
+        return 0, latest
     minutes = {(kind, minute) for _, kind, minute in rows}
     fewer = len(rows) - len(minutes)
     if fewer < MIN_FEWER:
-        return 0
+        return 0, rows[-1][0]
     for kind in Kind:
         mark_uncounted(kind, (minute for each, minute in minutes if each == kind))
     delete_marks([pk for pk, _, _ in rows])
-    return fewer
+    return fewer, rows[-1][0]
 
 
 def delete_marks(ids: Sequence[int]) -> None:

@@ -243,7 +243,9 @@ class BoardPages(_Base):
         dashboard = self._changeable(request, pk)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        form = WidgetForm(dashboard, request.POST)
+        asked = request.GET.get("widget")
+        widget = next((row for row in dashboard.widgets.all() if str(row.pk) == asked), None)
+        form = WidgetForm(dashboard, request.POST, widget)
         context = self._previewed(request, dashboard, form)
         return TemplateResponse(request, "admin/analytics/preview.html", context)
 
@@ -271,7 +273,8 @@ class BoardPages(_Base):
             "widget": widget,
             "form": form,
             "back_url": board_of(dashboard),
-            "preview_url": reverse("admin:analytics_dashboard_preview", args=[dashboard.pk]),
+            "preview_url": reverse("admin:analytics_dashboard_preview", args=[dashboard.pk])
+            + (f"?widget={widget.pk}" if widget else ""),
             **self._previewed(request, dashboard, form),
         }
         return TemplateResponse(request, "admin/analytics/widget.html", context)

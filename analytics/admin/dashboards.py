@@ -110,12 +110,12 @@ class DashboardAdmin(BoardPages, HubAdmin):
     # --- services ---
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        owner = request.user if isinstance(request.user, User) else None
         if change:
             changes = form.changes(services.DASHBOARD_FIELDS)
             if changes:
-                services.change_dashboard(dashboard=obj, **changes)
+                services.change_dashboard(dashboard=obj, by=owner, **changes)
             return
-        owner = request.user if isinstance(request.user, User) else None
         given = {name: form.cleaned_data[name] for name in services.DASHBOARD_FIELDS}
         made = services.create_dashboard(account=form.cleaned_data["account"], owner=owner, **given)
         obj.__dict__.update(made.__dict__)

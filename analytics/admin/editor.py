@@ -30,7 +30,9 @@ _STEPS: Final = {
     "minute": "minutes", "hour": "hours", "day": "days", "week": "weeks", "month": "months",
 }  # fmt: skip
 _IDS: Final = {"source": Source, "subscription": Subscription}
-_LINES: Final = (Dimension.EVENT_TYPE, Dimension.CAUSE, Dimension.STATUS_CLASS)
+_LINES: Final = (
+    Dimension.EVENT_TYPE, Dimension.CAUSE, Dimension.STATUS_CLASS, Dimension.VERDICT,
+)  # fmt: skip
 _WIDTHS: Final = {1: "a quarter", 2: "half", 3: "three quarters", 4: "the whole width"}
 _HEIGHTS: Final = {1: "low", 2: "middle", 3: "high"}
 
@@ -92,12 +94,18 @@ class WidgetForm(forms.Form):
         self, dashboard: Dashboard, data: Any = None, widget: Widget | None = None
     ) -> None:
         self.dashboard = dashboard
+        self.kept: dict[str, list[str]] = {}  # filters that the form does not offer
         super().__init__(data, initial=_initial(widget) if widget is not None else None)
         for name, model in _IDS.items():
             rows = model._default_manager.filter(account=dashboard.account_id).order_by("name")
             chosen: Any = self.fields[name]
-            chosen.choices = [(str(pk), text) for pk, text in
-                              rows.values_list("pk", "name")[:MAX_CHOICES]]  # fmt: skip
+            choices = {str(pk): text for pk, text in rows.values_list("pk", "name")[:MAX_CHOICES]}
+            # What is chosen is among them, also beyond the first ones, or deleted.
+            if more := [key for key in _filter(widget, name) if key not in choices]:
+                names = {str(pk): text for pk, text in
+                         rows.filter(pk__in=more).values_list("pk", "name")}  # fmt: skip
+                choices |= {key: names.get(key, f"deleted (…{key[-4:]})") for key in more}
+            chosen.choices = list(choices.items())
             if not chosen.choices:
                 del self.fields[name]
         for dimension in _LINES:
@@ -107,6 +115,9 @@ class WidgetForm(forms.Form):
                 widget=Textarea(attrs={"rows": 2}),
                 help_text="One a line.",
             )
+        if widget is not None:
+            self.kept = {name: values for name, values in widget.filters.items()
+                         if name not in self.fields}  # fmt: skip
         self.order_fields([
             "title", "kind", "measures", "dimension", "dimension_2", "granularity", "order_by",
             "limit", "compare", "width", "height",
@@ -138,7 +149,7 @@ class WidgetForm(forms.Form):
             "measures": given["measures"],
             "dimensions": [given[name] for name in ("dimension", "dimension_2") if given.get(name)],
             "granularity": given["granularity"],
-            "filters": {name: given[name] for name in names if given.get(name)},
+            "filters": self.kept | {name: given[name] for name in names if given.get(name)},
             "order_by": given["order_by"],
             "limit": given["limit"],
             "compare": given["compare"],
@@ -171,6 +182,10 @@ class WidgetForm(forms.Form):
         return any(self[name].value() not in (None, "", [], False) for name in names) or any(
             name in self.errors for name in names
         )
+
+
+def _filter(widget: Widget | None, name: str) -> list[str]:
+    return list(widget.filters.get(name, ())) if widget is not None else []
 
 
 def _initial(widget: Widget) -> dict[str, Any]:

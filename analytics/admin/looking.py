@@ -28,6 +28,7 @@ from webhooks_project.admin.values import list_of, page_of
 from webhooks_project.lib import clock
 from webhooks_project.lib.time_zones import time_zones
 
+MAX_ACCOUNTS = 500  # that the page offers
 _PAGES = {"subscription": "subscriptions.subscription", "source": "incoming.source"}
 
 
@@ -39,11 +40,14 @@ class Look:
     account: Account | None  # None: of all that the user may look at
     accounts: list[Account]
     of_all: bool  # whether the user may look at every account's
+    is_lost: bool = False  # the account asked for is not there, or not theirs
 
     @property
     def account_ids(self) -> list[UUID] | None:
         if self.account is not None:
             return [self.account.pk]
+        if self.is_lost:
+            return []
         return None if self.of_all else [account.pk for account in self.accounts]
 
     def query(self, **changes: str) -> str:
@@ -85,18 +89,24 @@ def look_of(request: HttpRequest, account: Account | None = None) -> Look:
     accounts = (
         [account]
         if account is not None
-        else list(rows_for(request, Account.objects.all(), "view", of=Dashboard)[:500])
+        else list(rows_for(request, Account.objects.all(), "view", of=Dashboard)[:MAX_ACCOUNTS])
     )
-    chosen = account or _chosen(given.get("account", ""), accounts)
+    asked = "" if account is not None else given.get("account", "")
+    chosen = account or _chosen(request, asked)
+    if asked and chosen is None:
+        messages.error(request, "There is no such account, or it is not yours to look at.")
     if chosen is None and len(accounts) == 1:
         chosen = accounts[0]
+    is_lost = bool(asked) and chosen is None
+    if chosen is not None and chosen not in accounts:
+        accounts.insert(0, chosen)
     own = getattr(request.user, "time_zone", "")
     usual = own or (chosen.time_zone if chosen is not None else "") or "UTC"
     zone = given.get("zone") or usual
     if zone not in time_zones():
         messages.error(request, str(TimeZoneUnknown()))
         zone = usual
-    return Look(_period(request, zone), chosen, accounts, of_all)
+    return Look(_period(request, zone), chosen, accounts, of_all, is_lost)
 
 
 def _period(request: HttpRequest, zone: str) -> Period:
@@ -115,8 +125,16 @@ def _period(request: HttpRequest, zone: str) -> Period:
     return named_period(DEFAULT, now=clock.now(), time_zone=zone)
 
 
-def _chosen(text: str, accounts: list[Account]) -> Account | None:
-    return next((account for account in accounts if str(account.pk) == text), None)
+def _chosen(request: HttpRequest, text: str) -> Account | None:
+    """The account of that id, where the user may look at it."""
+    try:
+        key = UUID(text)
+    except ValueError:
+        return None
+    found: Account | None = (
+        rows_for(request, Account.objects.all(), "view", of=Dashboard).filter(pk=key).first()
+    )
+    return found
 
 
 def link_of(request: HttpRequest) -> Any:

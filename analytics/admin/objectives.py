@@ -72,8 +72,9 @@ class ObjectiveAdmin(HubAdmin):
     form = ObjectiveForm
     empty_text = (
         "An objective says what share of an account's or a subscription's deliveries shall "
+        "succeed. Its page shows what was attained, what is left of the budget of failures and how "
+        "fast it burns."
     )
-    empty_text += "subscription."
     autocomplete_fields = ("account", "subscription")
     panels: ClassVar = [standing]
     created = moment_column("Created", "created_at")

@@ -47,6 +47,7 @@ from webhooks_project.lib.time_zones import time_zones
 
 RUN_COLOURS = {"finished": "success", "failed": "danger", "running": "primary", "pending": "info"}
 SHOWN_RUNS = 12
+MAX_CHOICES = 300  # dashboards that a form offers
 
 
 class ReportForm(ServiceForm):
@@ -80,13 +81,22 @@ class ReportForm(ServiceForm):
         if "of" not in self.fields:  # who only looks
             return
         own = self.boards.select_related("account").order_by("account__name", "name")
+        rows = list(own[:MAX_CHOICES])
+        if not self.instance._state.adding:
+            self.initial["of"] = str(self.instance.dashboard_id or self.instance.subject)
+        # What it is of, or is to be, is among them however many there are.
+        asked = [_id(self.initial.get("of")), _id(self.data.get(self.add_prefix("of")))]
+        known = {row.pk for row in rows}
+        rows += own.filter(pk__in=[key for key in asked if key is not None and key not in known])
         field: Any = self.fields["of"]
         field.choices = [
             ("What the hub knows", [(key, item.name) for key, item in SUBJECTS.items()]),
-            ("Dashboards", [(str(row.pk), f"{row.name} ({row.account})") for row in own[:300]]),
+            ("Dashboards", [(str(row.pk), f"{row.name} ({row.account})") for row in rows]),
         ]
-        if not self.instance._state.adding:
-            self.initial["of"] = str(self.instance.dashboard_id or self.instance.subject)
+        if self.initial.get("of") and not field.valid_value(self.initial["of"]):
+            kept = "As it is"
+            if not self.instance._state.adding:
+                field.choices = [*field.choices, (self.initial["of"], kept)]
 
     def _messages(self, error: Any) -> list[tuple[str, Any]]:
         named = {"dashboard": "of", "subject": "of"}
@@ -98,8 +108,9 @@ class ReportForm(ServiceForm):
         of = self.cleaned_data.get("of", "")
         subject = of if of in SUBJECTS else ""
         self.cleaned_data["subject"] = subject
+        key = _id(of)
         self.cleaned_data["dashboard"] = (
-            None if subject or not of else self.boards.filter(pk=of).first()
+            self.boards.filter(pk=key).first() if key is not None else None
         )
         return cleaned
 
@@ -122,6 +133,13 @@ class RunForm(forms.Form):
     )
 
 
+def _id(text: Any) -> UUID | None:
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None
+
+
 def runs_of_report(report: Report) -> Panel:
     newest = report.runs.prefetch_related(_files())[:SHOWN_RUNS]
     rows = [
@@ -130,7 +148,7 @@ def runs_of_report(report: Report) -> Panel:
             label(run.status, RUN_COLOURS),
             run.trigger,
             moment(run.created_at),
-            _downloads(run) or run.error or "-",
+            _made(run),
         ]
         for run in newest
     ]
@@ -165,6 +183,14 @@ def _downloads(run: ReportRun) -> Any:
     )
 
 
+def _made(run: ReportRun) -> Any:
+    """The files, and what went wrong."""
+    return (
+        format_html_join("; ", "{}", ((part,) for part in (_downloads(run), run.error) if part))
+        or "-"
+    )
+
+
 @admin.register(Report)
 class ReportAdmin(HubAdmin):
     form = ReportForm
@@ -182,6 +208,11 @@ class ReportAdmin(HubAdmin):
         "A report sends the figures of a dashboard, or the health of all integrations, by e-mail "
         "each day, week or month, with PDF, Excel and CSV; or it is made when you ask for it."
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        rows: Any = super().get_queryset(request)
+        seen: QuerySet[Report] = rows.seen_by(request.user.pk)
+        return seen
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         names: tuple[str, ...] = self.form.Meta.fields
@@ -268,7 +299,9 @@ class ReportRunAdmin(HistoryAdmin):
     empty_text = "None was made yet."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReportRun]:
-        return super().get_queryset(request).select_related("report").prefetch_related(_files())
+        rows: Any = super().get_queryset(request)
+        seen: QuerySet[ReportRun] = rows.seen_by(request.user.pk)
+        return seen.select_related("report").prefetch_related(_files())
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.file)
@@ -295,7 +328,7 @@ class ReportRunAdmin(HistoryAdmin):
         """A file of a run that the user may look at."""
         if not self.may(request, "view"):
             raise PermissionDenied
-        run = super().get_queryset(request).filter(pk=pk).first()
+        run = self.get_queryset(request).filter(pk=pk).first()
         found = run.files.filter(format=file_format).first() if run is not None else None
         if found is None:
             raise Http404

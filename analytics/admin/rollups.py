@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from analytics.models import SUCCEEDED, Rollup, Scope
+from analytics.periods import Grain
 from analytics.usage import usage_of
 from subscriptions.admin import SubscriptionAdmin
 from subscriptions.models import Subscription
@@ -73,6 +75,17 @@ class RollupAdmin(HistoryAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rollup]:
         # The coarser scopes say the same again.
         return super().get_queryset(request).filter(scope=Scope.FULL)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Minutes alone unless another grain is asked for: each has the same attempts again."""
+        if not any(name.startswith("grain") for name in request.GET):
+            asked = request.GET.copy()
+            asked["grain__exact"] = str(Grain.MINUTE.value)
+            request.GET = asked  # type: ignore[assignment]  # so that the filter says it
+        found: HttpResponse = super().changelist_view(request, extra_context)
+        return found
 
     @column("Cause")
     def cause_label(self, rollup: Rollup) -> str:

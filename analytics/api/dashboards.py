@@ -143,7 +143,7 @@ class DashboardViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Account
         fields = dict(serializer.validated_data)
         if fields.pop("account", dashboard.account) != dashboard.account:
             raise serializers.ValidationError({"account": ["a dashboard stays in its account"]})
-        services.change_dashboard(dashboard=dashboard, **fields)
+        services.change_dashboard(dashboard=dashboard, by=_user(request), **fields)
         return self._current()
 
     def destroy(self, request: Request, pk: str) -> Response:

@@ -17,6 +17,7 @@ from analytics.api.views import account_ids_of
 from analytics.buckets import zone_of
 from analytics.integrations import integration_health
 from analytics.query import Dimension, Granularity, Measure, Query, Row, answer
+from analytics.spans import FIRST_YEAR, LAST_YEAR, is_of_our_time
 from analytics.tops import MAX_TOP, Top, top
 from analytics.trends import MIN_DAYS, WITHIN, forecast
 from webhooks_project.lib import clock
@@ -70,10 +71,16 @@ class PeriodSerializer(serializers.Serializer[Any]):
         try:
             since: datetime = attrs.get("since") or until - self.default_period
         except OverflowError as error:
-            raise serializers.ValidationError({"until": ["too early"]}) from error
+            raise serializers.ValidationError(
+                {"until": ["too early"]}, code="period_not_acceptable"
+            ) from error
         if not timedelta() < until - since <= MAX_PERIOD:
             raise serializers.ValidationError(
                 {"until": ["after since, by three years at most"]}, code="period_not_acceptable"
+            )
+        if not is_of_our_time(since, until):
+            raise serializers.ValidationError(
+                {"since": [f"from {FIRST_YEAR} to {LAST_YEAR}"]}, code="period_not_acceptable"
             )
         return {**attrs, "since": since, "until": until}
 

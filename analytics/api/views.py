@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from analytics.models import Rollup, Scope
 from analytics.periods import Grain
 from analytics.query import Dimension, Measure, Query, answer
+from analytics.spans import FIRST_YEAR, LAST_YEAR, is_of_our_time
 from incoming.models import Receipt
 from outgoing.models import Delivery, Event
 from webhooks_project.api.authentication import caller_of
@@ -67,9 +68,18 @@ class PeriodSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         until: datetime = attrs.get("until") or clock.now()
-        since: datetime = attrs.get("since") or until - timedelta(days=1)
+        try:
+            since: datetime = attrs.get("since") or until - timedelta(days=1)
+        except OverflowError as error:
+            raise serializers.ValidationError(
+                {"until": ["too early"]}, code="period_not_acceptable"
+            ) from error
         if not timedelta() < until - since <= MAX_PERIOD:
             raise serializers.ValidationError({"until": ["1 second to 31 days after since"]})
+        if not is_of_our_time(since, until):
+            raise serializers.ValidationError(
+                {"since": [f"from {FIRST_YEAR} to {LAST_YEAR}"]}, code="period_not_acceptable"
+            )
         return {"since": since, "until": until}
 
 

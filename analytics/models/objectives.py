@@ -85,3 +85,8 @@ class Objective(models.Model):
     def target(self) -> float:
         """As rates are given: 0 to 1."""
         return float(self.target_percent) / 100
+
+    @property
+    def budget_share(self) -> Decimal:
+        """The share that may fail."""
+        return 1 - Decimal(self.target_percent) / 100

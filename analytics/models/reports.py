@@ -20,6 +20,20 @@ class Format(models.TextChoices):
     PDF = "pdf", "PDF"
 
 
+class ReportQuerySet(models.QuerySet["Report"]):
+    def seen_by(self, user_id: int | None) -> ReportQuerySet:
+        """Those of dashboards that the user sees, and of what the hub knows."""
+        boards = Dashboard.objects.seen_by(user_id)
+        return self.filter(Q(dashboard=None) | Q(dashboard__in=boards))
+
+
+class ReportRunQuerySet(models.QuerySet["ReportRun"]):
+    def seen_by(self, user_id: int | None) -> ReportRunQuerySet:
+        """Those of reports that the user sees."""
+        boards = Dashboard.objects.seen_by(user_id)
+        return self.filter(Q(report__dashboard=None) | Q(report__dashboard__in=boards))
+
+
 class Report(models.Model):
     """What is reported of an account, how often, in which forms, and to whom.
 
@@ -66,6 +80,8 @@ class Report(models.Model):
     next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(editable=False)
 
+    objects = ReportQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar = ["name", "id"]
         constraints: ClassVar = [
@@ -88,6 +104,13 @@ class Report(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether its owner sees what it is of: a dashboard may have become private."""
+        if self.dashboard is None:
+            return True
+        return self.dashboard.is_shared or self.dashboard.owner_id in (None, self.owner_id)
 
 
 class ReportRun(models.Model):
@@ -126,11 +149,13 @@ class ReportRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = ReportRunQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar = ["-created_at"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["report", "since"],
+                fields=["report", "since", "until"],
                 condition=Q(trigger="schedule"),
                 name="report_run_once_a_period",
             ),

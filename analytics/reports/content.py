@@ -8,6 +8,7 @@ from typing import Final
 
 from analytics.asking import figures_of
 from analytics.defaults import SUBJECTS
+from analytics.errors import DashboardNotSeen
 from analytics.measures import Described, Value
 from analytics.models import Report, ReportRun
 from analytics.shown import Figures, Grid, dead_letter_grid
@@ -53,8 +54,10 @@ class Content:
 
 
 def content_of(run: ReportRun) -> Content:
-    """The figures of a run's period. Reads the database."""
+    """The figures of a run's period. Reads the database. Raises DashboardNotSeen."""
     report = run.report
+    if not report.is_seen:
+        raise DashboardNotSeen
     period = Period(run.since, run.until, report.time_zone)
     name, description, specs = _asked(report)
     step = _STEPS.get(Report.Period(report.period), "day")

@@ -24,6 +24,7 @@ from analytics.reports.content import (
 from analytics.shown import Figures, Series
 from analytics.widgets import Kind
 
+MAX_BARS: Final = 40  # as many as a page has room for
 MAX_ROWS: Final = 60  # of a table; the other formats have them all
 WIDTH, HEIGHT = 469.0, 150.0  # of a chart, in points
 LEFT, FOOT = 44.0, 18.0
@@ -73,6 +74,9 @@ def make(content: Content) -> bytes:
         story.append(KeepTogether([top, drawing]) if drawing is not None else top)
         if drawing is None:
             story.append(_table(figures, face, body))
+        elif figures.spec.kind == Kind.BAR and not figures.step:
+            more = len(figures.lines) - MAX_BARS
+            story += [said(f"and {more} more", body)] if more > 0 else []
     out = io.BytesIO()
     document = SimpleDocTemplate(
         out, pagesize=A4, leftMargin=57, rightMargin=57, topMargin=50, bottomMargin=50,
@@ -210,10 +214,11 @@ def _bars(figures: Figures, face: frozenset[int]) -> Any:
     from reportlab.graphics.shapes import Drawing, Rect, String
 
     name = figures.measures[0].name
-    values = [line.values.get(name) or 0 for line in figures.lines]
+    lines = figures.lines[:MAX_BARS]
+    values = [line.values.get(name) or 0 for line in lines]
     top = top_of(values, figures.unit)
     drawing = Drawing(WIDTH, 16 * len(values))
-    for index, (line, value) in enumerate(zip(figures.lines, values, strict=True)):
+    for index, (line, value) in enumerate(zip(lines, values, strict=True)):
         y = 16 * (len(values) - index - 1) + 3
         drawing.add(String(0, y + 1, _fitting(line.name, face, 130, 8), fontName=FONT, fontSize=8,
                            fillColor=_colour(INK)))  # fmt: skip

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from analytics.errors import DashboardNotSeen
 from analytics.models import Report, ReportFile, ReportRun
 from analytics.reports.content import Content, content_of
 from analytics.reports.files import made_in
@@ -38,6 +39,10 @@ class Claim:
 
     id: UUID
     number: int
+
+
+class FormatNotMade(Exception):
+    """Names the format and why it could not be made."""
 
 
 class TryNeverEnded(Exception):
@@ -87,10 +92,10 @@ def _schedule(report: Report, now: datetime) -> int:
     _, is_new = ReportRun.objects.get_or_create(
         report=report,
         since=of.since,
+        until=of.until,  # a week's first day is not the week
         trigger=ReportRun.Trigger.SCHEDULE,
         defaults={
             "account_id": report.account_id,
-            "until": of.until,
             "next_attempt_at": now,
             "created_at": now,
         },
@@ -123,25 +128,57 @@ def _claim(now: datetime) -> Claim | None:
 
 
 def _make(claim: Claim) -> None:
-    run = ReportRun.objects.select_related("report__dashboard", "account").get(pk=claim.id)
+    rows = ReportRun.objects.select_related("report__dashboard", "account")
+    run = rows.filter(pk=claim.id).first()
+    if run is None:  # deleted meanwhile, with its report
+        return
     try:
         if claim.number > len(RETRY_SECONDS) + 1:
             raise TryNeverEnded("The process ended before the last try did.")
         content = content_of(run)
-        files = [(name, *made_in(name, content)) for name in run.report.formats]
-        _finish(run, claim, content, files)
+        files, errors = _files(run, content)
+        if errors and not files:
+            raise errors[0]
+        _finish(run, claim, content, files, "; ".join(map(str, errors))[:500])
     except Exception as error:
         _fail(run, claim, error)
 
 
+def _files(
+    run: ReportRun, content: Content
+) -> tuple[list[tuple[str, str, bytes]], list[Exception]]:
+    """The report in each of its formats, and what went wrong: a format that cannot be made does
+    not keep the others back."""
+    files: list[tuple[str, str, bytes]] = []
+    errors: list[Exception] = []
+    for name in run.report.formats:
+        try:
+            files.append((name, *made_in(name, content)))
+        except Exception as error:
+            errors.append(FormatNotMade(f"{name}: {_said(error)}"))
+            errors[-1].__cause__ = error
+            log.warning("format not made", run_id=str(run.pk), format=name, exc_info=error)
+    return files, errors
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".replace("\x00", "\ufffd")
+
+
 @transaction.atomic
 def _finish(
-    run: ReportRun, claim: Claim, content: Content, files: list[tuple[str, str, bytes]]
+    run: ReportRun,
+    claim: Claim,
+    content: Content,
+    files: list[tuple[str, str, bytes]],
+    missing: str = "",
 ) -> None:
     """Keep the files and tell the recipients, together with the end of the claim: a worker that
-    comes back late finds it another's and does neither."""
+    comes back late finds it another's and does neither. `missing` says what of it was not made."""
     now = clock.now()
-    if not _end(claim, status=Status.FINISHED, finished_at=now, next_attempt_at=None, error=""):
+    if not _end(
+        claim, status=Status.FINISHED, finished_at=now, next_attempt_at=None, error=missing
+    ):
         return
     ReportFile.objects.bulk_create(
         [
@@ -152,12 +189,22 @@ def _finish(
         ]
     )
     if run.is_sent and run.report.recipients:
+        kinds = {kind for kind, _, _ in files}
+        others = [kind for kind in run.report.formats if kind not in kinds]
+        left_out = f"\n\nCould not be made: {', '.join(others)}." if others else ""
         journal.record_notification(
             account_id=run.account_id,
             kind=KIND,
             recipients=run.report.recipients,
             title=f"{content.title}, {content.period}",
-            text=content.text(),
+            text=content.text() + left_out,
+            subject=run,
+        )
+    if missing:
+        journal.record_activity(
+            account_id=run.account_id,
+            kind="report.failed",
+            text=f"{run.report} was made in part: {missing}",
             subject=run,
         )
     log.info("report made", report_id=str(run.report_id), run_id=str(run.pk))
@@ -174,9 +221,10 @@ def _end(claim: Claim, **values: Any) -> bool:
 
 @transaction.atomic
 def _fail(run: ReportRun, claim: Claim, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}".replace("\x00", "\ufffd")[:500]
+    text = _said(error)[:500]
     now = clock.now()
-    is_last = claim.number > len(RETRY_SECONDS)
+    # What is not to be seen is not so a minute later.
+    is_last = claim.number > len(RETRY_SECONDS) or isinstance(error, DashboardNotSeen)
     if is_last:
         ended = _end(claim, status=Status.FAILED, finished_at=now, next_attempt_at=None, error=text)
     else:

@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from analytics.defaults import SUBJECTS
+from analytics.errors import DashboardNotSeen
 from analytics.models import Dashboard, Report, ReportRun
 from analytics.models.reports import Format
 from analytics.spans import Period, last_full, next_slot
@@ -79,7 +80,13 @@ def change_report(*, report: Report, **changes: Any) -> Report:
     before = _shown(row)
     for name, value in _known(changes).items():
         setattr(row, name, value)
-    refuse(report_problems(row), ReportNotAcceptable)
+    problems = [
+        problem
+        for problem in report_problems(row)
+        # One that became private stops no other change.
+        if problem.field != "dashboard" or before["dashboard"] != _shown(row)["dashboard"]
+    ]
+    refuse(problems, ReportNotAcceptable)
     if _WHEN & changes.keys():
         row.next_run_at = _due(row, clock.now())
         changes["next_run_at"] = row.next_run_at
@@ -113,9 +120,12 @@ def request_run(
 ) -> ReportRun:
     """Have the report made soon, of its last whole period or of the one given.
 
-    It waits to be fetched, or with `is_sent` also goes to the recipients. Raises RunsWaiting.
+    It waits to be fetched, or with `is_sent` also goes to the recipients. Raises RunsWaiting and
+    DashboardNotSeen.
     """
     Report.objects.select_for_update().get(pk=report.pk)
+    if not report.is_seen:
+        raise DashboardNotSeen
     waiting = report.runs.filter(next_attempt_at__isnull=False)
     if waiting.count() >= MAX_WAITING:
         raise RunsWaiting

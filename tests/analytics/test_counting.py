@@ -7,8 +7,10 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
+from unittest.mock import ANY
 
 import pytest
+import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +30,7 @@ from tests.factories import (
     make_source,
     make_subscription,
 )
+from webhooks_project import uncounted
 from webhooks_project.models import Uncounted
 from webhooks_project.uncounted import Kind, mark_uncounted, thin_out
 
@@ -245,6 +248,23 @@ def test_many_marks_go_in_several_transactions(monkeypatch: pytest.MonkeyPatch) 
     assert rollups() == recomputed()
 
 
+def test_what_happens_now_is_counted_before_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliveries = make_deliveries()
+    for number in range(6):
+        add(deliveries, [(0, number * 61_000, "", 1.0, 1.0)])
+    now = START + timedelta(days=2)
+    make_attempt(deliveries[1], started_at=now)
+    monkeypatch.setattr(counting, "MARKS_TOGETHER", 3)
+    monkeypatch.setattr(counting, "ROWS_TOGETHER", 1)
+    with time_machine.travel(now + timedelta(minutes=1), tick=False):
+        assert count_marked(lambda: False) == counting.Counted(1, ANY, is_done=False)
+        assert Rollup.objects.get(scope=Scope.HUB, grain=Grain.MINUTE).at == now
+        assert Uncounted.objects.count() == 6
+        assert count_marked().is_done
+    assert not Uncounted.objects.exists()
+    assert rollups() == recomputed()
+
+
 def test_marks_are_thinned_out_to_new_ones() -> None:
     deliveries = make_deliveries()
     add(deliveries, [(0, 0, "", 10.0, 5.0), (0, 61_000, "", 10.0, 5.0)])
@@ -259,6 +279,19 @@ def test_marks_are_thinned_out_to_new_ones() -> None:
     assert not old & set(Uncounted.objects.values_list("pk", flat=True))
     count_marked()
     assert rollups() == recomputed()
+
+
+def test_all_marks_are_thinned_out_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncounted, "MAX_THINNED", 10)
+    monkeypatch.setattr(uncounted, "MIN_FEWER", 2)
+    for _ in range(35):
+        mark_uncounted(Kind.ATTEMPT, [START])
+    assert thin_out() == 31
+    assert Uncounted.objects.count() == 4  # one of each part
+    monkeypatch.setattr(uncounted, "MAX_PARTS", 1)
+    for _ in range(35):
+        mark_uncounted(Kind.ATTEMPT, [START])
+    assert thin_out() == 9
 
 
 def test_few_marks_are_left_as_they_are() -> None:

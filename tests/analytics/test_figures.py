@@ -13,14 +13,23 @@ from django.test.utils import CaptureQueriesContext
 from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.charts.scales import bottom_of, part, ticks, top_of
+from analytics.counting import count_marked
 from analytics.defaults import DEFAULTS, SUBJECTS, default_queries
+from analytics.models import Horizon, Rollup
+from analytics.periods import Grain
 from analytics.query import answer
 from analytics.shown import DAYS, Figures
 from analytics.spans import Period, named_period, own_period
 from analytics.widgets import Kind, WidgetSpec, step_of
 from subscriptions.models import Subscription
 from tests.analytics.history import NOW, History, make_history
-from tests.factories import make_account, make_delivery, make_receipt, make_subscription
+from tests.factories import (
+    make_account,
+    make_attempt,
+    make_delivery,
+    make_receipt,
+    make_subscription,
+)
 from webhooks_project.accounts.models import Account
 
 pytestmark = pytest.mark.django_db
@@ -319,3 +328,49 @@ def test_the_overview_shows_what_the_first_look_needs() -> None:
     kinds = {spec.kind for spec in DEFAULTS["overview"].widgets}
     assert Kind.DEAD_LETTERS in kinds
     assert {spec.kind for spec in DEFAULTS["incoming"].widgets} >= {Kind.HEAT_MAP}
+
+
+# --- nothing, and 0 -------------------------------------------------------------------------------
+
+
+def test_a_rate_of_nothing_but_failures_is_shown() -> None:
+    made = make_history()
+    Rollup.objects.update(cause="status_5xx", status_class="5xx")
+    number = figures(widget(Kind.NUMBER, "success_rate"), made.account)
+    assert not number.is_empty
+    assert "0 %" in drawn(number)
+    bars = figures(widget(Kind.BAR, "success_rate", dimensions=("subscription",)), made.account)
+    assert sorted(texts(bars)) == [["Billing", "0 %"], ["Warehouse", "0 %"]]
+
+
+def test_what_was_before_is_shown_beside_0(history: History) -> None:
+    period = Period(NOW + timedelta(minutes=30), NOW + timedelta(hours=2))
+    number = figures(widget(Kind.NUMBER, "attempts", compare=True), history.account, period)
+    assert not number.is_empty
+    assert "before: 20" in drawn(number)
+    assert figures(widget(Kind.NUMBER, "attempts"), history.account, period).is_empty
+
+
+def test_a_chart_that_is_split_asks_for_the_largest_alone(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = widget(Kind.STACKED, "attempts", dimensions=("subscription",), limit=2)
+    for name in ("East", "West"):
+        row = make_subscription(history.account, name=name)
+        make_attempt(make_delivery(subscription=row), started_at=NOW - timedelta(hours=1))
+    count_marked()
+    whole = [one.name for one in figures(spec, history.account).series()]
+    assert whole == ["Billing", "all others (3)"]
+    monkeypatch.setattr("analytics.widgets.MAX_SPLIT", 3)
+    monkeypatch.setattr("analytics.shown.MAX_SPLIT", 3)
+    cut = figures(spec, history.account)
+    assert [one.name for one in cut.series()] == ["Billing", "the next largest (2)"]
+    assert len({line.name for line in cut.lines}) == 3
+
+
+def test_a_heat_map_of_days_alone_says_that_hours_are_kept_no_longer(history: History) -> None:
+    since = NOW - timedelta(days=1)
+    for is_wide in (False, True):
+        Horizon.objects.create(grain=Grain.HOUR, is_wide=is_wide, since=NOW + timedelta(hours=10))
+    found = figures(widget(Kind.HEAT_MAP, "attempts"), history.account, Period(since, NOW))
+    assert "kept no longer" in drawn(found)

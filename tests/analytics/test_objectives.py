@@ -72,6 +72,14 @@ def test_what_is_attained_and_what_is_left() -> None:
     assert missed.budget_left_rate == pytest.approx(-0.5)
 
 
+def test_what_is_just_at_its_target_is_met() -> None:
+    subscription = make_subscription()
+    attempts(subscription, HOUR, succeeded=9, failed=1)
+    objective = create_objective(account=subscription.account, target_percent=Decimal(90))
+    status = status_of(objective, NOW)
+    assert (status.is_met, status.budget, status.budget_left_rate) == (True, 1.0, 0.0)
+
+
 def test_burn_rates_by_window() -> None:
     subscription = make_subscription()
     attempts(subscription, timedelta(minutes=3), succeeded=1, failed=1)

@@ -168,3 +168,19 @@ def test_trends_and_health() -> None:
     assert endpoint["before"]["attempts"] == 3
     assert endpoint["last_success_at"] == "2026-03-14T14:09:00Z"
     assert (source["name"], source["trend"], source["status"]) == ("in", "new", "enabled")
+
+
+@pytest.mark.parametrize(
+    "period",
+    [
+        "since=0001-01-01T00:00:00Z&until=0001-01-02T00:00:00Z", "until=0001-01-01T12:00:00Z",
+        "since=9999-12-31T00:00:00Z&until=9999-12-31T23:59:00Z", "until=9999-12-31T23:59:59Z",
+        "since=1999-12-31T00:00:00Z&until=2000-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "path", ["query?granularity=month&time_zone=Asia/Tokyo&compare=true&", "overview?"]
+)
+def test_the_ends_of_the_calendar_are_refused(path: str, period: str) -> None:
+    answer = Api(make_api_key(make_account(), Role.VIEWER).text).get(f"analytics/{path}{period}")
+    assert (answer.status, set(answer.errors.values())) == (400, {"period_not_acceptable"})

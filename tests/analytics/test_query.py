@@ -16,6 +16,7 @@ import time_machine
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from analytics import answering
 from analytics.counting import count_marked
 from analytics.models import Horizon, ReceiptRollup, Rollup, Scope
 from analytics.periods import Grain
@@ -317,6 +318,54 @@ def test_where_only_days_are_left_an_hour_goes_with_its_day_and_the_answer_says_
         ("23", 1), ("24", 1),
     ]  # fmt: skip
     assert answer(replace(query, time_zone="UTC")).is_exact
+
+
+@pytest.mark.parametrize(
+    ("granularity", "compacted"),
+    [
+        (Granularity.HOUR, True), (Granularity.HOUR_OF_WEEK, True), (Granularity.MINUTE, True),
+        (Granularity.DAY, False), (Granularity.WEEK, False), (None, False),
+    ],
+)  # fmt: skip
+def test_a_whole_day_is_not_shown_as_its_first_hour(
+    granularity: Granularity | None, compacted: bool
+) -> None:
+    deliveries = make_deliveries()
+    make_history(deliveries, [(0, 23 * 3600, "", 5.0)])
+    Horizon.objects.create(grain=Grain.MINUTE, is_wide=False, since=START + timedelta(days=3))
+    Horizon.objects.create(grain=Grain.HOUR, is_wide=False, since=START + timedelta(days=3))
+    query = Query(
+        measures=[Measure.ATTEMPTS], dimensions=[Dimension.SUBSCRIPTION],
+        granularity=granularity, since=START, until=START + timedelta(days=4),
+    )  # fmt: skip
+    if compacted:
+        with pytest.raises(Unanswerable) as refused:
+            answer(query)
+        assert refused.value.code == "steps_not_kept"
+    else:
+        assert sum(row.values[Measure.ATTEMPTS] or 0 for row in answer(query).rows) == 1
+    # Where nothing was counted in those days nothing is wrong.
+    other = replace(query, filters={Dimension.SUBSCRIPTION: [str(deliveries[2].subscription_id)]})
+    assert answer(other).rows == []
+
+
+def test_no_more_is_held_than_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliveries = make_deliveries()
+    make_history(deliveries, [(n % 4, 3600 * n, "", 5.0) for n in range(12)])
+    monkeypatch.setattr(answering, "MAX_ROWS", 11)
+    monkeypatch.setattr(answering, "MAX_CELLS", 11)
+    query = Query(
+        measures=[Measure.ATTEMPTS], dimensions=[Dimension.SUBSCRIPTION],
+        granularity=Granularity.HOUR, since=START, until=START + timedelta(days=1),
+    )  # fmt: skip
+    for refused in (
+        query,
+        replace(query, dimensions=[*query.dimensions, Dimension.CAUSE], limit=2),
+    ):
+        with pytest.raises(Unanswerable) as error:
+            answer(refused)
+        assert error.value.code == "too_many_rows"
+    assert len(answer(replace(query, limit=2)).rows) <= 11
 
 
 # --- rows, limits, comparison ---------------------------------------------------------------------

@@ -15,6 +15,8 @@ import time_machine
 from django.core import mail
 
 from analytics.defaults import SUBJECTS
+from analytics.errors import DashboardNotSeen
+from analytics.measures import describe
 from analytics.models import Report, ReportFile, ReportRun
 from analytics.reports import runs
 from analytics.reports.content import Content, content_of
@@ -29,8 +31,10 @@ from analytics.reports.services import (
     delete_report,
     request_run,
 )
+from analytics.shown import Figures, Key, Line
 from analytics.spans import Period
 from analytics.tasks import roll_up
+from analytics.widgets import WidgetSpec
 from monitoring.channels.email import mail_of
 from monitoring.models import Activity, AuditEntry, Notification
 from monitoring.notifications import message_of, send_due_notifications
@@ -408,3 +412,105 @@ def test_no_account_is_reported_to_another() -> None:
     make_history(good="Their endpoint")
     run = made(["csv"], account=make_account())
     assert b"Their endpoint" not in content(run, "csv")
+
+
+# --- what does not go as it should ----------------------------------------------------------------
+
+
+def test_more_bars_than_a_page_has_room_for_are_cut_and_said() -> None:
+    run = make_report_run()
+    lines = tuple(
+        Line((Key("cause", f"c{n}", f"cause {n}"),), {"failed": 99 - n}) for n in range(90)
+    )
+    spec = WidgetSpec(title="Causes", kind="bar", measures=("failed",), dimensions=("cause",))
+    period = Period(run.since, run.until)
+    figures = Figures(spec, period, "", lines, measures=(describe("failed"),))
+    made_of = Content("Ours", "Acme", "", period, (figures,))
+    reader = pypdf.PdfReader(io.BytesIO(made_in("pdf", made_of)[1]))
+    text = "\n".join(page.extract_text() for page in reader.pages)
+    assert "cause 39" in text
+    assert "cause 40" not in text
+    assert "and 50 more" in text
+
+
+def test_a_format_that_cannot_be_made_keeps_no_other_back() -> None:
+    run = request_run(report=make_report(formats=["csv", "pdf"]), is_sent=True)
+    with mock.patch("analytics.reports.pdf.make", side_effect=ValueError("too large")):
+        assert run_due_reports() == 1
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("finished", "pdf: ValueError: too large")
+    assert [file.format for file in run.files.all()] == ["csv"]
+    assert "Could not be made: pdf." in Notification.objects.get().text
+    assert Activity.objects.get().kind == "report.failed"
+
+
+def test_where_no_format_can_be_made_it_is_tried_again() -> None:
+    run = request_run(report=make_report(formats=["pdf"]))
+    with mock.patch("analytics.reports.pdf.make", side_effect=ValueError("too large")):
+        assert run_due_reports() == 1
+    run.refresh_from_db()
+    assert (run.status, run.attempt_count) == ("pending", 1)
+    assert run.error == "FormatNotMade: pdf: ValueError: too large"
+
+
+def test_a_report_that_is_deleted_after_its_claim_stops_nothing() -> None:
+    run = request_run(report=make_report())
+    claim = runs._claim(run.next_attempt_at)  # type: ignore[arg-type]
+    assert claim is not None
+    delete_report(report=run.report)
+    runs._make(claim)
+    assert not ReportRun.objects.exists()
+
+
+def test_a_day_and_a_week_that_begin_together_are_two_runs() -> None:
+    with time_machine.travel(MONDAY, tick=False) as clock:
+        report = create_report(account=make_account(), owner=None, **fields(period="daily"))
+        clock.move_to(datetime(2026, 3, 10, 7, 1, tzinfo=UTC))
+        assert run_due_reports() == 1
+        change_report(report=report, period="weekly")
+        clock.move_to(datetime(2026, 3, 16, 7, 1, tzinfo=UTC))
+        assert run_due_reports() == 1
+    assert {run.until - run.since for run in report.runs.all()} == {
+        timedelta(days=1), timedelta(days=7),
+    }  # fmt: skip
+    assert len({run.since for run in report.runs.all()}) == 1
+
+
+# --- private dashboards ---------------------------------------------------------------------------
+
+
+def test_of_a_dashboard_that_became_private_no_other_makes_a_report() -> None:
+    ann, bob, account = make_user(), make_user(), make_account()
+    board = make_dashboard(account, owner=ann)
+    report = make_report(account, owner=bob, dashboard=board)
+    waiting = request_run(report=report)
+    board.is_shared = False
+    board.save()
+    assert run_due_reports() == 1
+    waiting.refresh_from_db()
+    assert (waiting.status, waiting.attempt_count) == ("failed", 1)
+    assert waiting.error.startswith(
+        "DashboardNotSeen: The report is of a dashboard that is private"
+    )
+    report = Report.objects.get()
+    with pytest.raises(DashboardNotSeen):
+        request_run(report=report)
+    change_report(report=report, recipients=["bob@example.com"])  # all else can be changed
+    with pytest.raises(ReportNotAcceptable):
+        change_report(report=report, dashboard=make_dashboard(account, owner=ann, is_shared=False))
+    own = make_report(account, owner=ann, dashboard=board)
+    assert request_run(report=own).pk
+
+
+def test_reports_of_a_private_dashboard_are_its_owners_alone() -> None:
+    ann, bob, account = make_user(), make_user(), make_account()
+    private = make_report(account, dashboard=make_dashboard(account, owner=ann, is_shared=False))
+    shared = make_report(account, dashboard=make_dashboard(account, owner=ann))
+    known = make_report(account)
+    made_of = [make_report_run(report) for report in (private, shared, known)]
+    for user, seen in ((ann, {0, 1, 2}), (bob, {1, 2})):
+        reports = Report.objects.seen_by(user.pk)
+        assert {row.pk for row in reports} == {made_of[n].report_id for n in seen}
+        assert {row.pk for row in ReportRun.objects.seen_by(user.pk)} == {
+            made_of[n].pk for n in seen
+        }

@@ -359,3 +359,33 @@ def test_a_report_that_is_changed_keeps_its_account(api: Api, account: Account) 
     with time_machine.travel(later, tick=False):
         run_due_reports()
     assert ReportRun.objects.count() == 1
+
+
+def test_reports_of_a_private_dashboard_are_its_owners_alone(account: Account) -> None:
+    ann, bob = make_user(account, Role.DEVELOPER), make_user(account, Role.ADMIN)
+    board = make_dashboard(account, owner=ann, is_shared=False)
+    run = make_report_run(make_report(account, owner=ann, dashboard=board))
+    paths = (
+        f"analytics/reports/{run.report_id}", f"analytics/report-runs/{run.pk}",
+        f"analytics/report-runs/{run.pk}/files/csv",
+    )  # fmt: skip
+    for other in (Api(user=bob), Api(make_api_key(account, Role.ADMIN).text)):
+        assert other.get("analytics/reports").rows == []
+        assert other.get("analytics/report-runs").rows == []
+        assert [other.get(path).status for path in paths] == [404] * 3
+    assert [Api(user=ann).get(path).status for path in paths] == [200] * 3
+    assert len(Api(user=ann).get("analytics/report-runs").rows) == 1
+
+
+def test_nobody_makes_anothers_dashboard_private(api: Api, account: Account) -> None:
+    ann, bob = make_user(account, Role.DEVELOPER), make_user(account, Role.DEVELOPER)
+    board = make_dashboard(account, owner=ann)
+    path = f"analytics/dashboards/{board.pk}"
+    for other in (api, Api(user=bob)):
+        answer = other.patch(path, {"is_shared": False, "name": "Mine"})
+        assert answer.code == "dashboard_not_acceptable"
+        [error] = answer.json["errors"]
+        assert (error["path"], error["code"]) == ("/is_shared", "not_its_owner")
+    board.refresh_from_db()
+    assert (board.is_shared, board.name) == (True, "Board")
+    assert Api(user=ann).patch(path, {"is_shared": False}).json["is_shared"] is False

@@ -10,9 +10,11 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
+from analytics.admin import editor, looking, reports
 from analytics.admin.boards import board_of
 from analytics.defaults import DEFAULTS
 from analytics.models import Dashboard, Report, ReportRun, Widget
+from analytics.periods import Grain
 from analytics.reports.runs import run_due_reports
 from monitoring.models import AuditEntry
 from tests.analytics.history import NOW, make_history
@@ -23,9 +25,13 @@ from tests.factories import (
     make_report,
     make_report_run,
     make_source,
+    make_subscription,
+    make_user,
+    make_widget,
 )
 from webhooks_project.accounts.models import Membership, Role, User
 from webhooks_project.admin.values import list_of, page_of
+from webhooks_project.lib.ids import new_id
 
 pytestmark = pytest.mark.django_db
 
@@ -428,3 +434,97 @@ def test_a_run_says_its_period_in_the_reports_time_zone(console: Client) -> None
         until=NOW.replace(hour=15, minute=0),
     )
     assert "2026-03-12" in text_of(console.get(page_of("analytics.report", run.report_id)))
+
+
+def test_a_report_is_saved_with_the_dashboard_that_it_is_of(
+    console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "MAX_CHOICES", 1)
+    account = make_account()
+    make_dashboard(account, name="A first")
+    board = make_dashboard(account, name="B second")
+    report = make_report(account, dashboard=board)
+    page = page_of("analytics.report", report.pk)
+    form = console.get(page).context["adminform"].form
+    assert form["of"].value() == str(board.pk)
+    console.post(page, report_form(name="Renamed", of=str(board.pk)))
+    report.refresh_from_db()
+    assert (report.name, report.dashboard) == ("Renamed", board)
+
+
+def test_nobody_fetches_the_files_of_anothers_private_dashboard() -> None:
+    account = make_account()
+    owner = make_user(account, Role.ADMIN)
+    board = make_dashboard(account, owner=owner, is_shared=False)
+    run = make_report_run(make_report(account, owner=owner, dashboard=board))
+    client = member(ADMIN, account)
+    path = reverse("admin:analytics_reportrun_file", args=[run.pk, "csv"])
+    assert client.get(path).status_code == 404
+    assert str(run.report_id) not in text_of(client.get(list_of("analytics.report")))
+    assert str(run.pk) not in text_of(client.get(list_of("analytics.reportrun")))
+
+
+def test_a_widget_keeps_the_filters_that_the_form_does_not_offer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(editor, "MAX_CHOICES", 1)
+    board = make_dashboard()
+    make_subscription(board.account, name="A first")
+    beyond, gone = make_subscription(board.account, name="B second"), new_id()
+    filters = {
+        "account": [str(board.account_id)], "subscription": [str(beyond.pk), str(gone)],
+    }  # fmt: skip
+    widget = make_widget(board, filters=filters)
+    client = member(DEVELOPER, board.account)
+    page = url("edit_widget", board.pk, widget.pk)
+    text = text_of(client.get(page))
+    assert "B second" in text
+    assert f"deleted (…{str(gone)[-4:]})" in text
+    client.post(
+        page, widget_form(kind="number", dimension="", subscription=filters["subscription"])
+    )
+    widget.refresh_from_db()
+    assert (widget.title, widget.filters) == ("Failures", filters)
+    client.post(page, widget_form(kind="number", dimension=""))
+    widget.refresh_from_db()
+    assert widget.filters == {"account": [str(board.account_id)]}
+
+
+def test_any_account_is_looked_at_by_its_id_and_none_by_anothers(
+    console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "MAX_ACCOUNTS", 2)
+    for name in ("A first", "A second"):
+        make_account(name=name)
+    made = [make_history(), make_history()]
+    with time_machine.travel(NOW, tick=False):
+        for history in made:
+            look = console.get(f"{default()}?account={history.account.pk}").context["look"]
+            assert look.account_ids == [history.account.pk]
+            assert history.account in look.accounts
+        response = console.get(f"{default()}?account={new_id()}")
+        assert response.context["look"].account_ids == []
+        assert "There is no such account" in text_of(response)
+        client = member(VIEWER, made[0].account)
+        theirs = client.get(f"{default()}?account={made[1].account.pk}")
+        assert theirs.context["look"].account_ids == [made[0].account.pk]
+
+
+def test_only_the_owner_makes_a_dashboard_private() -> None:
+    account = make_account()
+    board = make_dashboard(account, owner=make_user(account, Role.ADMIN))
+    page = page_of("analytics.dashboard", board.pk)
+    response = member(ADMIN, account).post(page, {"name": "Board", "description": ""})
+    errors = response.context["adminform"].form.errors
+    assert errors["is_shared"] == ["only its owner makes it private"]
+    board.refresh_from_db()
+    assert board.is_shared
+
+
+def test_rollups_are_shown_of_one_grain(console: Client) -> None:
+    make_history()
+    path = list_of("analytics.rollup")
+    response = console.get(path, follow=True)
+    assert {row.grain for row in response.context["cl"].result_list} == {Grain.MINUTE}
+    days = console.get(f"{path}?grain__exact={Grain.DAY.value}")
+    assert {row.grain for row in days.context["cl"].result_list} == {Grain.DAY}
