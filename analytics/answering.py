@@ -243,7 +243,7 @@ class _Reader:
                 keys = names[given] = tuple(map(_name, dimensions, given))
             found = cells.get((place, keys))
             if found is None:
-                if len(cells) >= most:
+                if self.query.is_bounded and len(cells) >= most:
                     raise TooManyRows(max_rows=most)
                 found = cells[place, keys] = Figures()
             return found
