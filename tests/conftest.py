@@ -44,6 +44,26 @@ class _Scheduling(LoadScopeScheduling):
         return "alone" if nodeid.startswith(ALONE) else nodeid
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--on-database", action="store_true", help="Only tests that ask a database or start a hub."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--on-database"):
+        return
+    left = [item for item in items if not _asks_database(item)]
+    items[:] = [item for item in items if _asks_database(item)]
+    config.hook.pytest_deselected(items=left)
+
+
+def _asks_database(item: pytest.Item) -> bool:
+    fixtures = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ()))
+    marks = [item.get_closest_marker(name) for name in ("django_db", "hub")]
+    return bool(fixtures) or any(marks)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _Scheduling(config, log)
 
