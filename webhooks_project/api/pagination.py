@@ -22,7 +22,11 @@ class CursorPagination(DrfCursorPagination):
 
     def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
         ordering = getattr(view, "ordering", self.ordering)
-        return (ordering,) if isinstance(ordering, str) else tuple(ordering)
+        if isinstance(ordering, str):
+            # PostgreSQL gives rows of one moment in any order, and in another for the next page.
+            key = "-pk" if ordering.startswith("-") else "pk"
+            return (ordering, key)
+        return tuple(ordering)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor = super().decode_cursor(request)
