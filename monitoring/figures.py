@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -230,11 +230,6 @@ def main_cause(by_cause: Mapping[str, int]) -> str:
             group = GROUP_OF.get(cause, OTHER)
             counts[group] = counts.get(group, 0) + count
     return min(counts, key=lambda group: (-counts[group], group), default="")
-
-
-def first_end(moments: Iterable[datetime | None]) -> datetime | None:
-    """The nearest of them; None where there is none."""
-    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _by_window(counts: Mapping[int, int]) -> dict[str, int]:

@@ -93,24 +93,35 @@ def _uncounted_since() -> datetime | None:
     return minute + timedelta(minutes=1) if minute else None
 
 
-def queue_of(family: str, now: datetime) -> Queue:
-    """How one family stands, on all nodes together."""
-    last = Heartbeat.objects.filter(family=family, beat_at__gte=now - timedelta(days=1)).aggregate(
-        last=Max("beat_at")
-    )["last"]
-    if last is None and family not in PUMPS:
-        last = _due_to_run(family)
-    return Queue(
-        family,
-        max(0.0, (now - last).total_seconds()) if last else None,
-        max((_age(moment, now) for moment in _unserved(family, now)), default=0.0),
-    )
+def queues_of(families: Iterable[str], now: datetime) -> list[Queue]:
+    """How these families stand, on all nodes together."""
+    asked = list(families)
+    beats = _last_beats(asked, now)
+    return [
+        Queue(
+            family,
+            max(0.0, (now - beats[family]).total_seconds()) if family in beats else None,
+            max((_age(moment, now) for moment in _unserved(family, now)), default=0.0),
+        )
+        for family in asked
+    ]
 
 
-def _due_to_run(family: str) -> datetime | None:
-    """Since when a family that has never run a task should have."""
-    due = Schedule.objects.filter(name=f"webhooks-{family}").aggregate(at=Min("next_run"))
-    return due["at"]  # type: ignore[no-any-return]
+def _last_beats(families: Collection[str], now: datetime) -> dict[str, datetime]:
+    """When each gave a sign of life within a day; of those that run short tasks and never did, when
+    the first one should have run."""
+    rows = Heartbeat.objects.filter(family__in=families, beat_at__gte=now - timedelta(days=1))
+    beats = dict(rows.order_by().values_list("family").annotate(last=Max("beat_at")))
+    schedules = {
+        f"webhooks-{family}": family
+        for family in families
+        if family not in beats and family not in PUMPS
+    }
+    if schedules:
+        due = Schedule.objects.filter(name__in=schedules, next_run__isnull=False).order_by()
+        for name, at in due.values_list("name").annotate(at=Min("next_run")):
+            beats[schedules[name]] = at
+    return beats
 
 
 def _unserved(family: str, now: datetime) -> Iterable[datetime | None]:

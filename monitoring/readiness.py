@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 
 from monitoring import conf
-from monitoring.queues import queue_of
+from monitoring.queues import queues_of
 from webhooks_project.lib import clock
 from webhooks_project.queues import enabled_families
 
@@ -45,14 +45,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 def queue_states(now: datetime, families: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
     """For each family of the hub, or of those: its sign of life, and its oldest unserved work."""
-    states = {}
-    for family in settings.FAMILIES if families is None else families:
-        queue = queue_of(family, now)
-        states[family] = {
+    return {
+        queue.family: {
             "heartbeat_seconds": queue.heartbeat_seconds,
             "age_seconds": queue.age_seconds,
         }
-    return states
+        for queue in queues_of(settings.FAMILIES if families is None else families, now)
+    }
 
 
 def problem_of(family: str, state: dict[str, Any]) -> str:

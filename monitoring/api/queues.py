@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from monitoring.queues import Line, lines_due, queue_of
+from monitoring.queues import Line, Queue, lines_due, queues_of
 from webhooks_project.accounts.models import Account
 from webhooks_project.api.authentication import caller_of
 from webhooks_project.api.scoping import scoped
@@ -55,7 +55,8 @@ class QueuesView(APIView):
         asked = request.query_params.get("account")
         if caller.everything and asked is None:
             everything = lines_due(now)
-            return Response([_hub(family, everything, now) for family in enabled_families()])
+            queues = queues_of(enabled_families(), now)
+            return Response([_hub(queue, everything, now) for queue in queues])
         rows = scoped(Account.objects.order_by(), request, "pk")
         if asked is not None:
             rows = rows.filter(pk=serializers.UUIDField().run_validation(asked))
@@ -63,13 +64,12 @@ class QueuesView(APIView):
         return Response([_own(family, lines, now) for family in settings.FAMILIES])
 
 
-def _hub(family: str, lines: Sequence[Line], now: datetime) -> dict[str, Any]:
-    queue = queue_of(family, now)
+def _hub(queue: Queue, lines: Sequence[Line], now: datetime) -> dict[str, Any]:
     return {
-        "family": family,
+        "family": queue.family,
         "heartbeat_seconds": queue.heartbeat_seconds,
         "age_seconds": queue.age_seconds,
-        "lines": _lines(family, lines, now),
+        "lines": _lines(queue.family, lines, now),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +32,6 @@ def observe(
         row = rows[key] = [0] * (len(metric.buckets) + 1) + [0.0]
     row[bucket] += count
     row[-1] += total
-
-
-def bucket_of(metric: Metric, seconds: float) -> int:
-    """The number of the bucket that a value falls into."""
-    return bisect_left(metric.buckets, seconds)
 
 
 def labelled(figures: Mapping[str, Any], metric: Metric) -> list[tuple[list[str], Any]]:

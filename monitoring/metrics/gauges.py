@@ -17,7 +17,7 @@ from monitoring.metrics.counting import OTHER
 from monitoring.metrics.figures import Figures, add
 from monitoring.models import Incident
 from monitoring.models.incidents import Severity
-from monitoring.queues import lines_due, queue_of
+from monitoring.queues import lines_due, queues_of
 from outgoing.models import Delivery, Retry
 from outgoing.querysets import PARKED
 from subscriptions.models import Subscription
@@ -49,11 +49,10 @@ def _queues(figures: Figures, now: datetime) -> None:
             add(figures, catalogue.RETRIES, max(0, waiting), "waiting")
         if line.family == "monitoring":
             add(figures, catalogue.NOTIFICATIONS, line.depth)
-    for family in settings.FAMILIES:
-        queue = queue_of(family, now)
-        add(figures, catalogue.QUEUE_UNSERVED, queue.age_seconds, family)
+    for queue in queues_of(settings.FAMILIES, now):
+        add(figures, catalogue.QUEUE_UNSERVED, queue.age_seconds, queue.family)
         if queue.heartbeat_seconds is not None:
-            add(figures, catalogue.HEARTBEAT_AGE, queue.heartbeat_seconds, family)
+            add(figures, catalogue.HEARTBEAT_AGE, queue.heartbeat_seconds, queue.family)
     silent = {family: conf.ready_silent_seconds(family) for family in settings.FAMILIES}
     since = now - timedelta(seconds=max(silent.values()))
     beats = Heartbeat.objects.filter(beat_at__gte=since).values_list("host", "family", "beat_at")

@@ -219,7 +219,7 @@ def test_first_page_asks_little(console: Client, django_assert_max_num_queries: 
         make_delivery(status="exhausted", last_cause="dns")
         make_receipt(source, status="dead")
 
-    with django_assert_max_num_queries(25):  # type: ignore[operator]
+    with django_assert_max_num_queries(20):  # type: ignore[operator]
         console.get("/admin/")
 
 

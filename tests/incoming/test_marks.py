@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -18,6 +19,7 @@ from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.together import Waiting
 from webhooks_project.models import Uncounted
+from webhooks_project.uncounted import mark_uncounted
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +34,18 @@ def fresh(**fields: Any) -> Receipt:
 
 def marks() -> int:
     return Uncounted.objects.filter(kind=Uncounted.Kind.RECEIPT).count()
+
+
+def test_each_minute_between_the_first_and_the_last_has_its_mark() -> None:
+    first = datetime(2026, 3, 14, 15, 9, 59, tzinfo=UTC)
+    moments = [first + timedelta(seconds=seconds) for seconds in (70, 0, 1, 30)]
+    mark_uncounted(Uncounted.Kind.ATTEMPT, moments)
+    minutes = Uncounted.objects.order_by("minute").values_list("minute", flat=True)
+    assert [minute.strftime("%H:%M:%S") for minute in minutes] == [
+        "15:09:00",
+        "15:10:00",
+        "15:11:00",
+    ]
 
 
 def test_a_commit_of_one_or_several_leaves_one() -> None:

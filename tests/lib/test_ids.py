@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from webhooks_project.lib import clock
-from webhooks_project.lib.ids import new_id, new_id_at
+from webhooks_project.lib.ids import new_id, new_id_at, new_ids
 
 
 def test_later_keys_sort_later_also_within_a_millisecond() -> None:
@@ -15,6 +15,15 @@ def test_later_keys_sort_later_also_within_a_millisecond() -> None:
     assert keys == sorted(keys)
     assert len(set(keys)) == len(keys)
     assert {key.version for key in keys} == {7}
+
+
+def test_many_at_once_are_as_those_made_one_by_one() -> None:
+    before, keys, after = new_id(), new_ids(1_000), new_id_at(clock.now() + timedelta(seconds=1))
+    assert keys == sorted(set(keys))
+    assert {(key.version, key.variant) for key in keys} == {(7, RFC_4122)}
+    assert before.int >> 80 <= keys[0].int >> 80 == keys[-1].int >> 80 < after.int >> 80
+    assert len(set(keys) | set(new_ids(1_000))) == 2_000
+    assert new_ids(0) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from monitoring.metrics.gauges import measure
-from monitoring.queues import queue_of
+from monitoring.queues import queues_of
 from webhooks_project.lib import clock
 
 pytestmark = pytest.mark.django_db
@@ -27,8 +27,7 @@ def steps() -> list[tuple[str, str]]:
     """How SQLite reads the large tables: the statement, and the step."""
     with CaptureQueriesContext(connection) as captured:
         measure(clock.now(), 3)
-        for family in ("processing", "delivery", "retry"):
-            queue_of(family, clock.now())
+        queues_of(["processing", "delivery", "retry"], clock.now())
     found = []
     with connection.cursor() as cursor:
         for query in captured.captured_queries:
