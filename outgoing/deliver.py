@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 import structlog
 from django import db
-from django.db import transaction
+from django.db import connection, transaction
 
 from outgoing import breakers, conf
 from outgoing.bodies import hash_of, is_reproducible
@@ -34,6 +34,7 @@ from webhooks_project import __version__
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
 from webhooks_project.lib.sql import select_by_key, wait_for_writers
+from webhooks_project.lib.turns import turn_to_write
 from webhooks_project.pumps import POLL_SECONDS, Place
 
 log = structlog.get_logger(__name__)
@@ -82,11 +83,12 @@ class DeliveryPump:
         self._shaped: dict[UUID, list[Work]] = {}  # on the way to their batch
         self._nothing: list[Work] = []  # shaped, and nothing is to be sent
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
-        self._started: deque[tuple[float, Work]] = deque()
+        self._started: dict[Work, float] = {}  # under way since, the first one first
         self._results: list[Result] = []
         self._result_since = 0.0
         self._open: dict[UUID, int] = {}  # claims that have not ended, by their token
         self._claim_after = 0.0
+        self._left_out: Sequence[UUID] = ()  # of the last claim, where that found nothing
         self._sweep_after = 0.0
         self._renew_after = 0.0
         self._recorded = 0
@@ -138,6 +140,7 @@ class DeliveryPump:
                     self._give_back_all()
                     self._flows.release()
                     left = True
+                    continue
                 self._sweep()
                 self._turn()
             except (db.OperationalError, db.InterfaceError) as error:
@@ -220,7 +223,9 @@ class DeliveryPump:
         for claims in self._flows.claim():
             self._open[claims[0].token] = len(claims)
             self._queue_or_forget(claims, is_limited=True)
-        if time.monotonic() < self._claim_after or not self._lines.wants(Delivery.Lane.FIRST):
+        if time.monotonic() < self._claim_after and not self._lines.has_drained(self._left_out):
+            return
+        if not self._lines.wants(Delivery.Lane.FIRST):
             return
         now = clock.now()
         full = [*self._lines.full(), *self._shaper.full()]
@@ -229,13 +234,16 @@ class DeliveryPump:
             if not self._lines.wants(lane):
                 continue
             horizon = self._horizons[lane]
-            claims = Delivery.objects.claim(
-                now=now,
-                lane=lane,
-                limit=CLAIM_ROWS,
-                except_subscriptions=full,
-                since=horizon.since(full, time.monotonic()),
-            )
+            with self._turn_to_write() as has_turn:
+                if not has_turn:
+                    return
+                claims = Delivery.objects.claim(
+                    now=now,
+                    lane=lane,
+                    limit=CLAIM_ROWS,
+                    except_subscriptions=full,
+                    since=horizon.since(full, time.monotonic()),
+                )
             first = claims[0].due_at if claims else None
             horizon.note(full, first=first, at=now, now=time.monotonic())
             if claims:
@@ -243,6 +251,7 @@ class DeliveryPump:
                 self._open[claims[0].token] = len(claims)
                 self._queue_or_forget(claims)
         self._claim_after = time.monotonic() + (0 if found else POLL_SECONDS)
+        self._left_out = () if found else self._lines.full()
 
     def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
         try:
@@ -388,7 +397,7 @@ class DeliveryPump:
     def _give_back_all(self) -> None:
         without_token = self._tokens.drain()
         for work in without_token:
-            self._lines.ended(work)
+            self._ended(work)
         shaped = [work for works in self._shaped.values() for work in works]
         works = [*self._lines.drain(), *self._shaper.drain(), *without_token, *shaped]
         self._give_back([*works, *self._nothing])
@@ -416,7 +425,7 @@ class DeliveryPump:
         count = 0
         while (work := self._lines.take()) is not None:
             count += 1
-            self._started.append((time.monotonic(), work))
+            self._started[work] = time.monotonic()
             work.started_at = clock.now()
             if self._has_data(work):
                 self._send(work)
@@ -425,8 +434,17 @@ class DeliveryPump:
     def _set_apart(self) -> None:
         """Those that hang leave their room to others."""
         long_ago = time.monotonic() - HANGING_SECONDS
-        while self._started and self._started[0][0] < long_ago:
-            self._lines.set_apart(self._started.popleft()[1])
+        while self._started:
+            work, since = next(iter(self._started.items()))
+            if since >= long_ago:
+                break
+            del self._started[work]
+            self._lines.set_apart(work)
+
+    def _ended(self, work: Work) -> None:
+        """It is not under way any more."""
+        self._started.pop(work, None)
+        self._lines.ended(work)
 
     def _send(self, work: Work) -> None:
         """Begin the request, unless it has to wait for a token first."""
@@ -470,12 +488,12 @@ class DeliveryPump:
         try:
             left = [one for one in work.all if self._read_data(one)]
         except (db.OperationalError, db.InterfaceError):
-            self._lines.ended(work)
+            self._ended(work)
             self._lines.add(work)
             raise
         if len(left) == len(work.all):
             return True
-        self._lines.ended(work)
+        self._ended(work)
         if left:
             self._lines.add(_as_one(left))
         return False
@@ -493,7 +511,7 @@ class DeliveryPump:
         return True
 
     def _end(self, work: Work, response: Response) -> None:
-        self._lines.ended(work)
+        self._ended(work)
         self._note(work, response)
 
     def _note(self, work: Work, response: Response) -> None:
@@ -535,12 +553,15 @@ class DeliveryPump:
 
     def _record(self) -> None:
         results = self._results[:RECORD_ROWS]
-        try:
-            stored = record_results(results, worker=self._place.name)
-        except (db.DataError, db.IntegrityError, ValueError):
-            # What a receiver sent must not keep the others' results from being written down.
-            log.exception("results are recorded one by one", count=len(results))
-            stored = sum(self._record_one(result) for result in results)
+        with self._turn_to_write() as has_turn:
+            if not has_turn:
+                return
+            try:
+                stored = record_results(results, worker=self._place.name)
+            except (db.DataError, db.IntegrityError, ValueError):
+                # What a receiver sent must not keep the others' results from being written down.
+                log.exception("results are recorded one by one", count=len(results))
+                stored = sum(self._record_one(result) for result in results)
         del self._results[: len(results)]
         for result in results:
             self._close_claim(result.claim.token)
@@ -550,6 +571,11 @@ class DeliveryPump:
         moved = breakers.note_results(results)
         if moved:
             self._endpoints.reload(moved)
+
+    def _turn_to_write(self) -> AbstractContextManager[bool]:
+        """The turn at SQLite's one writer. While another has it, what is under way goes on."""
+        can_wait = not self._outbound.in_flight or len(self._results) >= 2 * RECORD_ROWS
+        return turn_to_write(connection, waits=can_wait)
 
     def _record_one(self, result: Result) -> int:
         for attempt in (result, result.without_answer()):

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -237,6 +237,10 @@ class Lines:
             if line.waiting >= line.cap
             or (line.waiting and line.in_flight and (no_room or self._hangs(line)))
         ]
+
+    def has_drained(self, subscription_ids: Iterable[UUID]) -> bool:
+        """Whether nothing waits any more for one of these."""
+        return any(not self.waiting_of(key) for key in subscription_ids)
 
     def waiting_of(self, subscription_id: UUID) -> int:
         """How many stand in a subscription's line."""

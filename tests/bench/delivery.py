@@ -30,7 +30,7 @@ from webhooks_project.lib import clock
 from webhooks_project.models import Heartbeat
 from webhooks_project.pumps import Place, take_place
 
-DELIVERIES: Final = 8_000
+DELIVERIES: Final = 20_000
 PUBLISHED_TOGETHER: Final = 500
 REQUESTS: Final = 3_000
 CURL_REQUESTS: Final = 20_000
@@ -163,7 +163,8 @@ def seconds_of_pumps(count: int, pumps: int) -> float:
     if any(process.exitcode for process in processes):
         raise RuntimeError("a pump failed")
     spans = [results.get() for _ in processes]
-    return max(end for _, end in spans) - min(start for start, _ in spans)
+    # Each sums up what all have recorded, so the first that sees them all knows the moment.
+    return min(end for _, end in spans) - min(start for start, _ in spans)
 
 
 def _pump(count: int, number: int, recorded: Sequence[Any], ready: Any, results: Any) -> None:

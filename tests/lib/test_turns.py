@@ -48,6 +48,16 @@ def test_waits_while_another_process_has_it(tmp_path: Path) -> None:
         unrelated.kill()
 
 
+def test_goes_without_it_rather_than_wait(tmp_path: Path) -> None:
+    here = database(str(tmp_path / "hub.sqlite3"))
+    with holder(str(tmp_path / "hub.sqlite3")) as other:
+        with turn_to_write(here, waits=False) as has_turn:
+            assert not has_turn
+        other.kill()
+    with turn_to_write(here, waits=False) as has_turn:
+        assert has_turn
+
+
 def test_has_it_again_and_again(tmp_path: Path) -> None:
     for _ in range(3):
         with turn_to_write(database(str(tmp_path / "hub.sqlite3"))):

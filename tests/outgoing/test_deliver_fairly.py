@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from subscriptions.models import SigningSecret, Subscription
 from subscriptions.services import set_status
 from tests.factories import SIGNING_SECRET, make_delivery, make_event, make_subscription
 from tests.lib.receiver import OK, Line, Receiver, answer, receiver, status
-from tests.outgoing.pump import Turn, deliver
+from tests.outgoing.pump import LONGEST_SECONDS, Turn, deliver
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +85,44 @@ def numbers(here: Receiver) -> list[int]:
 def is_under_way(count: int, *receivers: Receiver) -> Callable[[], bool]:
     """Whether so many requests have reached the receivers."""
     return lambda: sum(len(here.arrived) for here in receivers) >= count
+
+
+# --- a pump that has work does not rest ---------------------------------------------------------
+
+
+def test_claims_again_as_soon_as_a_line_is_empty(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """All that is claimed is of one that has enough waiting, so the claim after it finds nothing:
+    the next is not left until the pump would look again."""
+    settings.WEBHOOKS_DELIVERY_IN_FLIGHT = 64
+    monkeypatch.setattr(deliver_module, "CLAIM_ROWS", 20)
+    monkeypatch.setattr(deliver_module, "POLL_SECONDS", LONGEST_SECONDS)
+    with receiver(answer()) as here:
+        backlog(make_subscription(url=here.url), 50)
+        assert deliver() == 50
+    assert sorted(numbers(here)) == list(range(50))
+
+
+def test_what_is_under_way_goes_on_while_another_process_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+
+    @contextmanager
+    def seldom(_connection: Any, *, waits: bool) -> Iterator[bool]:
+        asked.append(waits)
+        yield waits or len(asked) % 3 == 0
+
+    monkeypatch.setattr(deliver_module, "turn_to_write", seldom)
+    monkeypatch.setattr(deliver_module, "CLAIM_ROWS", 2)
+    monkeypatch.setattr(deliver_module, "RECORD_ROWS", 2)
+    with receiver(answer()) as here:
+        backlog(make_subscription(url=here.url), 12)
+        assert deliver() == 12
+    assert sorted(numbers(here)) == list(range(12))
+    assert Attempt.objects.filter(outcome="succeeded").count() == 12
+    assert set(asked) == {True, False}  # it waits where it has nothing else to do
 
 
 # --- slow, failing and hanging endpoints ----------------------------------------------------------

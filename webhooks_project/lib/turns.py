@@ -16,22 +16,27 @@ from typing import Any
 
 
 @contextmanager
-def turn_to_write(connection: Any) -> Iterator[None]:
+def turn_to_write(connection: Any, *, waits: bool = True) -> Iterator[bool]:
     """Wait for the turn, and have it until the block ends. On other databases, and in memory,
     there is nothing to wait for.
 
+    Gives whether the turn was had: always, unless it is another's and this one does not wait.
     Between processes, not threads: one thread of a process at a time. Those who do not ask for
     the turn are not kept out; SQLite sees to that. Raises OSError where the lock's file, which
     lies beside the database's, cannot be made.
     """
     name = str(connection.settings_dict["NAME"])
     if connection.vendor != "sqlite" or ":memory:" in name or "mode=memory" in name:
-        yield
+        yield True
         return
     lock = _lock_file(f"{name}-turn", os.getpid())
-    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        yield
+        fcntl.flock(lock, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
     finally:
         fcntl.flock(lock, fcntl.LOCK_UN)
 
