@@ -121,7 +121,7 @@ class DeliveryPump:
         self._set_apart()
         started = self._start()
         if self._outbound.in_flight:
-            for subject, response in self._outbound.wait(POLL_SECONDS):
+            for subject, response in self._outbound.wait(self._wait_seconds()):
                 self._take_in(subject, response)
         elif not self._results and not started:
             time.sleep(POLL_SECONDS)
@@ -129,6 +129,11 @@ class DeliveryPump:
         idle = not self._outbound.in_flight and not self._lines.ready
         if self._results and (late or idle or len(self._results) >= RECORD_ROWS):
             self._record()
+
+    def _wait_seconds(self) -> float:
+        """How long to wait for an answer before it is time to look for more to do."""
+        until_claim = self._claim_after - time.monotonic()
+        return until_claim if 0 < until_claim < POLL_SECONDS else POLL_SECONDS
 
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
@@ -245,7 +250,7 @@ class DeliveryPump:
                     since=horizon.since(full, time.monotonic()),
                 )
             first = claims[0].due_at if claims else None
-            horizon.note(full, first=first, at=now, now=time.monotonic())
+            horizon.note(full, first=first, at=now)
             if claims:
                 found = True
                 self._open[claims[0].token] = len(claims)

@@ -29,6 +29,8 @@ FIRSTS_BEFORE_AGAIN: Final = 3
 FIRST: Final = Delivery.Lane.FIRST.value
 APART_TIMES: Final = 2
 HORIZON_SECONDS: Final = 1.0  # how late something behind the horizon may be found
+MARKS: Final = 8  # sets of full subscriptions that a horizon is known of
+COMMIT_SECONDS: Final = 0.1  # how late most commits are after the moment that their rows are due
 
 
 @dataclass(slots=True, eq=False)
@@ -82,28 +84,25 @@ class Horizon:
     """
 
     def __init__(self) -> None:
-        self._passed: frozenset[UUID] = frozenset()
-        self._since: datetime | None = None
-        self._ends_at = 0.0
+        # Of the subscriptions that were passed: from where on there are others, and until when
+        # that is believed.
+        self._marks: dict[frozenset[UUID], tuple[datetime, float]] = {}
+        self._ends_at = 0.0  # of the mark that the claim to come starts from
 
     def since(self, full: Collection[UUID], now: float) -> datetime | None:
         """From where on to claim with these left out; None for from the start."""
-        if self._since is None or now >= self._ends_at or not self._passed.issubset(full):
-            return None
-        return self._since
+        self._marks = {passed: mark for passed, mark in self._marks.items() if now < mark[1]}
+        known = [mark for passed, mark in self._marks.items() if passed.issubset(full)]
+        since, self._ends_at = max(known, default=(None, now + HORIZON_SECONDS))
+        return since
 
-    def note(
-        self, full: Collection[UUID], *, first: datetime | None, at: datetime, now: float
-    ) -> None:
-        """What a claim at `at` found first with these left out; None for nothing at all."""
-        passed = frozenset(full)
-        is_old = self._since is None or now >= self._ends_at
-        if not passed or not (is_old or passed <= self._passed):
-            return
-        if is_old:
-            self._ends_at = now + HORIZON_SECONDS
-        self._passed = passed
-        self._since = min(first or at, at) - timedelta(seconds=HORIZON_SECONDS)
+    def note(self, full: Collection[UUID], *, first: datetime | None, at: datetime) -> None:
+        """What the claim at `at`, for which `since` was asked, found first; None for nothing."""
+        if full:
+            since = min(first or at, at) - timedelta(seconds=COMMIT_SECONDS)
+            self._marks[frozenset(full)] = (since, self._ends_at)
+            if len(self._marks) > MARKS:
+                del self._marks[next(iter(self._marks))]
 
 
 class Lines:
