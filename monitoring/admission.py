@@ -17,6 +17,7 @@ from monitoring import wording
 from monitoring.channels import KINDS, ChannelKind
 from monitoring.models import Channel, Incident, Notification
 from monitoring.models.incidents import Severity
+from monitoring.models.notifications import TELLING
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib.quiet_hours import QuietHours
 
@@ -140,7 +141,7 @@ def told_of_same(notification: Notification) -> QuerySet[Notification]:
         incident=notification.incident,
         target=notification.target,
         recipient=notification.recipient,
-        moment__in=[Moment.OPENED, Moment.ESCALATED],
+        moment__in=TELLING,
     )
 
 

@@ -13,7 +13,7 @@ from monitoring import journal, wording
 from monitoring.admission import quiet_end
 from monitoring.channels import kind_of
 from monitoring.models import Channel, Incident, IncidentEntry, Notification
-from monitoring.models.notifications import MAIL
+from monitoring.models.notifications import MAIL, TELLING
 from webhooks_project.accounts.models import Role
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -29,17 +29,20 @@ TARGET_OF_ROLE: Final = "role:{}"
 
 @transaction.atomic
 def tell(incident: Incident, moment: IncidentEntry.Kind | Notification.Moment | str) -> int:
-    """Queue what people are told of it at this moment: opened, escalated, acknowledged, resolved.
+    """Queue what people are told of it at this moment.
 
     Part of the caller's transaction; the incident's row is as the moment left it. Opened goes
-    through the channels of its rule that are on, and by e-mail to the account's operators where
-    there is none; escalated through the rule's escalation channels, else the same way again;
-    acknowledged and resolved to whom it was told before. What a target has been told is never
-    queued for it again, however often this is called. Returns how many messages were queued.
+    through the channels of its rules that are on, and by e-mail to the account's operators where
+    there is none; raised and reminded the same way, as opened to those who have not heard of it;
+    escalated through the rules' escalation channels, else the same way again; acknowledged and
+    resolved to whom it was told before. What a target has been told is never queued for it again,
+    however often this is called. Returns how many messages were queued.
     """
     moment = Moment(str(moment))
     if moment in (Moment.OPENED, Moment.ESCALATED):
         rows = _to_channels(incident, moment)
+    elif moment in (Moment.RAISED, Moment.REMINDED):
+        rows = _to_old_and_new(incident, moment)
     else:
         rows = _to_those_told(incident, moment)
     made = insert_new(rows, ("id", "via"))
@@ -63,16 +66,40 @@ def _to_channels(incident: Incident, moment: Moment) -> list[Notification]:
     return rows or _to_role(incident, moment, Role.OPERATOR)
 
 
-def _channels_of(incident: Incident, moment: Moment) -> list[Channel]:
-    if incident.rule is None:
-        return []
-    if moment == Moment.ESCALATED:
-        found = incident.rule.escalation_channels.filter(
-            enabled=True, account_id=incident.account_id
+def _to_old_and_new(incident: Incident, moment: Moment) -> list[Notification]:
+    """What waits to tell of the opening says it as it is now, and stands for this moment."""
+    opened = Notification.objects.filter(incident=incident, moment=Moment.OPENED)
+    waiting = opened.filter(status=Status.PENDING, attempt_count=0, next_attempt_at__isnull=False)
+    for row in waiting.select_related("channel"):
+        fresh = _row(incident, Moment.OPENED, via=row.via, channel=row.channel)
+        waiting.filter(pk=row.pk).update(
+            title=fresh.title, text=fresh.text, next_attempt_at=fresh.next_attempt_at
         )
+    status_of = {
+        (target, recipient): (status, count)
+        for target, recipient, status, count in opened.values_list(
+            "target", "recipient", "status", "attempt_count"
+        )
+    }
+    rows = []
+    for row in _to_channels(incident, moment):
+        known = status_of.get((row.target, row.recipient))
+        if known is None:
+            row.moment, row.kind = Moment.OPENED.value, f"incident.{Moment.OPENED.value}"
+            row.title = wording.title_of(incident, Moment.OPENED)
+            rows.append(row)
+        elif known != (Status.PENDING, 0):
+            rows.append(row)
+    return rows
+
+
+def _channels_of(incident: Incident, moment: Moment) -> list[Channel]:
+    own = Channel.objects.filter(enabled=True, account_id=incident.account_id)
+    if moment == Moment.ESCALATED:
+        found = own.filter(escalating_rules__held_incidents=incident).distinct()
         if found:
             return list(found)
-    return list(incident.rule.channels.filter(enabled=True, account_id=incident.account_id))
+    return list(own.filter(alert_rules__held_incidents=incident).distinct())
 
 
 def _through(incident: Incident, moment: Moment, channel: Channel) -> Iterator[Notification]:
@@ -109,9 +136,9 @@ def _to_role(incident: Incident, moment: Moment, role: Role) -> list[Notificatio
 def _to_those_told(incident: Incident, moment: Moment) -> list[Notification]:
     """One for each target that was told of its opening; what was not yet sent to it is withdrawn
     where the incident is over."""
-    told = Notification.objects.filter(
-        incident=incident, moment__in=[Moment.OPENED, Moment.ESCALATED]
-    ).select_related("channel")
+    told = Notification.objects.filter(incident=incident, moment__in=TELLING).select_related(
+        "channel"
+    )
     targets = {(row.target, row.recipient): row for row in told.order_by("created_at")}
     if moment == Moment.RESOLVED:
         told.filter(status=Status.PENDING).update(
@@ -187,7 +214,7 @@ def _note(incident: Incident, kind: IncidentEntry.Kind, text: str) -> None:
 
 
 def escalate_incidents() -> int:
-    """Tell the escalation channels of each incident that nobody acknowledged in its rule's time.
+    """Tell the escalation channels of each incident that nobody acknowledged in its rules' time.
 
     Once each, however many nodes look. Returns how many were escalated.
     """
@@ -197,14 +224,14 @@ def escalate_incidents() -> int:
         ~Q(status=Incident.Status.RESOLVED),
         status=Incident.Status.OPEN,
         escalated_at__isnull=True,
-        rule__escalates_after_seconds__isnull=False,
-    ).values_list("pk", "opened_at", "rule__escalates_after_seconds")
-    due = [
+        rules__escalates_after_seconds__isnull=False,
+    ).values_list("pk", "opened_at", "raised_at", "rules__escalates_after_seconds")
+    due = {
         key
-        for key, opened_at, seconds in waiting
-        if seconds is not None and opened_at + timedelta(seconds=seconds) <= now
-    ]
-    return sum(_escalate(key, now) for key in due)
+        for key, opened_at, raised_at, seconds in waiting
+        if seconds is not None and (raised_at or opened_at) + timedelta(seconds=seconds) <= now
+    }
+    return sum(_escalate(key, now) for key in sorted(due))
 
 
 @transaction.atomic
@@ -215,8 +242,8 @@ def _escalate(key: Any, now: datetime) -> bool:
     ).update(escalated_at=now)
     if not won:
         return False
-    incident = Incident.objects.select_related("rule").get(pk=key)
-    minutes = round((now - incident.opened_at).total_seconds() / 60)
+    incident = Incident.objects.get(pk=key)
+    minutes = round((now - (incident.raised_at or incident.opened_at)).total_seconds() / 60)
     _note(incident, IncidentEntry.Kind.ESCALATED, f"Nobody has acknowledged it in {minutes} min.")
     tell(incident, Moment.ESCALATED)
     return True

@@ -23,7 +23,7 @@ from monitoring import journal
 from monitoring.alert_rules import give_defaults
 from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.gathering import JUDGED, HubFigures, read_accounts, read_hub
-from monitoring.incidents import Known, Openings, Seen, follow, known_problems
+from monitoring.incidents import follow
 from monitoring.judging import (
     Judgement,
     Standing,
@@ -33,6 +33,7 @@ from monitoring.judging import (
 )
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
 from monitoring.outcomes import heard_by_hour
+from monitoring.problems import Known, Openings, Seen, known_problems
 from monitoring.rules import Rule, Signal, signals_of, without_repeats
 from monitoring.thresholds import limits_with
 from monitoring.usual import LEAST, Profile, learn, usual_silence

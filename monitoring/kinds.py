@@ -42,6 +42,8 @@ class KindFacts:
     resolves_after_seconds: int = 300
     # What further default rules of the kind differ in: threshold and severity.
     more_defaults: tuple[tuple[float, Severity], ...] = field(default=())
+    # Whether people are told again where a further rule of the kind sees the same.
+    reminds: bool = False
 
     @property
     def is_hub_wide(self) -> bool:
@@ -150,6 +152,7 @@ KINDS: Final[dict[Kind, KindFacts]] = {
         opens_after_seconds=0,
         resolves_after_seconds=0,
         more_defaults=((7, Severity.WARNING), (1, Severity.CRITICAL)),
+        reminds=True,
     ),
     Kind.QUEUE_NOT_DRAINED: KindFacts(
         title="Queue not drained",

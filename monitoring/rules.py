@@ -58,7 +58,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A problem that a rule sees at one moment. Signals of one problem have one `key`."""
+    """A problem that a rule sees at one moment. `key` names the rule and the problem."""
 
     key: str
     cause: str
@@ -69,6 +69,10 @@ class Signal:
     subscription_id: UUID | None = None
     source_id: UUID | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        return parts_of(self.key)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +138,20 @@ def without_repeats(found: Sequence[tuple[Rule, Signal]]) -> list[Signal]:
     ]
 
 
-def key_of(rule: Rule, subject: UUID | None, cause: str) -> str:
-    """What names a problem: the rule that sees it, the endpoint or source, and the cause."""
-    return f"{rule.id.hex}:{subject.hex if subject else 'hub'}:{cause}"
+def problem_of(subject: UUID | None, cause: str) -> str:
+    """What names a problem, whichever rules see it: the endpoint or source, and the cause."""
+    return f"{subject.hex if subject else 'hub'}:{cause}"
 
 
-def rule_of_key(key: str) -> UUID:
-    return UUID(hex=key.partition(":")[0])
+def key_of(rule_id: UUID, problem: str) -> str:
+    """What names a rule's own sight of a problem."""
+    return f"{rule_id.hex}:{problem}"
+
+
+def parts_of(key: str) -> tuple[UUID, str]:
+    """The rule, and the problem."""
+    rule, _, problem = key.partition(":")
+    return UUID(hex=rule), problem
 
 
 def _is_for(rule: Rule, endpoint: EndpointFigures | None, source: SourceFigures | None) -> bool:
@@ -163,7 +174,7 @@ def _signal(
     if not is_there:
         return
     yield Signal(
-        key=key_of(rule, subject, seen.cause),
+        key=key_of(rule.id, problem_of(subject, seen.cause or rule.kind)),
         cause=seen.cause,
         is_over=is_over,
         value=round(seen.value, 1),

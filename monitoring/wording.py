@@ -28,6 +28,10 @@ def title_of(incident: Incident, moment: str) -> str:
         return one_line(f"{word}: {incident.title}")
     if moment == Moment.ACKNOWLEDGED:
         return one_line(f"Acknowledged: {incident.title}")
+    if moment == Moment.RAISED:
+        return one_line(f"Now {incident.severity}: {incident.title}")
+    if moment == Moment.REMINDED:
+        return one_line(f"Reminder: {incident.title}")
     if moment == Moment.ESCALATED:
         return one_line(f"Not acknowledged: {incident.title}")
     return one_line(incident.title)
@@ -45,9 +49,11 @@ def text_of(incident: Incident, moment: str, channel: Channel | None) -> str:
         return f"It was open from {period(incident, channel)} and is resolved{by}.\n{text}"
     if moment == Moment.ACKNOWLEDGED:
         return f"{incident.acknowledged_by or 'Somebody'} sees to it.\n{text}"
+    since = shown_moment(incident.opened_at, channel)
     if moment == Moment.ESCALATED:
-        since = shown_moment(incident.opened_at, channel)
         return f"It is open since {since}, and nobody has acknowledged it.\n{text}"
+    if moment in (Moment.RAISED, Moment.REMINDED):
+        return f"It is open since {since}.\n{text}"
     return text
 
 
@@ -174,6 +180,7 @@ def data_of(incident: Incident, url: str) -> dict[str, Any]:
         "opened_at": _iso(incident.opened_at),
         "acknowledged_at": _iso(incident.acknowledged_at),
         "acknowledged_by": incident.acknowledged_by,
+        "raised_at": _iso(incident.raised_at),
         "escalated_at": _iso(incident.escalated_at),
         "resolved_at": _iso(incident.resolved_at),
         "resolution": incident.resolution,

@@ -17,6 +17,8 @@ class OperationalType(StrEnum):
     EXHAUSTED = "delivery.exhausted"
     # These by the channels of alerts alone.
     INCIDENT_OPENED = "incident.opened"
+    INCIDENT_RAISED = "incident.raised"
+    INCIDENT_REMINDED = "incident.reminded"
     INCIDENT_ESCALATED = "incident.escalated"
     INCIDENT_ACKNOWLEDGED = "incident.acknowledged"
     INCIDENT_RESOLVED = "incident.resolved"

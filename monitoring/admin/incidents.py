@@ -7,16 +7,17 @@ from typing import ClassVar, Final
 from django import forms
 from django.contrib import admin
 from django.db.models import Q
+from django.utils.html import format_html_join
 
-from monitoring.incidents import (
+from monitoring.kinds import KINDS, Kind
+from monitoring.models import Incident, IncidentEntry
+from monitoring.models.incidents import Severity
+from monitoring.responses import (
     MAX_COMMENT_LENGTH,
     acknowledge_incident,
     comment_incident,
     resolve_incident,
 )
-from monitoring.kinds import KINDS, Kind
-from monitoring.models import Incident, IncidentEntry
-from monitoring.models.incidents import Severity
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.buttons import button
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
@@ -48,6 +49,7 @@ STATUS_COLOURS: Final = {
 SEVERITY_COLOURS: Final = {Severity.WARNING: "warning", Severity.CRITICAL: "danger"}
 ENTRY_COLOURS: Final = {
     Entry.OPENED: "danger",
+    Entry.JOINED: "danger",
     Entry.RELAPSED: "danger",
     Entry.ESCALATED: "danger",
     Entry.ACKNOWLEDGED: "warning",
@@ -144,7 +146,7 @@ class IncidentAdmin(HistoryAdmin):
     actions_detail = ("acknowledge", "resolve", "comment")
     fields = (
         "title_text", "long_text", "status_label", "severity_label", "kind_text", "cause",
-        "figures_text", "subject", "rule_link", "account", ("opened", "last_seen"),
+        "figures_text", "subject", "rule_links", "account", ("opened", "last_seen"),
         ("well", "relapse_count"), "acknowledged", "resolved_text",
     )  # fmt: skip
 
@@ -172,9 +174,13 @@ class IncidentAdmin(HistoryAdmin):
         row = incident.subscription or incident.source
         return link_to(row) if row is not None else "the hub"
 
-    @column("Rule")
-    def rule_link(self, incident: Incident) -> str:
-        return link_to(incident.rule) if incident.rule is not None else "deleted"
+    @column("Rules")
+    def rule_links(self, incident: Incident) -> str:
+        """The one that leads first."""
+        rules = sorted(incident.rules.all(), key=lambda rule: rule.pk != incident.rule_id)
+        if not rules:
+            return "deleted"
+        return format_html_join(", ", "{}", [[link_to(rule)] for rule in rules])
 
     @column("Figure")
     def figures_text(self, incident: Incident) -> str:

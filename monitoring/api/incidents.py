@@ -13,13 +13,13 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitoring.incidents import (
+from monitoring.models import Incident, IncidentEntry
+from monitoring.responses import (
     MAX_COMMENT_LENGTH,
     acknowledge_incident,
     comment_incident,
     resolve_incident,
 )
-from monitoring.models import Incident, IncidentEntry
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter
 from webhooks_project.api.scoping import AccountScopedViewSet, scoped
@@ -28,17 +28,20 @@ INCIDENT_ID = OpenApiParameter("incident_id", OpenApiTypes.UUID, OpenApiParamete
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
-    """An open problem with one endpoint, source or queue. `figures` are the last and the worst."""
+    """An open problem with one endpoint, source or queue. `figures` are the last and the worst.
+
+    `rules` are those that have seen it, `rule` the one that leads: the first of the most severe.
+    """
 
     figures = serializers.DictField(read_only=True)
 
     class Meta:
         model = Incident
         fields = (
-            "id", "account", "rule", "kind", "severity", "subscription", "source", "cause",
+            "id", "account", "rule", "rules", "kind", "severity", "subscription", "source", "cause",
             "title", "text", "figures", "status", "opened_at", "last_seen_at", "well_since",
-            "relapse_count", "acknowledged_at", "acknowledged_by", "escalated_at", "resolved_at",
-            "resolved_by", "resolution",
+            "relapse_count", "acknowledged_at", "acknowledged_by", "raised_at", "escalated_at",
+            "resolved_at", "resolved_by", "resolution",
         )  # fmt: skip
 
 
@@ -82,7 +85,7 @@ class IncidentFilter(FilterSet):
 class IncidentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
     """Problems that rules have seen, the newest first."""
 
-    queryset = Incident.objects.all()
+    queryset = Incident.objects.prefetch_related("rules")
     serializer_class = IncidentSerializer
     filterset_class = IncidentFilter
     ordering = ("-opened_at", "id")

@@ -92,9 +92,9 @@ class ChannelKind(ABC):
     asks_for: ClassVar[str] = ""  # what its secret is; empty where it has none
     has_region: ClassVar[bool] = False
     has_recipients: ClassVar[bool] = False
-    takes: ClassVar[frozenset[str]] = frozenset(
-        {Notification.Moment.OPENED, Notification.Moment.ESCALATED, Notification.Moment.RESOLVED}
-    )
+    takes: ClassVar[frozenset[str]] = frozenset(Notification.Moment) - {
+        Notification.Moment.ACKNOWLEDGED
+    }
     people: ClassVar[bool] = True
     in_database: ClassVar[bool] = False
 

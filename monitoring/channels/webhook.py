@@ -21,6 +21,8 @@ Moment = Notification.Moment
 HOST: Final = "hub"
 TYPES: Final = {
     Moment.OPENED: OperationalType.INCIDENT_OPENED,
+    Moment.RAISED: OperationalType.INCIDENT_RAISED,
+    Moment.REMINDED: OperationalType.INCIDENT_REMINDED,
     Moment.ESCALATED: OperationalType.INCIDENT_ESCALATED,
     Moment.ACKNOWLEDGED: OperationalType.INCIDENT_ACKNOWLEDGED,
     Moment.RESOLVED: OperationalType.INCIDENT_RESOLVED,
@@ -30,8 +32,9 @@ TYPES: Final = {
 class Webhook(ChannelKind):
     kind: ClassVar = Channel.Kind.WEBHOOK
     explanation: ClassVar = (
-        "An event of this account, incident.opened, incident.escalated, incident.acknowledged or "
-        "incident.resolved, which every subscription to incident.* gets as a signed webhook."
+        "An event of this account, incident.opened, incident.raised, incident.reminded, "
+        "incident.escalated, incident.acknowledged or incident.resolved, which every subscription "
+        "to incident.* gets as a signed webhook."
     )
     takes: ClassVar = frozenset(Moment)
     people: ClassVar = False

@@ -76,8 +76,9 @@ class AlertRule(models.Model):
 class Incident(models.Model):
     """An open problem with one endpoint, source or queue: opened, acknowledged, resolved.
 
-    `key` names what is wrong with what: signals with the same key belong to the same incident for
-    as long as it is open.
+    `key` names what is wrong with what: whatever sees the same belongs to the same incident for as
+    long as it is open. `rules` are those that have seen it, `rule` the one that leads: the first of
+    the most severe.
     """
 
     class Status(models.TextChoices):
@@ -95,6 +96,7 @@ class Incident(models.Model):
         "accounts.Account", models.CASCADE, related_name="incidents", db_index=False
     )
     rule = models.ForeignKey(AlertRule, models.SET_NULL, null=True, related_name="incidents")
+    rules = models.ManyToManyField(AlertRule, related_name="held_incidents")
     kind = models.CharField(max_length=32, choices=AlertRule.Kind.choices)
     severity = models.CharField(max_length=16, choices=Severity.choices)
     key = models.CharField(max_length=200)
@@ -114,6 +116,7 @@ class Incident(models.Model):
     well_since = models.DateTimeField(null=True)  # since when the problem is not seen any more
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.CharField(max_length=200, blank=True)
+    raised_at = models.DateTimeField(null=True)  # when a more severe rule made it its own
     escalated_at = models.DateTimeField(null=True)
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.CharField(max_length=200, blank=True)
@@ -158,8 +161,8 @@ class Incident(models.Model):
 
 
 class Sighting(models.Model):
-    """A problem that is seen and has no open incident: not for long enough yet, or because a
-    person wants no more of it for a while."""
+    """A problem that a rule sees without a part in an open incident: not for long enough yet, or
+    because a person wants no more of it for a while."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(
@@ -185,6 +188,7 @@ class IncidentEntry(models.Model):
 
     class Kind(models.TextChoices):
         OPENED = "opened"
+        JOINED = "joined"  # a further rule sees it
         CHANGED = "changed"
         TOLD = "told"
         ACKNOWLEDGED = "acknowledged"

@@ -76,6 +76,8 @@ class Notification(models.Model):
         """What of an incident is told."""
 
         OPENED = "opened"
+        RAISED = "raised"  # it has become more severe
+        REMINDED = "reminded"  # what it tells of is nearer
         ESCALATED = "escalated"
         ACKNOWLEDGED = "acknowledged"
         RESOLVED = "resolved"
@@ -170,3 +172,12 @@ class Notification(models.Model):
     def told_to(self) -> str:
         """Whom it is for, in a word: an address, else the channel."""
         return self.recipient or str(self.channel or self.get_via_display())
+
+
+# What tells of an incident that is open.
+TELLING: Final = (
+    Notification.Moment.OPENED,
+    Notification.Moment.RAISED,
+    Notification.Moment.REMINDED,
+    Notification.Moment.ESCALATED,
+)

@@ -291,15 +291,20 @@ def test_an_incident_is_acknowledged_once(api: Api, account: Account) -> None:
 
 def test_an_incident_is_resolved_with_a_word(api: Api, account: Account) -> None:
     incident = make_incident(account)
+    rule = create_rule(account=account, name="Failing", kind="endpoint_failing")
+    incident.rules.add(rule)
     path = f"monitoring/incidents/{incident.pk}"
     answer = api.post(f"{path}/resolve", {"comment": "Restarted."})
+    assert answer.json["rules"] == [str(rule.pk)]
     assert (answer.json["status"], answer.json["resolution"], answer.json["resolved_by"]) == (
         "resolved", "person", "test",
     )  # fmt: skip
     assert api.post(f"{path}/resolve", {}).status == 200
     [entry] = [row for row in api.get(f"{path}/timeline").rows if row["kind"] == "resolved"]
     assert (entry["text"], entry["actor_label"]) == ("Restarted.", "test")
-    assert Sighting.objects.get().quiet_until == NOW + timedelta(hours=1)
+    sighting = Sighting.objects.get()
+    assert sighting.key == f"{rule.pk.hex}:{incident.key}"
+    assert sighting.quiet_until == NOW + timedelta(hours=1)
     assert AuditEntry.objects.filter(action="incident.resolved").count() == 1
     refused = api.post(f"{path}/acknowledge")
     assert (refused.status, refused.code) == (409, "incident_resolved")

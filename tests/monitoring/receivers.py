@@ -209,7 +209,10 @@ def make_incident(rule: AlertRule | None = None, account: Any = None, **fields: 
         "opened_at": NOW,
         "last_seen_at": NOW,
     }
-    return Incident.objects.create(account=account, rule=rule, **given | fields)
+    incident = Incident.objects.create(account=account, rule=rule, **given | fields)
+    if rule is not None:
+        incident.rules.add(rule)
+    return incident
 
 
 def resolve(incident: Incident, at: datetime, resolution: str = "recovered") -> Incident:

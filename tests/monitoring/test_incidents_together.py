@@ -13,9 +13,10 @@ from django.db import connection, connections
 from monitoring import incidents
 from monitoring.alert_rules import create_rule, give_defaults
 from monitoring.evaluating import _claim
-from monitoring.incidents import Known, Seen, follow, known_problems
+from monitoring.incidents import follow
 from monitoring.models import AlertRule, HealthPolicy, Incident, IncidentEntry, Notification
-from monitoring.rules import Signal, key_of
+from monitoring.problems import Known, Seen, known_problems
+from monitoring.rules import Signal, key_of, problem_of
 from tests.factories import make_account, make_subscription, make_user
 from webhooks_project.accounts.models import Account, Role
 from webhooks_project.lib import clock
@@ -51,7 +52,7 @@ def together(work: Any) -> list[Any]:
 
 
 def seen_by(rule: AlertRule, subscription: Any, *, is_there: bool = True) -> Seen:
-    key = key_of(rule, subscription.pk, "tls")
+    key = key_of(rule.pk, problem_of(subscription.pk, "tls"))
     signal = Signal(
         key=key, cause="tls", is_over=True, value=60.0, title="Shop is failing", text="It is.",
         subscription_id=subscription.pk,

@@ -11,7 +11,7 @@ import pytest
 
 from monitoring.figures import DAY, FIVE_MINUTES, HOUR, AccountFigures, Check
 from monitoring.kinds import KINDS, Kind
-from monitoring.rules import key_of, rule_of_key, signals_of, without_repeats
+from monitoring.rules import key_of, parts_of, problem_of, signals_of, without_repeats
 from tests.monitoring.figures import (
     ENDPOINT,
     NOW,
@@ -198,9 +198,25 @@ def test_a_name_with_braces_stays_a_name() -> None:
     assert len(signal.title) <= 200
 
 
-def test_a_key_names_its_rule() -> None:
-    assert rule_of_key(key_of(rule(FAILING, 50), ENDPOINT, "tls")) == RULE
-    assert len(key_of(rule(FAILING, 50), ENDPOINT, "x" * 32)) <= 200
+def test_a_key_names_its_rule_and_the_problem() -> None:
+    problem = problem_of(ENDPOINT, "tls")
+    assert problem == f"{ENDPOINT.hex}:tls"
+    assert parts_of(key_of(RULE, problem)) == (RULE, problem)
+    assert len(key_of(RULE, problem_of(ENDPOINT, "x" * 32))) <= 200
+
+
+def test_a_problem_is_an_endpoint_and_a_cause_whichever_rule_sees_it() -> None:
+    figures = account(
+        endpoint(ends={"secret": NOW}, dead_letters={HOUR: 9}, backlog_age_seconds=9e3)
+    )
+    asked = [
+        rule(Kind.EXPIRING, 30), rule(Kind.EXPIRING, 7, id=OTHER),
+        rule(Kind.DEAD_LETTERS_RISING, 1, HOUR), rule(Kind.LATENCY_ABOVE, 1, HOUR),
+    ]  # fmt: skip
+    problems = [signal.problem for one in asked for signal in signals_of(one, figures, NOW)]
+    assert problems == [
+        f"{ENDPOINT.hex}:secret", f"{ENDPOINT.hex}:secret", f"{ENDPOINT.hex}:dead_letters_rising",
+    ]  # fmt: skip
 
 
 def test_every_kind_says_what_its_threshold_is() -> None:
