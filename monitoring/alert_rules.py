@@ -10,7 +10,8 @@ from django.db import transaction
 
 from monitoring import journal
 from monitoring.errors import RuleNotAcceptable
-from monitoring.kinds import HUB, KINDS, SOURCE, SUBSCRIPTION, Kind
+from monitoring.figures import DAY
+from monitoring.kinds import HUB, KINDS, SOURCE, SUBSCRIPTION, Kind, KindFacts
 from monitoring.models import AlertRule, Channel, HealthPolicy
 from monitoring.models.incidents import Severity
 from webhooks_project.acceptable import Checks, Problem, problems_of, refuse
@@ -20,8 +21,10 @@ from webhooks_project.lib import clock
 MAX_RULES: Final = 200  # of one account
 MAX_SECONDS: Final = 86_400 * 7  # of waiting before an incident is opened, resolved or escalated
 MAX_CHANNELS: Final = 20  # of one rule
+LOWEST_RISE: Final = 1.1  # times what is usual
+HIGHEST_RISE: Final = 1_000
 CHANGEABLE: Final = (
-    "name", "severity", "subscription", "source", "threshold", "window_seconds",
+    "name", "severity", "subscription", "source", "threshold", "window_seconds", "rise_factor",
     "opens_after_seconds", "resolves_after_seconds", "escalates_after_seconds", "enabled",
 )  # fmt: skip
 MANY: Final[tuple[str, ...]] = ("channels", "escalation_channels")
@@ -39,7 +42,10 @@ def create_rule(
     many = {item: fields.pop(item) for item in MANY if item in fields}
     _check_names(fields)
     rule = AlertRule(account=account, name=name, kind=kind, created_at=clock.now())
-    for item, value in {**_defaults_of(kind), **fields}.items():
+    defaults = _defaults_of(kind)
+    if fields.get("window_seconds") == DAY:
+        defaults["rise_factor"] = None  # the day is what a shorter window is held against
+    for item, value in {**defaults, **fields}.items():
         setattr(rule, item, value)
     _check(rule, many, is_staff=is_staff)
     # The account's row is what two who make the same rule wait for.
@@ -149,6 +155,7 @@ def _defaults_of(kind: str) -> dict[str, Any]:
         "severity": facts.severity.value,
         "threshold": facts.default,
         "window_seconds": facts.windows[0] if facts.windows else 0,
+        "rise_factor": facts.rise_factor,
         "opens_after_seconds": facts.opens_after_seconds,
         "resolves_after_seconds": facts.resolves_after_seconds,
     }
@@ -164,6 +171,7 @@ def rule_problems(rule: AlertRule) -> list[Problem]:
         "severity": lambda: _choice(rule.severity, Severity.values),
         "threshold": lambda: _between(rule.threshold, facts.lowest, facts.highest, facts.unit),
         "window_seconds": lambda: _window(rule.window_seconds, facts.windows),
+        "rise_factor": lambda: _rise_factor(rule, facts),
         "opens_after_seconds": lambda: _between(rule.opens_after_seconds, 0, MAX_SECONDS),
         "resolves_after_seconds": lambda: _between(rule.resolves_after_seconds, 0, MAX_SECONDS),
         "escalates_after_seconds": lambda: _between(rule.escalates_after_seconds, 60, MAX_SECONDS),
@@ -196,6 +204,17 @@ def _window(value: int, windows: tuple[int, ...]) -> Iterator[Problem]:
         yield Problem("invalid_choice", f"is one of {known} seconds")
     elif not windows and value:
         yield Problem("not_of_kind", "has no meaning for this kind, which looks at the present")
+
+
+def _rise_factor(rule: AlertRule, facts: KindFacts) -> Iterator[Problem]:
+    if rule.rise_factor is None:
+        return
+    if facts.rise_factor is None:
+        yield Problem("not_of_kind", "has no meaning for this kind, which counts nothing")
+    elif rule.window_seconds == DAY:
+        yield Problem("not_of_window", "is held against the day: the window must be shorter")
+    else:
+        yield from _between(rule.rise_factor, LOWEST_RISE, HIGHEST_RISE, "times what is usual")
 
 
 def _subject(rule: AlertRule, name: str, about: frozenset[str]) -> Iterator[Problem]:

@@ -31,10 +31,11 @@ from monitoring.judging import (
     judge_source,
     next_standing,
 )
+from monitoring.looks import Rule
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
 from monitoring.outcomes import heard_by_hour
 from monitoring.problems import Known, Openings, Seen, known_problems
-from monitoring.rules import Rule, Signal, signals_of, without_repeats
+from monitoring.rules import Signal, signals_of, without_repeats
 from monitoring.thresholds import limits_with
 from monitoring.usual import LEAST, Profile, learn, usual_silence
 from subscriptions.models import Subscription

@@ -16,6 +16,7 @@ SOURCE: Final = "source"
 HUB: Final = "hub"
 
 MIN_ATTEMPTS: Final = 5  # a window with fewer says nothing about rates and latency
+RISE_FACTOR: Final = 3.0  # times what is usual: less comes by chance
 SUCCESS_TARGET_PERCENT: Final = 99.0  # the objective of what has no other
 
 
@@ -42,6 +43,8 @@ class KindFacts:
     resolves_after_seconds: int = 300
     # What further default rules of the kind differ in: threshold and severity.
     more_defaults: tuple[tuple[float, Severity], ...] = field(default=())
+    # Where a count may be held against what is usual: how many times that it has to be.
+    rise_factor: float | None = None
     # Whether people are told again where a further rule of the kind sees the same.
     reminds: bool = False
 
@@ -67,13 +70,15 @@ KINDS: Final[dict[Kind, KindFacts]] = {
     Kind.DEAD_LETTERS_RISING: KindFacts(
         title="Dead letters rising",
         text="At least so many deliveries to a subscription were given up, or receipts of a source "
-        "died, within the window.",
+        "died, within the window; and at least rise_factor times as many as in a window of that "
+        "length of the rest of the day, unless that is empty.",
         unit="dead letters",
         default=1,
         lowest=1,
         highest=1_000_000,
         about=frozenset({SUBSCRIPTION, SOURCE}),
         windows=(HOUR, FIVE_MINUTES, DAY),
+        rise_factor=RISE_FACTOR,
         opens_after_seconds=0,
         resolves_after_seconds=900,
     ),
@@ -129,13 +134,16 @@ KINDS: Final[dict[Kind, KindFacts]] = {
     Kind.SIGNATURE_FAILURES_RISING: KindFacts(
         title="Signature failures rising",
         text="At least so many of a source's calls within the window could not be proved to be the "
-        "sender's: no signature, a wrong one, a wrong time, or no secret to check it by.",
+        "sender's: no signature, a wrong one, a wrong time, or no secret to check it by; and at "
+        "least rise_factor times as many as in a window of that length of the rest of the day, "
+        "unless that is empty.",
         unit="calls",
         default=20,
         lowest=1,
         highest=1_000_000,
         about=frozenset({SOURCE}),
         windows=(HOUR, FIVE_MINUTES, DAY),
+        rise_factor=RISE_FACTOR,
         opens_after_seconds=0,
         resolves_after_seconds=900,
     ),

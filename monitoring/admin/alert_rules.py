@@ -11,7 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from monitoring.admin.incidents import SEVERITY_COLOURS, STATUS_COLOURS
-from monitoring.alert_rules import CHANGEABLE, MANY, MAX_SECONDS, change_rule, create_rule
+from monitoring.alert_rules import (
+    CHANGEABLE,
+    HIGHEST_RISE,
+    LOWEST_RISE,
+    MANY,
+    MAX_SECONDS,
+    change_rule,
+    create_rule,
+)
 from monitoring.alert_rules import delete_rule as delete_one
 from monitoring.judging import span
 from monitoring.kinds import KINDS, SOURCE, SUBSCRIPTION, Kind, KindFacts
@@ -122,6 +130,17 @@ def form_for(kind: Kind) -> type[AlertRuleForm]:
             label="Window",
             help_text="How far back the rule looks.",
         )
+    if facts.rise_factor is not None:
+        fields["rise_factor"] = forms.FloatField(
+            required=False,
+            min_value=LOWEST_RISE,
+            max_value=HIGHEST_RISE,
+            initial=f"{facts.rise_factor:g}",
+            widget=NumberInput(attrs={"step": "any"}),
+            label="Times what is usual",
+            help_text="Only that many times the count of a window of the same length in the rest "
+            "of the day is a rise. Empty: the threshold alone decides, as it must for a day.",
+        )
     return type("KindForm", (AlertRuleForm,), {**fields, "__module__": __name__})
 
 
@@ -133,7 +152,7 @@ def incidents_of_rule(rule: AlertRule) -> Panel:
             short(incident.title, 120),
             moment(incident.resolved_at),
         ]
-        for incident in rule.incidents.order_by("-opened_at")[:SHOWN_INCIDENTS]
+        for incident in rule.held_incidents.order_by("-opened_at")[:SHOWN_INCIDENTS]
     ]
     headers = ["Opened", "Status", "What", "Resolved"]
     more = link(list_of("monitoring.incident", q=rule.pk), "All") if rows else ""
@@ -221,6 +240,8 @@ class AlertRuleAdmin(HubAdmin):
         facts = KINDS[kind] if kind is not None else None
         about = [name for name in (SUBSCRIPTION, SOURCE) if facts is None or name in facts.about]
         window = ["window_seconds"] if facts is None or facts.windows else []
+        if facts is None or facts.rise_factor is not None:
+            window.append("rise_factor")
         first = ["account", "name", "severity", "enabled"]
         if obj is not None:
             first.insert(1, "kind_text")
@@ -275,7 +296,8 @@ class AlertRuleAdmin(HubAdmin):
         facts = KINDS[Kind(rule.kind)]
         window = f" in {span(rule.window_seconds)}" if facts.windows else ""
         unit = facts.unit.removesuffix("s") if rule.threshold == 1 else facts.unit
-        return f"{rule.threshold:,g} {unit}{window}"
+        rise = f", {rule.rise_factor:g} times the usual" if rule.rise_factor else ""
+        return f"{rule.threshold:,g} {unit}{window}{rise}"
 
     @column("About")
     def subject(self, rule: AlertRule) -> str:

@@ -154,7 +154,8 @@ class IncidentAdmin(HistoryAdmin):
         key = id_in(term)
         if key is None:
             return Q(cause=term)
-        return Q(pk=key) | Q(subscription=key) | Q(source=key) | Q(rule=key)
+        of_rule = Incident.rules.through.objects.filter(alertrule=key).values("incident")
+        return Q(pk=key) | Q(subscription=key) | Q(source=key) | Q(pk__in=of_rule)
 
     @column("Status")
     def status_label(self, incident: Incident) -> str:

@@ -56,7 +56,9 @@ class AlertRuleSerializer(serializers.ModelSerializer[AlertRule]):
     """When an account has a problem, and through which channels its people are told.
 
     `threshold` is in the unit of the kind. Without a subscription and a source it is about each of
-    the account's, save those that a rule of its kind names. What is not given is the kind's own.
+    the account's, save those that a rule of its kind names. `rise_factor` is how many times what is
+    usual a count must be as well; null where the threshold alone decides. What is not given is the
+    kind's own.
     """
 
     account = AccountField()
@@ -70,8 +72,9 @@ class AlertRuleSerializer(serializers.ModelSerializer[AlertRule]):
         model = AlertRule
         fields = (
             "id", "account", "name", "kind", "severity", "subscription", "source", "threshold",
-            "unit", "window_seconds", "opens_after_seconds", "resolves_after_seconds", "channels",
-            "escalates_after_seconds", "escalation_channels", "enabled", "created_at",
+            "unit", "window_seconds", "rise_factor", "opens_after_seconds",
+            "resolves_after_seconds", "channels", "escalates_after_seconds",
+            "escalation_channels", "enabled", "created_at",
         )  # fmt: skip
         read_only_fields = ("created_at",)
         extra_kwargs: ClassVar = {"threshold": {"required": False}}
@@ -94,6 +97,7 @@ class KindOfRuleSerializer(serializers.Serializer[Any]):
     lowest = serializers.FloatField()
     highest = serializers.FloatField()
     windows = serializers.ListField(child=serializers.IntegerField())
+    rise_factor = serializers.FloatField(allow_null=True)
     severity = serializers.CharField()
     opens_after_seconds = serializers.IntegerField()
     resolves_after_seconds = serializers.IntegerField()
@@ -108,9 +112,9 @@ class AlertRuleViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Account
     ordering = ("name", "id")
     lookup_value_regex = "[0-9a-f-]{36}"
     roles: ClassVar = {
-        "create": Role.ADMIN,
-        "partial_update": Role.ADMIN,
-        "destroy": Role.ADMIN,
+        "create": Role.OPERATOR,
+        "partial_update": Role.OPERATOR,
+        "destroy": Role.OPERATOR,
     }
 
     @extend_schema(request=AlertRuleSerializer, responses={201: AlertRuleSerializer})
@@ -157,6 +161,7 @@ class AlertRuleViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Account
                     "lowest": facts.lowest,
                     "highest": facts.highest,
                     "windows": list(facts.windows),
+                    "rise_factor": facts.rise_factor,
                     "severity": facts.severity.value,
                     "opens_after_seconds": facts.opens_after_seconds,
                     "resolves_after_seconds": facts.resolves_after_seconds,

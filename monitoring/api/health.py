@@ -110,7 +110,7 @@ class HealthPolicyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Acco
     serializer_class = HealthPolicySerializer
     filterset_fields = ("account",)
     lookup_value_regex = "[0-9a-f-]{36}"
-    roles: ClassVar = {"partial_update": Role.ADMIN}
+    roles: ClassVar = {"partial_update": Role.OPERATOR}
 
     @extend_schema(request=HealthPolicyChangeSerializer, responses=HealthPolicySerializer)
     def partial_update(self, request: Request, pk: str) -> Response:

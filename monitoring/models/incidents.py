@@ -48,6 +48,8 @@ class AlertRule(models.Model):
     )
     threshold = models.FloatField()
     window_seconds = models.PositiveIntegerField(default=300)
+    # A count must be so many times what is usual, too; null where the threshold alone decides.
+    rise_factor = models.FloatField(null=True, blank=True)
     opens_after_seconds = models.PositiveIntegerField(default=60)
     resolves_after_seconds = models.PositiveIntegerField(default=300)
     channels = models.ManyToManyField("monitoring.Channel", blank=True, related_name="alert_rules")

@@ -528,19 +528,19 @@ ROUTES: Final[dict[str, Route]] = {
     "health-policy-list": reads("monitoring/health-policies", "health_policy"),
     "health-policy-detail": Route(
         "monitoring/health-policies/{health_policy}",
-        {"get": VIEWER, "patch": ADMIN},
+        {"get": VIEWER, "patch": OPERATOR},
         {"patch": lambda ids: {"thresholds": {"min_attempts": 7}}},
     ),
     "health-policy-thresholds": reads("monitoring/health-policies/thresholds"),
     "alert-rule-list": Route(
         "monitoring/alert-rules",
-        {"get": VIEWER, "post": ADMIN},
+        {"get": VIEWER, "post": OPERATOR},
         {"post": lambda ids: {"name": "Made", "kind": "backlog_old"}},
         row="alert_rule",
     ),
     "alert-rule-detail": Route(
         "monitoring/alert-rules/{alert_rule}",
-        {"get": VIEWER, "patch": ADMIN, "delete": ADMIN},
+        {"get": VIEWER, "patch": OPERATOR, "delete": OPERATOR},
         {"patch": lambda ids: {"threshold": 70}},
     ),
     "alert-rule-kinds": reads("monitoring/alert-rules/kinds"),

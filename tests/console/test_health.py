@@ -176,8 +176,8 @@ def test_a_rule_is_deleted_and_its_history_stays(account: Account) -> None:
     rule = create_rule(account=account, name="Failing", kind="endpoint_failing")
     incident = make_incident(account, rule=rule)
     path = page_of("monitoring.alertrule", rule.pk).replace("/change/", "/delete/")
-    assert member(Role.OPERATOR, account).post(path, {"post": "yes"}).status_code == 403
-    assert member(Role.ADMIN, account).post(path, {"post": "yes"}).status_code == 302
+    assert member(Role.DEVELOPER, account).post(path, {"post": "yes"}).status_code == 403
+    assert member(Role.OPERATOR, account).post(path, {"post": "yes"}).status_code == 302
     incident.refresh_from_db()
     assert (AlertRule.objects.count(), incident.rule) == (0, None)
     assert AuditEntry.objects.filter(action="alert_rule.deleted").count() == 1

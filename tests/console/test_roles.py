@@ -82,8 +82,8 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     },
     "incoming.refusalcount": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "monitoring.healthcheck": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
-    "monitoring.healthpolicy": {"view": VIEWER, "add": NOBODY, "change": ADMIN},
-    "monitoring.alertrule": {"view": VIEWER, "add": ADMIN, "change": ADMIN},
+    "monitoring.healthpolicy": {"view": VIEWER, "add": NOBODY, "change": OPERATOR},
+    "monitoring.alertrule": {"view": VIEWER, "add": OPERATOR, "change": OPERATOR},
     "monitoring.incident": {
         "view": VIEWER, "add": NOBODY, "change": NOBODY, "acknowledge": OPERATOR,
         "resolve": OPERATOR, "comment": OPERATOR,
