@@ -96,8 +96,8 @@ def test_signature_failures_rise() -> None:
     assert (signal.is_over, signal.figures["usual"], signal.figures["threshold"]) == (True, 30, 90)
     assert signal.text == (
         "90 of 900 calls of the last 60 min could not be proved to be the sender's; usual are 30.0 "
-        "in 60 min, by the rest of the day; 3 times as many are a rise. A secret was changed on one "
-        "side, or somebody else calls."
+        "in 60 min, by the rest of the day; 3 times as many are a rise. A secret was changed on "
+        "one side, or somebody else calls."
     )
 
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_held_against_the_day_is_refused(
     rule = create_rule(account=make_account(), name="Rises", kind=kind)
     with pytest.raises(RuleNotAcceptable) as refused:
         change_rule(rule=rule, **changes)
-    [problem] = refused.value.errors
+    [problem] = refused.value.extra["errors"]
     assert (problem["path"], problem["code"]) == ("/rise_factor", code)
 
 
