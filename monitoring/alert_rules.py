@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
 
-from monitoring import journal
+from monitoring import conf, journal
 from monitoring.errors import RuleNotAcceptable
 from monitoring.figures import DAY
 from monitoring.kinds import HUB, KINDS, SOURCE, SUBSCRIPTION, Kind, KindFacts
 from monitoring.models import AlertRule, Channel, HealthPolicy
 from monitoring.models.incidents import Severity
 from webhooks_project.acceptable import Checks, Problem, problems_of, refuse
-from webhooks_project.accounts.models import Account
+from webhooks_project.accounts.models import Account, Membership
 from webhooks_project.lib import clock
 
 MAX_RULES: Final = 200  # of one account
@@ -110,6 +111,33 @@ def give_defaults(limit: int = 500) -> int:
     return sum(_give_defaults(key) for key in list(without[:limit]))
 
 
+def give_hub_rules() -> bool:
+    """Give the platform's own account the default rules about the hub, once. Whether it got them.
+
+    It is the one that WEBHOOKS_PLATFORM_ACCOUNT names; else, once, the oldest that one of the
+    platform's staff is a member of.
+    """
+    slug = conf.platform_account()
+    own = Account.objects.filter(slug=slug)
+    if not slug:
+        if HealthPolicy.objects.filter(hub_rules_at__isnull=False).exists():
+            return False
+        staff = Membership.objects.filter(user__is_superuser=True, user__is_active=True)
+        own = Account.objects.filter(pk__in=staff.values("account")).order_by("created_at", "pk")
+    policy = HealthPolicy.objects.filter(account__in=list(own[:1])).first()
+    return policy is not None and policy.hub_rules_at is None and _give_hub_rules(policy.account_id)
+
+
+@transaction.atomic
+def _give_hub_rules(account_id: UUID) -> bool:
+    now = clock.now()
+    account = Account.objects.select_for_update(no_key=True).get(pk=account_id)
+    given = HealthPolicy.objects.filter(account=account, hub_rules_at=None).update(hub_rules_at=now)
+    if given:
+        _make_rules(account, default_rules(of_hub=True), now)
+    return bool(given)
+
+
 @transaction.atomic
 def _give_defaults(account_id: UUID) -> bool:
     now = clock.now()
@@ -118,19 +146,24 @@ def _give_defaults(account_id: UUID) -> bool:
     if account is None or HealthPolicy.objects.filter(account=account).exists():
         return False
     HealthPolicy.objects.create(account=account, created_at=now)
-    taken = set(AlertRule.objects.filter(account=account).values_list("name", flat=True))
-    AlertRule.objects.bulk_create(
-        AlertRule(account=account, created_at=now, **fields)
-        for fields in default_rules()
-        if fields["name"] not in taken
-    )
+    _make_rules(account, default_rules(), now)
     return True
 
 
-def default_rules() -> Iterator[dict[str, Any]]:
-    """The rules that every account starts with: one of each kind, but for those of the hub."""
+def _make_rules(account: Account, rules: Iterable[dict[str, Any]], now: datetime) -> None:
+    taken = set(AlertRule.objects.filter(account=account).values_list("name", flat=True))
+    AlertRule.objects.bulk_create(
+        AlertRule(account=account, created_at=now, **fields)
+        for fields in rules
+        if fields["name"] not in taken
+    )
+
+
+def default_rules(*, of_hub: bool = False) -> Iterator[dict[str, Any]]:
+    """The rules that every account starts with: one of each kind, but for those of the hub; or
+    these, which the platform's own account has as well."""
     for kind, facts in KINDS.items():
-        if facts.is_hub_wide:
+        if facts.is_hub_wide != of_hub:
             continue
         base = {"kind": kind.value, **_defaults_of(kind)}
         name = facts.title

@@ -20,6 +20,11 @@ def metrics_accounts() -> int:
     return int(settings.WEBHOOKS_METRICS_ACCOUNTS)
 
 
+def platform_account() -> str:
+    """The slug of the platform's own account; empty where none is named."""
+    return str(settings.WEBHOOKS_PLATFORM_ACCOUNT)
+
+
 def ready_age_seconds(family: str) -> float:
     """By how much work of the family may be overdue while a node that serves it is ready."""
     ages: dict[str, float] = settings.WEBHOOKS_READY_AGE_SECONDS

@@ -20,7 +20,7 @@ from django.db.models import F, Q
 from analytics.objectives import Targets, targets_of
 from incoming.models import Source
 from monitoring import journal
-from monitoring.alert_rules import give_defaults
+from monitoring.alert_rules import give_defaults, give_hub_rules
 from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.gathering import JUDGED, HubFigures, read_accounts, read_hub
 from monitoring.incidents import follow
@@ -65,6 +65,7 @@ def evaluate_health(goes_on: Callable[[], bool] | None = None) -> int:
     ends_at = time.monotonic() + TURN_SECONDS
     goes_on = goes_on or (lambda: time.monotonic() < ends_at)
     give_defaults()
+    give_hub_rules()
     hub: HubFigures | None = None
     openings = Openings()
     judged = 0

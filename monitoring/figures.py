@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from monitoring.shrinking import Low
+
 FIVE_MINUTES: Final = 300
 HOUR: Final = 3_600
 DAY: Final = 86_400
@@ -99,6 +101,7 @@ class EndpointFigures:
     # What is due and waits in line. It waits rightly while its delivery window is closed.
     backlog: int = 0
     backlog_age_seconds: float = 0.0
+    backlog_low: Low | None = None
     is_window_closed: bool = False
     dead_letters: Mapping[int, int] = field(default_factory=dict)  # new ones, by window
     check: Check = field(default_factory=Check)
@@ -129,6 +132,7 @@ class EndpointFigures:
             "breaker_changed_at": _iso(self.breaker_changed_at),
             "backlog": self.backlog,
             "backlog_age_seconds": round(self.backlog_age_seconds),
+            **_low(self.backlog_low),
             "is_window_closed": self.is_window_closed,
             "dead_letters": _by_window(self.dead_letters),
             "check": {
@@ -156,6 +160,7 @@ class SourceFigures:
     # What is due and waits to be processed.
     backlog: int = 0
     backlog_age_seconds: float = 0.0
+    backlog_low: Low | None = None
     ends: Mapping[str, datetime] = field(default_factory=dict)  # secret
 
     def over(self, seconds: int) -> Arrivals:
@@ -188,8 +193,22 @@ class SourceFigures:
             "dead_receipts": _by_window(self.dead_receipts),
             "backlog": self.backlog,
             "backlog_age_seconds": round(self.backlog_age_seconds),
+            **_low(self.backlog_low),
             "ends": {name: _iso(moment) for name, moment in sorted(self.ends.items())},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class FindingFigures:
+    """What the look at how things are set up has found: of a subscription, a source, or, with
+    neither, of the account."""
+
+    kind: str
+    text: str
+    since: datetime
+    name: str = "The account"
+    subscription_id: UUID | None = None
+    source_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +218,7 @@ class AccountFigures:
     endpoints: tuple[EndpointFigures, ...] = ()
     sources: tuple[SourceFigures, ...] = ()
     queues: Mapping[str, float] = field(default_factory=dict)
+    findings: tuple[FindingFigures, ...] = ()
 
 
 # The causes of failed attempts that mean the same to whoever has to mend it.
@@ -230,6 +250,13 @@ def main_cause(by_cause: Mapping[str, int]) -> str:
             group = GROUP_OF.get(cause, OTHER)
             counts[group] = counts.get(group, 0) + count
     return min(counts, key=lambda group: (-counts[group], group), default="")
+
+
+def _low(low: Low | None) -> dict[str, Any]:
+    return {
+        "backlog_low": low.count if low else 0,
+        "backlog_low_since": _iso(low.since) if low else None,
+    }
 
 
 def _by_window(counts: Mapping[int, int]) -> dict[str, int]:

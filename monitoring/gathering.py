@@ -23,12 +23,14 @@ from monitoring.figures import (
     Arrivals,
     Check,
     EndpointFigures,
+    FindingFigures,
     Outcome,
     SourceFigures,
 )
-from monitoring.models import HealthCheck
+from monitoring.models import Finding, HealthCheck
 from monitoring.outcomes import arrivals_by_window, failures_in_a_row, outcomes_by_window
 from monitoring.readiness import queue_states
+from monitoring.shrinking import Low, next_low
 from monitoring.usual import Profile, usual_silence
 from outgoing.models import Delivery
 from subscriptions.models import SigningSecret, Subscription
@@ -104,7 +106,7 @@ def read_accounts(
     rows = Subscription.objects.filter(account__in=account_ids, status__in=JUDGED)
     for row in rows.only(*SUBSCRIPTION_COLUMNS).order_by():
         endpoints[row.account_id].append(
-            _endpoint(row, hub, secrets.get(row.pk), dead.get(row.pk, {}), now)
+            _endpoint(row, hub, checks.get(row.pk), secrets.get(row.pk), dead.get(row.pk, {}), now)
         )
     secrets = _source_secrets_end(account_ids)
     dead = _by_window(
@@ -117,20 +119,44 @@ def read_accounts(
         sources[source.account_id].append(
             _source(source, hub, checks, secrets.get(source.pk), dead.get(source.pk, {}), now)
         )
+    findings = _findings(account_ids)
     return {
-        key: AccountFigures(tuple(endpoints[key]), tuple(sources[key]), hub.queues)
+        key: AccountFigures(
+            tuple(endpoints[key]), tuple(sources[key]), hub.queues, tuple(findings[key])
+        )
         for key in account_ids
     }
+
+
+def _findings(account_ids: Collection[UUID]) -> dict[UUID, list[FindingFigures]]:
+    """What is wrong with how things are set up, and is not mended."""
+    found: dict[UUID, list[FindingFigures]] = defaultdict(list)
+    rows = Finding.objects.filter(account__in=account_ids, resolved_at=None).order_by()
+    for account_id, kind, text, since, subscription_id, subscription, source_id, source in (
+        rows.values_list(
+            "account", "kind", "text", "first_seen_at", "subscription", "subscription__name",
+            "source", "source__name",
+        )
+    ):  # fmt: skip
+        name = {"name": subscription or source} if subscription_id or source_id else {}
+        found[account_id].append(
+            FindingFigures(
+                kind, text, since, subscription_id=subscription_id, source_id=source_id, **name
+            )
+        )
+    return found
 
 
 def _endpoint(
     row: Subscription,
     hub: HubFigures,
+    check: HealthCheck | None,
     secrets_end: datetime | None,
     dead: Mapping[int, int],
     now: datetime,
 ) -> EndpointFigures:
     is_active = row.status == Subscription.Status.ACTIVE
+    is_window_closed = _is_window_closed(row.delivery_window, now)
     waiting = hub.deliveries.get(row.pk)
     ends = {
         "certificate": row.certificate_expires_at,
@@ -149,7 +175,9 @@ def _endpoint(
         breaker_changed_at=row.breaker_changed_at,
         backlog=waiting.count if waiting else 0,
         backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
-        is_window_closed=_is_window_closed(row.delivery_window, now),
+        # What its window holds back is due to be let out once it opens, and shrinks from then on.
+        backlog_low=None if is_window_closed else _low(check, waiting, now),
+        is_window_closed=is_window_closed,
         dead_letters=dead,
         check=Check(
             kind=row.health_check_kind,
@@ -189,8 +217,16 @@ def _source(
         dead_receipts=dead,
         backlog=waiting.count if waiting else 0,
         backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
+        backlog_low=_low(check, waiting, now),
         ends={"secret": secrets_end} if secrets_end is not None else {},
     )
+
+
+def _low(check: HealthCheck | None, waiting: Backlog | None, now: datetime) -> Low | None:
+    """Of a backlog that is not counted to its end it is not known whether it shrinks."""
+    if waiting is None or waiting.count >= COUNTED_BACKLOG:
+        return None
+    return next_low(Low.from_figures(check.figures) if check else None, waiting.count, now)
 
 
 def _windows(counted: Mapping[int, Mapping[UUID, Item]], key: UUID) -> dict[int, Item]:

@@ -166,8 +166,12 @@ def _is_gone(incident: Incident, seen: Seen, known: Known) -> bool:
     rules = known.rules[incident.key]
     if rules & set(seen.broken):
         return False
+    if not rules & set(seen.rules):
+        return True
     subject = incident.subscription_id or incident.source_id
-    return not rules & set(seen.rules) or (subject is not None and subject not in seen.subjects)
+    # What is wrong with the set-up is so of what is not judged, too.
+    is_judged = incident.kind != Kind.SETUP_WRONG
+    return is_judged and subject is not None and subject not in seen.subjects
 
 
 def _note_sightings(

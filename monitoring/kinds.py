@@ -92,6 +92,18 @@ KINDS: Final[dict[Kind, KindFacts]] = {
         highest=604_800,
         about=frozenset({SUBSCRIPTION, SOURCE}),
     ),
+    Kind.BACKLOG_NOT_SHRINKING: KindFacts(
+        title="Backlog not shrinking",
+        text="Of due deliveries to a subscription, or receipts of a source that are to be "
+        "processed, there were never fewer for so many seconds, and the oldest has waited for as "
+        "long. What waits for its delivery window does not count.",
+        unit="seconds",
+        default=1_800,
+        lowest=60,
+        highest=604_800,
+        about=frozenset({SUBSCRIPTION, SOURCE}),
+        severity=Severity.CRITICAL,
+    ),
     Kind.LATENCY_ABOVE: KindFacts(
         title="Latency above",
         text="One in twenty of the window's attempts (95th percentile, of five or more) takes at "
@@ -162,10 +174,26 @@ KINDS: Final[dict[Kind, KindFacts]] = {
         more_defaults=((7, Severity.WARNING), (1, Severity.CRITICAL)),
         reminds=True,
     ),
+    Kind.SETUP_WRONG: KindFacts(
+        title="Set-up wrong",
+        text="The look at subscriptions, sources and accounts, once an hour, has found something "
+        "that keeps one from its work, so many hours ago or longer: it cannot be verified, has no "
+        "secret that is valid, was never delivered to, leads to nobody. Of a subscription that has "
+        "ended people are told in any case.",
+        unit="hours",
+        default=0,
+        lowest=0,
+        highest=8_760,
+        about=frozenset({SUBSCRIPTION, SOURCE}),
+        eases=1.0,
+        opens_after_seconds=0,
+        resolves_after_seconds=0,
+    ),
     Kind.QUEUE_NOT_DRAINED: KindFacts(
         title="Queue not drained",
         text="The oldest due work of one of the hub's queues has waited for so many seconds, "
-        "whichever account it is of. Only the platform's staff may make such a rule.",
+        "whichever account it is of. Only the platform's staff may make such a rule; the "
+        "platform's own account is given one.",
         unit="seconds",
         default=300,
         lowest=10,

@@ -8,14 +8,25 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from monitoring.figures import DAY, EndpointFigures, SourceFigures, main_cause
+from monitoring.figures import (
+    DAY,
+    EndpointFigures,
+    FindingFigures,
+    SourceFigures,
+    main_cause,
+)
 from monitoring.judging import span
 from monitoring.kinds import MIN_ATTEMPTS, SHORT_WINDOW, Kind
 from monitoring.rising import rise_of
+from monitoring.shrinking import stuck_seconds
 
 MAX_FAILED_CHECKS: Final = (
     2  # active checks may fail so often before the endpoint counts as failing
 )
+
+BACKLOG: Final = "backlog"  # the cause of what waits, whichever rule sees it
+# Who was told by another: outgoing/expiry.py says to people that a subscription has ended.
+TOLD_OTHERWISE: Final = frozenset({"expired"})
 
 _CAUSE_WORDS: Final = {
     "unreachable": "it cannot be reached",
@@ -176,6 +187,7 @@ def _backlog(
         "Deliveries to {} wait",
         f"{figures.backlog:,} deliveries are due; the oldest has waited for "
         f"{span(figures.backlog_age_seconds)}.",
+        BACKLOG,
     )
 
 
@@ -187,6 +199,25 @@ def _processing_backlog(
         "Receipts of {} wait to be processed",
         f"{figures.backlog:,} receipts are due; the oldest has waited for "
         f"{span(figures.backlog_age_seconds)}.",
+        BACKLOG,
+    )
+
+
+def _not_shrinking(
+    rule: Rule, figures: EndpointFigures | SourceFigures, now: datetime, target: float
+) -> Iterator[Figure]:
+    low = figures.backlog_low
+    if low is None:
+        return
+    what, due = "Deliveries to {}", "deliveries"
+    if isinstance(figures, SourceFigures):
+        what, due = "Receipts of {}", "receipts"
+    yield Figure(
+        stuck_seconds(low, figures.backlog_age_seconds, now),
+        f"{what} wait and get no fewer",
+        f"{figures.backlog:,} {due} are due, the oldest for {span(figures.backlog_age_seconds)}. "
+        f"Since {low.since:%Y-%m-%d %H:%M} UTC there were never fewer than {low.count:,}.",
+        BACKLOG,
     )
 
 
@@ -263,6 +294,18 @@ def _ends(
         )
 
 
+def looks_at_finding(finding: FindingFigures, now: datetime) -> Iterator[Figure]:
+    """For how many hours it stands."""
+    if finding.kind in TOLD_OTHERWISE:
+        return
+    yield Figure(
+        (now - finding.since) / timedelta(hours=1),
+        f"{{}}: {finding.kind.replace('_', ' ')}",
+        finding.text,
+        finding.kind,
+    )
+
+
 def looks_at_queues(queues: Mapping[str, float]) -> Iterator[Figure]:
     """The age of each of the hub's queues, in seconds."""
     for family, age in sorted(queues.items()):
@@ -278,6 +321,7 @@ OF_ENDPOINTS: Final[dict[Kind, Looks]] = {
     Kind.ENDPOINT_FAILING: _failing,
     Kind.DEAD_LETTERS_RISING: _dead_letters,
     Kind.BACKLOG_OLD: _backlog,
+    Kind.BACKLOG_NOT_SHRINKING: _not_shrinking,
     Kind.LATENCY_ABOVE: _latency,
     Kind.OBJECTIVE_MISSED: _objective,
     Kind.EXPIRING: _ends,
@@ -285,6 +329,7 @@ OF_ENDPOINTS: Final[dict[Kind, Looks]] = {
 OF_SOURCES: Final[dict[Kind, Looks]] = {
     Kind.DEAD_LETTERS_RISING: _dead_receipts,
     Kind.BACKLOG_OLD: _processing_backlog,
+    Kind.BACKLOG_NOT_SHRINKING: _not_shrinking,
     Kind.SOURCE_SILENT: _silent,
     Kind.SIGNATURE_FAILURES_RISING: _signatures,
     Kind.EXPIRING: _ends,

@@ -6,7 +6,7 @@ The longer a window, the less often it is counted anew: of a day, ten minutes ch
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -69,6 +69,24 @@ def failures_in_a_row(now: datetime) -> dict[UUID, int]:
         .annotate(count=Sum("attempts"))
     )
     return dict(rows)
+
+
+def ever_attempted(subscription_ids: Collection[UUID], *, succeeded: bool = False) -> set[UUID]:
+    """Those of them to which an attempt was ever made, or, with `succeeded`, succeeded."""
+    if not subscription_ids:
+        return set()
+    found: set[UUID] = set()
+    # Days are kept for ever; what is of no whole day or hour yet stands in finer rows.
+    for scope, grain in (
+        (Scope.SUBSCRIPTION, Grain.DAY),
+        (Scope.SUBSCRIPTION, Grain.HOUR),
+        (Scope.FULL, Grain.MINUTE),
+    ):
+        rows = Rollup.objects.filter(scope=scope, grain=grain, subscription__in=subscription_ids)
+        if succeeded:
+            rows = rows.filter(cause="")
+        found.update(rows.order_by().values_list("subscription", flat=True).distinct())
+    return found
 
 
 def heard_by_hour(source_ids: Sequence[UUID], now: datetime) -> dict[UUID, dict[datetime, int]]:

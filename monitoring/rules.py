@@ -12,9 +12,16 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
+from monitoring.figures import AccountFigures
 from monitoring.kinds import KINDS, SUCCESS_TARGET_PERCENT, Kind
-from monitoring.looks import OF_ENDPOINTS, OF_SOURCES, Figure, Rule, looks_at_queues
+from monitoring.looks import (
+    OF_ENDPOINTS,
+    OF_SOURCES,
+    Figure,
+    Rule,
+    looks_at_finding,
+    looks_at_queues,
+)
 
 NAME_CHARACTERS: Final = 100  # of a name in a title
 
@@ -51,24 +58,38 @@ def signals_of(
     kind = Kind(rule.kind)
     found: list[Signal] = []
     for endpoint in figures.endpoints if kind in OF_ENDPOINTS else ():
-        if endpoint.id in leaves or endpoint.why_not_judged or not _is_for(rule, endpoint, None):
+        if (
+            endpoint.id in leaves
+            or endpoint.why_not_judged
+            or not _is_about(rule, endpoint.id, None)
+        ):
             continue
         target = (targets or {}).get(endpoint.id, SUCCESS_TARGET_PERCENT)
         for seen in OF_ENDPOINTS[kind](rule, endpoint, now, target):
             found += _signal(rule, endpoint.id, endpoint.name, seen, subscription_id=endpoint.id)
     for source in figures.sources if kind in OF_SOURCES else ():
-        if source.id in leaves or source.why_not_judged or not _is_for(rule, None, source):
+        if source.id in leaves or source.why_not_judged or not _is_about(rule, None, source.id):
             continue
         for seen in OF_SOURCES[kind](rule, source, now, 0.0):
             found += _signal(rule, source.id, source.name, seen, source_id=source.id)
+    for finding in figures.findings if kind == Kind.SETUP_WRONG else ():
+        subject = finding.subscription_id or finding.source_id
+        if (subject in leaves) or not _is_about(rule, finding.subscription_id, finding.source_id):
+            continue
+        for seen in looks_at_finding(finding, now):
+            ids = {"subscription_id": finding.subscription_id, "source_id": finding.source_id}
+            found += _signal(rule, subject, finding.name, seen, **ids)
     if kind == Kind.QUEUE_NOT_DRAINED:
         for seen in looks_at_queues(figures.queues):
             found += _signal(rule, None, "", seen)
     return found
 
 
-# What an endpoint that fails has for sure: its objective is missed, and its answers may take long.
-_FOLLOWS_FROM_FAILING: Final = (Kind.OBJECTIVE_MISSED, Kind.LATENCY_ABOVE)
+# What an endpoint that fails has for sure: its objective is missed, its answers may take long, and
+# what is to go to it piles up.
+_FOLLOWS_FROM_FAILING: Final = (
+    Kind.OBJECTIVE_MISSED, Kind.LATENCY_ABOVE, Kind.BACKLOG_NOT_SHRINKING,
+)  # fmt: skip
 
 
 def without_repeats(found: Sequence[tuple[Rule, Signal]]) -> list[Signal]:
@@ -105,16 +126,14 @@ def parts_of(key: str) -> tuple[UUID, str]:
     return UUID(hex=rule), problem
 
 
-def _is_for(rule: Rule, endpoint: EndpointFigures | None, source: SourceFigures | None) -> bool:
+def _is_about(rule: Rule, subscription_id: UUID | None, source_id: UUID | None) -> bool:
     if rule.subscription_id is None and rule.source_id is None:
         return True
-    if endpoint is not None:
-        return endpoint.id == rule.subscription_id
-    return source is not None and source.id == rule.source_id
+    return (rule.subscription_id, rule.source_id) == (subscription_id, source_id)
 
 
 def _signal(
-    rule: Rule, subject: UUID | None, name: str, seen: Figure, **ids: UUID
+    rule: Rule, subject: UUID | None, name: str, seen: Figure, **ids: UUID | None
 ) -> Iterator[Signal]:
     facts = KINDS[Kind(rule.kind)]
     is_low = rule.kind == Kind.EXPIRING  # the less is left, the worse it is

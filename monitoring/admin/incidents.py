@@ -173,7 +173,9 @@ class IncidentAdmin(HistoryAdmin):
     @column("About")
     def subject(self, incident: Incident) -> str:
         row = incident.subscription or incident.source
-        return link_to(row) if row is not None else "the hub"
+        if row is not None:
+            return link_to(row)
+        return "the hub" if incident.kind == Kind.QUEUE_NOT_DRAINED else "the account"
 
     @column("Rules")
     def rule_links(self, incident: Incident) -> str:

@@ -5,6 +5,9 @@ from uuid import UUID
 from django.db import migrations, models
 
 
+CAUSES = {"backlog_old": "backlog"}  # of other kinds without a cause it is the kind
+
+
 def name_by_problem(apps, schema_editor):
     """Keys named the rule first; now they name the endpoint or source and the cause.
 
@@ -21,7 +24,7 @@ def name_by_problem(apps, schema_editor):
         rule, _, rest = incident.key.partition(":")
         if rest.count(":") != 1:
             continue
-        problem = rest if not rest.endswith(":") else rest + incident.kind
+        problem = rest if not rest.endswith(":") else rest + CAUSES.get(incident.kind, incident.kind)
         first = kept.setdefault((incident.account_id, problem), incident)
         if first is incident:
             incident.key = problem
@@ -31,7 +34,7 @@ def name_by_problem(apps, schema_editor):
     for sighting in list(Sighting.objects.filter(key__endswith=":")):
         kind = kinds.get(UUID(hex=sighting.key.partition(":")[0]))
         if kind is not None:
-            sighting.key += kind
+            sighting.key += CAUSES.get(kind, kind)
             sighting.save(update_fields=["key"])
 
 

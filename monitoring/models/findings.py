@@ -33,6 +33,7 @@ class Finding(models.Model):
         PROVIDER_UNKNOWN = "provider_unknown"
         NO_ROUTE = "no_route"
         HANDLER_UNKNOWN = "handler_unknown"
+        ORPHANED = "orphaned"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(
@@ -83,6 +84,10 @@ class Finding(models.Model):
         indexes: ClassVar = [
             # The account's list, newest first.
             models.Index(fields=["account", "-first_seen_at"], name="finding_by_account"),
+            # What accounts' rules see.
+            models.Index(
+                fields=["account"], condition=Q(resolved_at__isnull=True), name="finding_open"
+            ),
             # The console's list over all accounts.
             models.Index(fields=["-first_seen_at"], name="finding_by_time"),
             # What was mended long ago, for pruning.

@@ -79,6 +79,8 @@ class HealthPolicy(models.Model):
     thresholds = models.JSONField(default=dict, blank=True)
     # Each account is judged by one process at a time, by whoever moves this on.
     judged_at = models.DateTimeField(null=True, editable=False)
+    # When the account, being the platform's own, was given the rules about the hub.
+    hub_rules_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -27,11 +27,13 @@ class AlertRule(models.Model):
         ENDPOINT_FAILING = "endpoint_failing"
         DEAD_LETTERS_RISING = "dead_letters_rising"
         BACKLOG_OLD = "backlog_old"
+        BACKLOG_NOT_SHRINKING = "backlog_not_shrinking"
         LATENCY_ABOVE = "latency_above"
         OBJECTIVE_MISSED = "objective_missed"
         SOURCE_SILENT = "source_silent"
         SIGNATURE_FAILURES_RISING = "signature_failures_rising"
         EXPIRING = "expiring"
+        SETUP_WRONG = "setup_wrong"
         QUEUE_NOT_DRAINED = "queue_not_drained"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -97,7 +97,7 @@ def validate(
 
     For `seconds` (None for as long as it takes); a look that was cut off goes on there with the
     next call. Each batch is one short transaction and as many queries whatever is in it. What came
-    and went is told in the activity, many of a kind together; nobody is mailed.
+    and went stands in the activity, many of a kind together; the account's rules tell people of it.
     """
     ends_at = None if seconds is None else time.monotonic() + seconds
     done = Validated()

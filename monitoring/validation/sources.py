@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -17,7 +17,10 @@ from monitoring.validation.problems import (
     filter_problem,
     unreadable_fields,
 )
+from subscriptions.matching import patterns_for
+from subscriptions.models import SubscribedType, Subscription
 
+ENDED: Final = (Subscription.Status.ARCHIVED, Subscription.Status.EXPIRED)
 QUIET_FOR: Final = timedelta(days=7)  # without one call, before that is worth a word
 READ: Final = (
     "account", "name", "provider", "transformation", "disabled_at", "created_at",
@@ -36,11 +39,14 @@ def problems_of_sources(rows: Sequence[Source], now: datetime) -> Iterator[Probl
     routes: dict[UUID, list[Route]] = {}
     for route in Route.objects.filter(source__in=rows, disabled_at=None).order_by("position"):
         routes.setdefault(route.source_id, []).append(route)
+    heard = _heard(rows, routes)
     for row in rows:
+        own = routes.get(row.pk, [])
         for kind, text in [
             *_of_itself(row, now),
             *_of_secrets(row, secrets.get(row.pk, []), now),
-            *_of_routes(row, routes.get(row.pk, [])),
+            *_of_routes(row, own),
+            *_of_ends(row, own, heard, now),
         ]:
             yield Problem(row.account_id, kind, text[:500], source_id=row.pk)
 
@@ -79,12 +85,69 @@ def _of_secrets(
         yield Kind.NO_VALID_SECRET, "It has no valid secret: no call can be verified."
 
 
-def _of_routes(row: Source, routes: Sequence[Route]) -> Iterator[tuple[Kind, str]]:
-    is_handled = any(
+def _is_handled(row: Source) -> bool:
+    """Whether a handler takes its receipts without any route."""
+    return any(
         not handler.routed and handler.provider in (row.provider, ANY_PROVIDER)
         for handler in HANDLERS.values()
     )
-    if not routes and not is_handled:
+
+
+def _heard(rows: Sequence[Source], routes: Mapping[UUID, Sequence[Route]]) -> dict[UUID, set[str]]:
+    """By account, the patterns that its subscriptions hear, of those that could hear these routes.
+
+    An account whose subscriptions hear none of them has an empty set, one without any is absent.
+    """
+    accounts = {row.account_id for row in rows}
+    named = {
+        pattern
+        for found in routes.values()
+        for route in found
+        if (name := _fixed_type(route))
+        for pattern in patterns_for(name)
+    }
+    live = Subscription.objects.filter(account__in=accounts).exclude(status__in=ENDED).order_by()
+    heard: dict[UUID, set[str]] = {key: set() for key in live.values_list("account", flat=True)}
+    patterns = SubscribedType.objects.filter(subscription__in=live.values("pk"), pattern__in=named)
+    for key, pattern in patterns.values_list("subscription__account", "pattern").distinct():
+        heard[key].add(pattern)
+    return heard
+
+
+def _fixed_type(route: Route) -> str:
+    """The type that the route publishes, whatever it takes; empty where that depends on it."""
+    is_fixed = route.action == Route.Action.PUBLISH and not route.expression
+    return route.event_type if is_fixed and "{" not in route.event_type else ""
+
+
+def _of_ends(
+    row: Source, routes: Sequence[Route], heard: Mapping[UUID, set[str]], now: datetime
+) -> Iterator[tuple[Kind, str]]:
+    """Whether anything is at the end of its routes; a new one is given time to be finished."""
+    if not routes or _is_handled(row) or row.created_at > now - QUIET_FOR:
+        return
+    if not any(_leads_somewhere(row, route, heard) for route in routes):
+        types = sorted({name for route in routes if (name := _fixed_type(route))})
+        what = f" hears {', '.join(types[:3])}" if types else " hears what it publishes"
+        yield (
+            Kind.ORPHANED,
+            f"Its routes lead to nobody: no handler is there, no subscription{what}.",
+        )
+
+
+def _leads_somewhere(row: Source, route: Route, heard: Mapping[UUID, set[str]]) -> bool:
+    if route.action == Route.Action.HANDLE:
+        return handler_named(route.handler) is not None
+    if route.action != Route.Action.PUBLISH:
+        return True  # people, or the integration's state
+    if row.account_id not in heard:
+        return False
+    name = _fixed_type(route)
+    return not name or not heard[row.account_id].isdisjoint(patterns_for(name))
+
+
+def _of_routes(row: Source, routes: Sequence[Route]) -> Iterator[tuple[Kind, str]]:
+    if not routes and not _is_handled(row):
         yield Kind.NO_ROUTE, "It has no route that is enabled: nothing follows from its receipts."
     lost = [
         route.handler for route in routes

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 from django.utils.dateparse import parse_datetime
 
+from monitoring.outcomes import ever_attempted
 from monitoring.validation.problems import (
     Kind,
     Problem,
@@ -97,13 +98,13 @@ def _read(rows: Sequence[Subscription], now: datetime) -> _Facts:
 
 
 def _read_deliveries(rows: Sequence[Subscription], facts: _Facts, now: datetime) -> None:
-    """Those that got no delivery in their time, and those whose deliveries all failed."""
+    """Those that never got a delivery, and those whose deliveries all failed."""
     old = [
         row for row in rows
         if row.status in (Status.ACTIVE, Status.PAUSED) and row.created_at <= now - QUIET_FOR
     ]  # fmt: skip
     any_ = Delivery.objects.filter(subscription=OuterRef("pk")).order_by()
-    facts.without_any = set(
+    without_any = set(
         Subscription.objects.filter(~Exists(any_), pk__in=[row.pk for row in old]).values_list(
             "pk", flat=True
         )
@@ -117,11 +118,14 @@ def _read_deliveries(rows: Sequence[Subscription], facts: _Facts, now: datetime)
         Exists(Delivery.objects.filter(pk__in=some, status=Delivery.Status.DELIVERED).order_by())
         for some in (first, last)
     ]
-    facts.undelivered = set(
+    undelivered = set(
         Subscription.objects.filter(
             ~delivered[0], ~delivered[1], Q(failing_since__lte=now - QUIET_FOR), pk__in=failing
         ).values_list("pk", flat=True)
     )
+    # Deliveries are pruned; what was counted of them stays.
+    facts.without_any = without_any - ever_attempted(without_any)
+    facts.undelivered = undelivered - ever_attempted(undelivered, succeeded=True)
 
 
 def _problems(row: Subscription, facts: _Facts, now: datetime) -> Iterator[tuple[Kind, str]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -20,6 +22,7 @@ from monitoring.kinds import KINDS, Kind
 from monitoring.models import (
     Activity,
     AlertRule,
+    Finding,
     HealthCheck,
     HealthPolicy,
     Incident,
@@ -609,6 +612,114 @@ def test_a_rule_of_the_hub_sees_its_queues(
     states["retry"]["age_seconds"] = 0.0
     look(clock, 7)
     assert Incident.objects.get().resolution == "recovered"
+
+
+def test_the_account_that_is_named_is_given_the_rule_of_the_hub_once(
+    account: Account, clock: Any, settings: Any
+) -> None:
+    make_account(slug="platform")
+    settings.WEBHOOKS_PLATFORM_ACCOUNT = "platform"
+    evaluate_health()
+    rule = AlertRule.objects.get(kind="queue_not_drained")
+    assert (rule.account.slug, rule.name, rule.threshold, rule.severity) == (
+        "platform", "Queue not drained", 300, "critical",
+    )  # fmt: skip
+    delete_rule(rule=rule)
+    look(clock)
+    assert not AlertRule.objects.filter(kind="queue_not_drained").exists()
+
+
+def test_else_the_oldest_account_of_the_platforms_staff_is(account: Account, clock: Any) -> None:
+    look(clock)
+    assert not AlertRule.objects.filter(kind="queue_not_drained").exists()
+    own, other = make_account(), make_account()
+    for one in (other, own):
+        make_user(one, Role.ADMIN, is_superuser=True)
+    look(clock, 2)
+    assert AlertRule.objects.get(kind="queue_not_drained").account == own
+
+
+def test_a_backlog_that_does_not_shrink_is_raised_above_one_that_is_old(
+    shop: Subscription, clock: Any
+) -> None:
+    for _ in range(3):
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW)
+    look(clock, 17)
+    incident = Incident.objects.get()
+    assert (incident.kind, incident.severity, incident.cause) == (
+        "backlog_old", "warning", "backlog",
+    )  # fmt: skip
+    look(clock, 16)
+    incident.refresh_from_db()
+    assert (incident.kind, incident.severity) == ("backlog_not_shrinking", "critical")
+    assert incident.text == (
+        "3 deliveries are due, the oldest for 32 min. Since 2026-03-04 12:01 UTC there were never "
+        "fewer than 3."
+    )
+    figures = HealthCheck.objects.get().figures
+    assert (figures["backlog_low"], figures["backlog_low_since"]) == (
+        3, (NOW + MINUTE).isoformat(),
+    )  # fmt: skip
+
+
+def test_a_backlog_that_shrinks_slowly_is_old_and_no_more(shop: Subscription, clock: Any) -> None:
+    for _ in range(9):
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW)
+    for _ in range(8):
+        look(clock, 20)
+        Delivery.objects.filter(pk=Delivery.objects.values("pk")[:1]).delete()
+    assert [row.kind for row in Incident.objects.all()] == ["backlog_old"]
+
+
+def test_of_a_backlog_that_is_not_counted_to_its_end_it_is_not_said_whether_it_shrinks(
+    shop: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "COUNTED_BACKLOG", 2)
+    for _ in range(3):
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW - MINUTE)
+    evaluate_health()
+    assert HealthCheck.objects.get().figures["backlog_low_since"] is None
+
+
+def test_a_finding_opens_an_incident_that_its_mending_resolves(
+    account: Account, clock: Any
+) -> None:
+    draft = make_subscription(account, name="Draft", status="verifying")
+    Finding.objects.create(
+        account=account, subscription=draft, kind="unverifiable", text="It has been verifying.",
+        first_seen_at=NOW, last_seen_at=NOW,
+    )  # fmt: skip
+    look(clock, 5)
+    incident = Incident.objects.get()
+    assert (incident.kind, incident.cause, incident.title, incident.text) == (
+        "setup_wrong", "unverifiable", "Draft: unverifiable", "It has been verifying.",
+    )  # fmt: skip
+    assert (incident.severity, told()) == ("warning", ["incident.opened"])
+    Finding.objects.update(resolved_at=NOW)
+    look(clock)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolution) == ("resolved", "recovered")
+    assert told() == ["incident.opened", "incident.resolved"]
+
+
+def test_accounts_that_have_rules_are_given_the_new_ones(account: Account) -> None:
+    evaluate_health()
+    new = ("backlog_not_shrinking", "setup_wrong")
+    made = {rule.kind: rule for rule in AlertRule.objects.filter(kind__in=new)}
+    AlertRule.objects.filter(kind__in=new).delete()
+    create_rule(account=make_account(), name="Set-up wrong", kind="latency_above")
+    HealthPolicy.objects.create(account=AlertRule.objects.latest("pk").account, created_at=NOW)
+    step = importlib.import_module("monitoring.migrations.0012_told_of_findings")
+    step.give_the_new_default_rules(apps, None)
+    given = AlertRule.objects.filter(kind__in=new)
+    assert {(rule.account, rule.kind) for rule in given} == {
+        (account, "backlog_not_shrinking"), (account, "setup_wrong"),
+        (HealthPolicy.objects.latest("created_at", "pk").account, "backlog_not_shrinking"),
+    }  # fmt: skip
+    names = ("name", "severity", "threshold", "window_seconds", "rise_factor",
+             "opens_after_seconds", "resolves_after_seconds")  # fmt: skip
+    for rule in given.filter(account=account):
+        assert all(getattr(rule, name) == getattr(made[rule.kind], name) for name in names)
 
 
 def test_no_account_hears_of_anothers(shop: Subscription, clock: Any) -> None:

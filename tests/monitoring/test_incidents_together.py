@@ -102,7 +102,7 @@ def test_each_account_gets_its_rules_once() -> None:
     together(lambda number: give_defaults())
     assert HealthPolicy.objects.count() == 3
     for account in Account.objects.all():
-        assert account.alert_rules.count() == 10
+        assert account.alert_rules.count() == 12
 
 
 @several_writers

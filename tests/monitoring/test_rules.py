@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from monitoring.figures import DAY, FIVE_MINUTES, HOUR, AccountFigures, Check
+from monitoring.figures import DAY, FIVE_MINUTES, HOUR, AccountFigures, Check, FindingFigures
 from monitoring.kinds import KINDS, Kind
 from monitoring.rules import key_of, parts_of, problem_of, signals_of, without_repeats
+from monitoring.shrinking import Low
 from tests.monitoring.figures import (
     ENDPOINT,
     NOW,
@@ -26,6 +27,7 @@ from tests.monitoring.figures import (
 )
 
 FAILING = Kind.ENDPOINT_FAILING
+HALF_AN_HOUR = timedelta(minutes=30)
 
 
 def seen(figures: AccountFigures, kind: Kind, threshold: float, window: int = 0) -> Any:
@@ -83,13 +85,21 @@ def test_a_signal_says_what_is_wrong() -> None:
         (endpoint(dead_letters={HOUR: 7}), Kind.DEAD_LETTERS_RISING, 10, HOUR, None),
         (endpoint(dead_letters={DAY: 99}), Kind.DEAD_LETTERS_RISING, 10, HOUR, None),
         (source(dead_receipts={HOUR: 10}), Kind.DEAD_LETTERS_RISING, 10, HOUR, (True, 10, "")),
-        (endpoint(backlog_age_seconds=900.0), Kind.BACKLOG_OLD, 900, 0, (True, 900, "")),
+        (endpoint(backlog_age_seconds=900.0), Kind.BACKLOG_OLD, 900, 0, (True, 900, "backlog")),
         (endpoint(backlog_age_seconds=719.0), Kind.BACKLOG_OLD, 900, 0, None),
         (
             endpoint(backlog_age_seconds=900.0, is_window_closed=True),
             Kind.BACKLOG_OLD, 900, 0, None,
         ),
-        (source(backlog_age_seconds=900.0), Kind.BACKLOG_OLD, 900, 0, (True, 900, "")),
+        (source(backlog_age_seconds=900.0), Kind.BACKLOG_OLD, 900, 0, (True, 900, "backlog")),
+        # Ninety are due, and there were never fewer than eighty for so long.
+        (endpoint(backlog=90, backlog_age_seconds=9e3, backlog_low=Low(80, NOW - HALF_AN_HOUR)),
+         Kind.BACKLOG_NOT_SHRINKING, 1_800, 0, (True, 1_800, "backlog")),
+        (endpoint(backlog=90, backlog_age_seconds=99.0, backlog_low=Low(80, NOW - HALF_AN_HOUR)),
+         Kind.BACKLOG_NOT_SHRINKING, 1_800, 0, None),  # the oldest has just come
+        (source(backlog=9, backlog_age_seconds=9e3, backlog_low=Low(9, NOW - HALF_AN_HOUR)),
+         Kind.BACKLOG_NOT_SHRINKING, 1_800, 0, (True, 1_800, "backlog")),
+        (endpoint(), Kind.BACKLOG_NOT_SHRINKING, 60, 0, None),
         (endpoint(outcome(p95_ms=500.0)), Kind.LATENCY_ABOVE, 500, 300, (True, 500, "")),
         (endpoint(outcome(p95_ms=399.0)), Kind.LATENCY_ABOVE, 500, 300, None),
         (endpoint(outcome(4, p95_ms=500.0)), Kind.LATENCY_ABOVE, 500, 300, None),
@@ -173,6 +183,39 @@ def test_queues_are_of_the_hub() -> None:
     [signal] = signals_of(asked, account(delivery=400.0, retry=239.0), NOW)
     assert (signal.title, signal.cause) == ("The delivery queue is not drained", "delivery")
     assert (signal.subscription_id, signal.source_id) == (None, None)
+
+
+def test_a_backlog_that_gets_no_fewer_says_how_many() -> None:
+    low = Low(1_080, NOW - HALF_AN_HOUR)
+    figures = account(endpoint(backlog=1_234, backlog_age_seconds=7_200.0, backlog_low=low))
+    [signal] = signals_of(rule(Kind.BACKLOG_NOT_SHRINKING, 1_800), figures, NOW)
+    assert (signal.title, signal.text) == (
+        "Deliveries to Receiver wait and get no fewer",
+        "1,234 deliveries are due, the oldest for 2.0 h. Since 2026-03-04 11:30 UTC there were "
+        "never fewer than 1,080.",
+    )
+
+
+def test_a_finding_is_seen_for_as_long_as_the_rule_says() -> None:
+    found = [
+        FindingFigures(
+            "no_route", "It has no route.", NOW - HALF_AN_HOUR, "Bank", source_id=SOURCE
+        ),
+        FindingFigures("no_admin", "Nobody looks after it.", NOW - 9 * HALF_AN_HOUR),
+        FindingFigures("expired", "It ended.", NOW - 9 * HALF_AN_HOUR, "Shop", ENDPOINT),
+    ]
+    figures = replace(account(), findings=tuple(found))
+    at_once = signals_of(rule(Kind.SETUP_WRONG, 0), figures, NOW)
+    assert [(one.title, one.cause, one.text, one.source_id) for one in at_once] == [
+        ("Bank: no route", "no_route", "It has no route.", SOURCE),
+        ("The account: no admin", "no_admin", "Nobody looks after it.", None),
+    ]
+    later = signals_of(rule(Kind.SETUP_WRONG, 4), figures, NOW)
+    assert [(one.cause, one.value) for one in later] == [("no_admin", 4.5)]
+    of_one = rule(Kind.SETUP_WRONG, 0, source_id=SOURCE)
+    assert [one.cause for one in signals_of(of_one, figures, NOW)] == ["no_route"]
+    left = signals_of(rule(Kind.SETUP_WRONG, 0), figures, NOW, leaves=frozenset({SOURCE}))
+    assert [one.cause for one in left] == ["no_admin"]
 
 
 OTHER = UUID(int=9)

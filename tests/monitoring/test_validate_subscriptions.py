@@ -15,13 +15,16 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from analytics.counting import count_marked
 from incoming.models import Route, Source, SourceSecret
 from monitoring.models import Activity, Finding, Notification
 from monitoring.validation import running, validate
+from outgoing.models import Attempt, Delivery
 from subscriptions.models import EventSchema, EventType, SigningSecret, Subscription
 from tests.factories import (
     make_account,
     make_api_key,
+    make_attempt,
     make_delivery,
     make_event,
     make_source,
@@ -30,6 +33,8 @@ from tests.factories import (
 )
 from webhooks_project.accounts.models import Account, Membership, Role
 from webhooks_project.fields import Ciphertext
+from webhooks_project.uncounted import Kind as Counted
+from webhooks_project.uncounted import mark_uncounted
 
 pytestmark = pytest.mark.django_db
 
@@ -209,6 +214,25 @@ def test_one_delivery_is_enough(account: Account, failing_since: datetime | None
     assert kinds(subscription) == []
 
 
+def test_what_was_delivered_once_stays_so_when_its_deliveries_are_pruned(account: Account) -> None:
+    good, bad, none = (make_subscription(account) for _ in range(3))
+    for subscription, outcome in ((good, "succeeded"), (bad, "failed")):
+        delivery = make_delivery(make_event(account), subscription)
+        cause = "" if outcome == "succeeded" else "dns"
+        make_attempt(delivery, started_at=OLD, outcome=outcome, cause=cause)
+    for subscription in (good, bad, none):
+        of(subscription, created_at=OLD, failing_since=OLD)
+    mark_uncounted(Counted.ATTEMPT, [OLD])
+    count_marked()
+    Attempt.objects.all().delete()
+    Delivery.objects.all().delete()
+    validate()
+    assert kinds(good) == []
+    assert kinds(bad) == kinds(none) == ["never_delivered"]
+    assert text(bad) == "Not one delivery has succeeded; the first failed on 2026-03-06."
+    assert text(none) == "No event has matched it since it was made on 2026-03-06."
+
+
 # --- sources and accounts -------------------------------------------------------------------------
 
 SOURCES: list[tuple[Callable[[Source], Any], str, str]] = [
@@ -232,6 +256,7 @@ def test_finds_what_is_wrong_with_a_source(
     account: Account, spoil: Callable[[Source], Any], kind: str, expected: str
 ) -> None:
     source = make_source(account)
+    make_subscription(account)
     spoil(source)
     validate()
     assert (kinds(source), text(source)) == ([kind], expected)
@@ -254,6 +279,49 @@ def test_finds_what_no_longer_compiles_in_a_route(
     Route.objects.update(**fields)
     validate()
     assert kinds(source) == [kind]
+
+
+PUBLISHES = {"action": "publish", "event_type": "invoice.paid"}
+OPEN_ENDED = {"action": "publish", "event_type": "{provider}.{type}"}
+HANDLED_BY_NOBODY = {"action": "handle", "handler": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("routes", "patterns", "status", "is_orphaned"),
+    [
+        ([PUBLISHES], ["invoice.*"], "active", False),
+        ([PUBLISHES], ["*"], "paused", False),
+        ([PUBLISHES], ["*"], "archived", True),
+        ([PUBLISHES], ["*"], "expired", True),
+        ([PUBLISHES], ["order.*", "invoice"], "active", True),
+        ([PUBLISHES], [], "active", True),
+        ([PUBLISHES, {"action": "notify", "recipients": ["operator"]}], [], "active", False),
+        ([PUBLISHES, OPEN_ENDED], ["order.*"], "active", False),  # who knows what comes
+        ([OPEN_ENDED], ["*"], "archived", True),
+        ([PUBLISHES, HANDLED_BY_NOBODY], ["order.*"], "active", True),
+        ([PUBLISHES, HANDLED_BY_NOBODY], ["invoice.paid"], "active", False),
+    ],
+)
+def test_a_source_whose_routes_lead_to_nobody_is_orphaned(
+    account: Account, routes: Any, patterns: Any, status: str, is_orphaned: bool
+) -> None:
+    make_subscription(account, event_types=tuple(patterns), status=status)
+    make_subscription(event_types=("*",))  # another account's
+    source = make_source(account, routes=tuple(routes), last_received_at=NOW)
+    validate()
+    assert "orphaned" not in kinds(source)  # it may not be finished yet
+    of(source, created_at=OLD)
+    validate()
+    assert ("orphaned" in kinds(source)) == is_orphaned
+
+
+def test_an_orphan_is_told_what_nobody_hears(account: Account) -> None:
+    source = make_source(account, routes=(PUBLISHES,), last_received_at=NOW)
+    of(source, created_at=OLD)
+    validate()
+    assert text(source) == (
+        "Its routes lead to nobody: no handler is there, no subscription hears invoice.paid."
+    )
 
 
 def test_a_source_that_learns_its_secret_waits_for_it(account: Account) -> None:
@@ -378,14 +446,15 @@ def test_the_command_says_which(account: Account) -> None:
     call_command("validate_subscriptions", "--account", account.slug, stdout=out)
     line, last = out.getvalue().splitlines()
     assert line.startswith(f"{account.slug} subscription {subscription.pk}: filter_broken: Its")
-    assert last == "4 looked at: 3 findings, 3 of them new, 0 resolved"
+    assert last == "4 looked at: 4 findings, 4 of them new, 0 resolved"
     out = io.StringIO()
     call_command("validate_subscriptions", "--json", stdout=out)
     *findings, total = [orjson.loads(line) for line in out.getvalue().splitlines()]
-    assert total == {"rows": 4, "open": 3, "opened": 0, "resolved": 0}
+    assert total == {"rows": 4, "open": 4, "opened": 0, "resolved": 0}
     assert {(row["about"], row["id"], row["kind"]) for row in findings} == {
         ("subscription", str(subscription.pk), "filter_broken"),
         ("source", str(source.pk), "never_received"),
+        ("source", str(source.pk), "orphaned"),
         ("account", str(source.account_id), "no_admin"),
     }
     assert {row["first_seen_at"] for row in findings} == {"2026-03-14T15:09:26Z"}
