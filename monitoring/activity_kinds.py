@@ -12,6 +12,8 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "breaker.closed": "An endpoint that was let alone answered again; deliveries go on.",
         "breaker.opened": "An endpoint failed so often that it is let alone for a while.",
         "bulk_job.finished": "A job over many subscriptions came to its end.",
+        "delivery.cancelled": "Deliveries were cancelled: by a person, with their event or their "
+        "subscription, or because nothing was to be sent. Counted by subscription and hour.",
         "delivery.exhausted": "Deliveries were given up after their last retry. Counted by "
         "subscription and hour.",
         "finding.opened": "Something was found that keeps subscriptions or sources from their "

@@ -45,7 +45,12 @@ def record_activity(
 
 @transaction.atomic(savepoint=False)
 def count_activity(
-    *, account_id: UUID, kind: str, text: str, subject: models.Model | None = None
+    *,
+    account_id: UUID,
+    kind: str,
+    text: str,
+    subject: models.Model | None = None,
+    times: int = 1,
 ) -> None:
     """Note what may happen thousands of times: one line for each hour, kind and subject.
 
@@ -70,7 +75,7 @@ def count_activity(
         object_id=about[1],
         created_at=known.created_at if known else now,
         last_at=now,
-        count=known.count + 1 if known else 1,
+        count=known.count + times if known else times,
         hour_key=key,
     )
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from monitoring import journal
+from outgoing.cancelled import note_all_cancelled
 from outgoing.errors import StateNotAllowed
 from outgoing.models import Attempt, Delivery
 from outgoing.services import redeliver
@@ -194,6 +195,7 @@ def _discard(ids: Sequence[UUID], reason: str) -> int:
     Delivery.objects.filter(pk__in=taken).update(
         status=Delivery.Status.CANCELLED, lane=None, discard_reason=reason
     )
+    note_all_cancelled(taken)
     Delivery.objects.unpark_after(taken)  # what waited behind them in their order
     return len(taken)
 

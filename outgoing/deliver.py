@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from outgoing import breakers, conf
 from outgoing.bodies import hash_of, is_reproducible
+from outgoing.cancelled import cancel_archived, note_all_cancelled
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.judge import next_step
@@ -186,7 +187,7 @@ class DeliveryPump:
             self._flows.sweep()
             if Delivery.objects.filter(status=Delivery.Status.HELD).exists():
                 Delivery.objects.restore_held(clock.now(), CLAIM_ROWS)
-                Delivery.objects.cancel_archived(CLAIM_ROWS)
+                cancel_archived(CLAIM_ROWS)
 
     def _notice_changes(self) -> None:
         """Go by what subscriptions are now, also for what was claimed a while ago."""
@@ -350,7 +351,8 @@ class DeliveryPump:
         while self._nothing:
             claim = self._nothing[-1].claim
             with transaction.atomic():
-                Delivery.objects.all().finish([claim.delivery_id], claim.token, values)
+                ended = Delivery.objects.all().finish([claim.delivery_id], claim.token, values)
+                note_all_cancelled(ended)
                 if claim.order_key is not None:
                     Delivery.objects.unpark_after([claim.delivery_id])
             self._nothing.pop()
@@ -396,7 +398,9 @@ class DeliveryPump:
             ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
             groups.setdefault((work.claim.token, ending), []).append(work.claim.delivery_id)
         for (token, ending), ids in groups.items():
-            Delivery.objects.all().finish(ids, token, {"status": ending})
+            ended = Delivery.objects.all().finish(ids, token, {"status": ending})
+            if ending == Delivery.Status.CANCELLED:
+                note_all_cancelled(ended)
             self._close_claim(token, len(ids))
 
     def _give_back_all(self) -> None:

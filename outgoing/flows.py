@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 
 from outgoing.breakers import half_open, may_try
+from outgoing.cancelled import note_cancelled
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.models import Delivery, Flow
 from outgoing.querysets import LEASE_SECONDS, LIMITED, PARKED, Claim
@@ -204,7 +205,9 @@ class Flows:
         if endpoint.status != Subscription.Status.ACTIVE:
             archived = endpoint.status == Subscription.Status.ARCHIVED
             ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
-            Delivery.objects.set_aside(key, ending, MOVE_ROWS)
+            count = Delivery.objects.set_aside(key, ending, MOVE_ROWS)
+            if archived:
+                note_cancelled(account_id=endpoint.account_id, subscription_id=key, count=count)
             return []
         flow.adopt(endpoint)
         now = clock.now()

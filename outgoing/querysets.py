@@ -331,11 +331,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             ),
         )
 
-    def cancel_archived(self, limit: int) -> int:
-        """Give up what is held for subscriptions that are archived."""
-        ids = self.filter(status="held", subscription__status="archived").values("pk")[:limit]
-        return self.filter(pk__in=ids).update(status="cancelled")
-
     def finish(
         self, ids: Sequence[UUID], token: UUID, values: dict[str, Any], *, attempted: bool = False
     ) -> Collection[UUID]:

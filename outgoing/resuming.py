@@ -9,6 +9,7 @@ from typing import Final
 from django.db import transaction
 
 from monitoring import journal
+from outgoing.cancelled import note_cancelled
 from outgoing.models import Delivery, Retry
 from subscriptions.errors import StateNotAllowed
 from subscriptions.models import Subscription
@@ -58,6 +59,7 @@ def _skip(subscription: Subscription, before: datetime) -> int:
     )
     Retry.objects.filter(delivery__in=waiting).delete()
     count = waiting.update(status=Delivery.Status.CANCELLED, lane=None, last_cause=SKIPPED)
+    note_cancelled(account_id=subscription.account_id, subscription_id=subscription.pk, count=count)
     journal.record_change(
         account_id=subscription.account_id,
         action="subscription.deliveries_skipped",

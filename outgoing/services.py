@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from monitoring import journal
+from outgoing.cancelled import note_all_cancelled
 from outgoing.errors import StateNotAllowed
 from outgoing.models import Delivery, Event, Retry
 from outgoing.publishing import (
@@ -101,9 +102,10 @@ def cancel_event(*, event: Event) -> Event:
     found.cancelled_at = now
     found.save(update_fields=["cancelled_at"])
     waiting = [Delivery.Status.PENDING, Delivery.Status.HELD]
-    Delivery.objects.filter(event=found, status__in=waiting, attempt_count=0).update(
-        status=Delivery.Status.CANCELLED, lane=None
-    )
+    rows = Delivery.objects.filter(event=found, status__in=waiting, attempt_count=0)
+    ids = list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=ids).update(status=Delivery.Status.CANCELLED, lane=None)
+    note_all_cancelled(ids)
     journal.record_change(account_id=found.account_id, action="event.cancelled", subject=found)
     return found
 
@@ -215,6 +217,7 @@ def cancel_delivery(*, delivery: Delivery) -> Delivery:
         status=Delivery.Status.CANCELLED, lane=None
     ):
         raise StateNotAllowed("only a pending, held or exhausted delivery can be cancelled")
+    note_all_cancelled([delivery.pk])
     Retry.objects.filter(delivery=delivery.pk).delete()
     if delivery.order_key is not None:
         Delivery.objects.unpark_after([delivery.pk])

@@ -59,6 +59,9 @@ ATTEMPTS: Final = _counter(
     "Attempts to deliver; the cause of one that succeeded is none.",
     "trigger", "outcome", "cause",
 )  # fmt: skip
+DELIVERIES_ENDED: Final = _counter(
+    "webhooks_deliveries_ended", "Deliveries that came to an end, by which.", "state"
+)
 DEAD_LETTERS: Final = _counter(
     "webhooks_dead_letters", "Deliveries and receipts that were given up.", "kind"
 )

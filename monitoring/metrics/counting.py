@@ -39,6 +39,7 @@ DEAD_SINCE: Final = "dead_since"
 DEAD: Final = "dead"
 OTHER: Final = "other"  # the accounts that have no series of their own
 DEAD_LETTERS: Final = {"delivery.exhausted": "delivery", "receipt.dead": "receipt"}
+ENDS: Final = {"delivery.exhausted": "exhausted", "delivery.cancelled": "cancelled"}
 ACTIVITIES: Final = {
     "breaker.opened": (catalogue.BREAKER_MOVES, "open"),
     "breaker.closed": (catalogue.BREAKER_MOVES, "closed"),
@@ -98,16 +99,20 @@ def count_refusals(totals: Figures, marks: dict[str, Any], now: datetime) -> Non
         add(totals, catalogue.RECEIPTS, new, "refused")
 
 
-def count_dead_letters(totals: Figures, marks: dict[str, Any], now: datetime) -> None:
-    """Add what the hours' lines of dead letters have grown by: one line counts many."""
+def count_ends(totals: Figures, marks: dict[str, Any], now: datetime) -> None:
+    """Add what the hours' lines of what was given up and cancelled have grown by: one line counts
+    many."""
 
     def counted(since: datetime) -> Iterable[tuple[datetime, str, int]]:
-        rows = Activity.objects.filter(kind__in=list(DEAD_LETTERS), created_at__gte=since)
+        rows = Activity.objects.filter(kind__in=[*DEAD_LETTERS, *ENDS], created_at__gte=since)
         hours = rows.order_by().annotate(hour=TruncHour("created_at", tzinfo=UTC))
         return hours.values_list("hour", "kind").annotate(total=Sum("count"))
 
     for kind, new in _growth(counted, marks, DEAD_SINCE, DEAD, now).items():
-        add(totals, catalogue.DEAD_LETTERS, new, DEAD_LETTERS[kind])
+        if kind in DEAD_LETTERS:
+            add(totals, catalogue.DEAD_LETTERS, new, DEAD_LETTERS[kind])
+        if kind in ENDS:
+            add(totals, catalogue.DELIVERIES_ENDED, new, ENDS[kind])
 
 
 def _growth(
@@ -158,6 +163,8 @@ def _count_attempts(totals: Figures, period: dict[str, UUID]) -> None:
         trigger, outcome, cause, *rest = row
         buckets, count, sums = rest[:3], rest[3], rest[4:]
         add(totals, catalogue.ATTEMPTS, count, trigger, outcome, cause or "none")
+        if outcome == Attempt.Outcome.SUCCEEDED:
+            add(totals, catalogue.DELIVERIES_ENDED, count, "delivered")
         for (metric, _, label), bucket, milliseconds in zip(timed, buckets, sums, strict=True):
             if bucket is not None:
                 observe(totals, metric, bucket, count, milliseconds / 1000, row[label])

@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from monitoring import conf
 from monitoring.metrics.counting import (
-    count_dead_letters,
+    count_ends,
     count_refusals,
     count_slice,
     settled_until,
@@ -97,6 +97,6 @@ def _count(now: datetime, accounts: int) -> bool:
     row = MetricsReading.objects.select_for_update().get(pk=1)
     has_more = count_slice(row.totals, row.marks, settled_until(now), accounts)
     count_refusals(row.totals, row.marks, now)
-    count_dead_letters(row.totals, row.marks, now)
+    count_ends(row.totals, row.marks, now)
     row.save(update_fields=["totals", "marks"])
     return has_more

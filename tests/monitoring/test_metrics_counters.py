@@ -143,8 +143,10 @@ def test_dead_letters_and_breakers_are_counted_as_they_come() -> None:
     for kind in ("delivery.exhausted", "delivery.exhausted", "receipt.dead", "breaker.opened",
                  "breaker.closed", "something.else"):  # fmt: skip
         journal.record_activity(account_id=account.pk, kind=kind, text="t", subject=account)
+    journal.record_activity(account_id=account.pk, kind="delivery.cancelled", text="t")
     page = scrape()
     assert page.all("webhooks_dead_letters_total") == {("delivery",): 2, ("receipt",): 1}
+    assert page.all("webhooks_deliveries_ended_total") == {("exhausted",): 2, ("cancelled",): 1}
     assert page.all("webhooks_breaker_moves_total") == {("open",): 1, ("closed",): 1}
 
 
@@ -183,7 +185,7 @@ def test_dead_letters_are_counted_over_the_change_of_an_hour() -> None:
         )
 
     def counted(minutes: float) -> int:
-        counting.count_dead_letters(totals, marks, hour + timedelta(minutes=minutes))
+        counting.count_ends(totals, marks, hour + timedelta(minutes=minutes))
         return int(sum(totals.get("webhooks_dead_letters", {}).values()))
 
     lose(10, 100)
@@ -260,6 +262,7 @@ def test_what_was_pruned_and_what_was_deleted_stays_counted() -> None:
     Account.objects.all().delete()
     page = scrape()
     assert page.all("webhooks_attempts_total") == {("none", "succeeded", "first"): 1}
+    assert page.all("webhooks_deliveries_ended_total") == {("delivered",): 1}
     assert page.get("webhooks_receipts_total", outcome="accepted") == 1
     assert page.get("webhooks_events_total", origin="published") == 1
 

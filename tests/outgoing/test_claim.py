@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from outgoing.cancelled import cancel_archived
 from outgoing.models import Delivery
 from outgoing.querysets import LEASE_SECONDS, Claim
 from subscriptions.models import Subscription
@@ -280,7 +281,7 @@ def test_what_is_held_for_an_archived_subscription_is_cancelled() -> None:
     for status in (Subscription.Status.PAUSED, Subscription.Status.DISABLED):
         make_delivery(subscription=make_subscription(status=status), status="held")
     assert Delivery.objects.restore_held(NOW, 10) == 0
-    assert Delivery.objects.cancel_archived(10) == 1
+    assert cancel_archived(10) == 1
     assert Delivery.objects.get(status="cancelled") == gone
     assert Delivery.objects.filter(status="held").count() == 2
 

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from outgoing import breakers
+from outgoing.cancelled import cancel_archived
 from outgoing.errors import StateNotAllowed as DeliveryStateNotAllowed
 from outgoing.judge import Delivered, Disable, GiveUp, RetryAt, next_step
 from outgoing.models import Attempt, Delivery, Retry
@@ -214,7 +215,7 @@ class DeliveryLife(RuleBasedStateMachine):
     @rule()
     def held_ones_are_looked_at(self) -> None:
         Delivery.objects.restore_held(clock.now(), 400)
-        Delivery.objects.cancel_archived(400)
+        cancel_archived(400)
         rows = Delivery.objects.filter(pk__in=[k for k, s in self.status.items() if s == "held"])
         after = {"active": "pending", "archived": "cancelled"}
         for key, subscription in rows.values_list("pk", "subscription__status"):
