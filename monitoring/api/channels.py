@@ -116,7 +116,10 @@ class ChannelViewSet(
     @extend_schema(request=None, responses=ChannelSerializer)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, pk: str) -> Response:
-        """Send a test message now. How it ended is in `tested_at` and `test_error`."""
+        """Send a test message now. How it ended is in `tested_at` and `test_error`.
+
+        Of an e-mail to many the first is sent now, the others are queued.
+        """
         channel = services.send_test(channel=self.get_object())
         return Response(self.get_serializer(channel).data, status=status.HTTP_200_OK)
 

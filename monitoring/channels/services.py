@@ -3,7 +3,8 @@ the test of a channel is sent between two."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -34,6 +35,8 @@ FIELDS: Final = (
 MAX_HOURLY_LIMIT: Final = 1000
 TEST_EVERY: Final = timedelta(seconds=10)
 MAX_CHANNELS: Final = 100  # of an account
+TEST: Final = "channel.test"  # the kind of what is queued of a test
+TEST_TEXT: Final = "Somebody has tested this channel of the webhooks hub. Nothing is wrong."
 
 
 @transaction.atomic
@@ -108,17 +111,19 @@ def delete_channel(*, channel: Channel) -> None:
 def send_test(*, channel: Channel) -> Channel:
     """Send a message by the channel at once, and keep how that ended in `test_error`.
 
-    Sent by whoever calls, within some seconds, past the queue, the limit and the quiet hours.
-    Raises TestTooSoon.
+    Sent by whoever calls, within some seconds, past the queue, the limit and the quiet hours. Of
+    an e-mail to many that is the first; once it was taken, the others are queued, so that nobody
+    waits for a mail server many times. Raises TestTooSoon.
     """
     now = clock.now()
     _begin_test(channel, now)
     error = ""
     connection = kind_of(channel.kind).connect()
     try:
-        for recipient in _test_recipients(channel):
-            with transaction.atomic():
-                connection.send(_test_message(channel, recipient), channel)
+        first, *others = _test_recipients(channel)
+        with transaction.atomic():
+            connection.send(_test_message(channel, first), channel)
+            _queue_tests(channel, others, now)
     except SendFailed as failure:
         error = f"{failure.cause}: {failure}"
     except CannotDecrypt as failure:
@@ -131,7 +136,7 @@ def send_test(*, channel: Channel) -> Channel:
 
 
 @transaction.atomic
-def _begin_test(channel: Channel, now: Any) -> None:
+def _begin_test(channel: Channel, now: datetime) -> None:
     is_free = Q(tested_at__isnull=True) | Q(tested_at__lte=now - TEST_EVERY)
     begun = Channel.objects.filter(is_free, pk=channel.pk).update(
         tested_at=now, test_error="the test has not ended"
@@ -150,14 +155,41 @@ def _test_recipients(channel: Channel) -> list[str]:
     return found
 
 
+def _queue_tests(channel: Channel, recipients: Sequence[str], now: datetime) -> None:
+    if not recipients:
+        return
+    Notification.objects.bulk_create(
+        Notification(
+            account_id=channel.account_id,
+            kind=TEST,
+            via=channel.kind,
+            channel=channel,
+            host=channel.host,
+            recipient=recipient,
+            title=_test_title(channel),
+            text=TEST_TEXT,
+            object_type=channel._meta.label_lower,
+            object_id=str(channel.pk),
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for recipient in recipients
+    )
+    transaction.on_commit(lambda: wake("monitoring"))
+
+
+def _test_title(channel: Channel) -> str:
+    return journal.one_line(f"Test of {channel.name}")
+
+
 def _test_message(channel: Channel, recipient: str) -> Message:
     return Message(
         key=new_id(),
         account_id=channel.account_id,
         account=str(channel.account),
         recipient=recipient,
-        title=f"Test of {channel.name}",
-        text="Somebody has tested this channel of the webhooks hub. Nothing is wrong.",
+        title=_test_title(channel),
+        text=TEST_TEXT,
         is_test=True,
         data={"channel": str(channel.pk), "name": channel.name},
     )

@@ -227,7 +227,7 @@ def test_the_kinds_say_what_they_need(api: Api) -> None:
     assert found["email"] | {"explanation": ""} == {
         "kind": "email", "label": "E-mail", "explanation": "", "asks_for": "",
         "has_recipients": True, "has_region": False,
-        "moments": ["escalated", "opened", "resolved"],
+        "moments": ["escalated", "opened", "raised", "reminded", "resolved"],
     }  # fmt: skip
 
 

@@ -354,6 +354,26 @@ class TestEmail(Contract):
         send_due_notifications()
         assert sorted(self.mailbox.told) == ["ann@example.com", "bob@example.com"]
 
+    def test_a_test_to_many_waits_for_one_mail_alone(self) -> None:
+        people = [f"{name}@example.com" for name in ("ann", "bob", "cy")]
+        channel = services.send_test(channel=self.channel(recipients=people))
+        assert (self.mailbox.told, channel.test_error) == (["ann@example.com"], "")
+        rows = Notification.objects.order_by("recipient")
+        assert [(row.kind, row.channel, row.recipient) for row in rows] == [
+            ("channel.test", channel, "bob@example.com"),
+            ("channel.test", channel, "cy@example.com"),
+        ]
+        assert send_due_notifications() == 2
+        assert sorted(self.mailbox.told) == people
+        assert set(self.arrived()) == {f"Test of {channel.name}"}
+        assert set(rows.values_list("status", flat=True)) == {"sent"}
+
+    def test_a_test_that_the_mail_server_does_not_take_queues_nothing(self) -> None:
+        channel = self.channel(recipients=["nobody@example.com", "zoe@example.com"])
+        tested = services.send_test(channel=channel)
+        assert tested.test_error.startswith("mail_not_sent: SMTPRecipientsRefused")
+        assert not Notification.objects.exists()
+
     def test_says_what_is_known(self, settings: Any) -> None:
         settings.PUBLIC_URL = "https://hooks.example.com"
         channel = self.channel(time_zone="Europe/Berlin")
@@ -497,6 +517,21 @@ class TestPagerDuty(WebContract):
         assert channel.host == "events.eu.pagerduty.com"
         assert services.send_test(channel=channel).test_error == ""
 
+    def test_what_is_raised_is_the_same_alert_and_more_severe(self) -> None:
+        incident = self.open_incident(self.channel())
+        send_due_notifications()
+        incident.severity = "critical"
+        incident.save()
+        tell(incident, Moment.RAISED)
+        send_due_notifications()
+        first, second = self.web.bodies
+        assert (first["event_action"], second["event_action"]) == ("trigger", "trigger")
+        assert first["dedup_key"] == second["dedup_key"] == str(incident.pk)
+        assert (first["payload"]["severity"], second["payload"]["severity"]) == (
+            "warning", "critical",
+        )  # fmt: skip
+        assert second["payload"]["summary"] == "Now critical: Endpoint 0 fails"
+
     def test_a_test_leaves_no_alert_open(self) -> None:
         services.send_test(channel=self.channel())
         assert self.arrived() == ["trigger", "resolve"]
@@ -543,6 +578,19 @@ class TestWebhook(Contract):
         # To the other, not to the one that it is about.
         [delivery] = event.deliveries.all()
         assert delivery.subscription_id != subscription.pk
+
+    def test_publishes_what_is_raised_and_what_is_nearer(self) -> None:
+        incident = self.open_incident(self.channel())
+        send_due_notifications()
+        incident.severity = "critical"
+        incident.raised_at = NOW
+        incident.save()
+        for moment in (Moment.RAISED, Moment.RAISED, Moment.REMINDED):
+            tell(incident, moment)
+        send_due_notifications()
+        assert self.arrived() == ["incident.opened", "incident.raised", "incident.reminded"]
+        data = orjson.loads(bytes(Event.objects.get(type="incident.raised").data))
+        assert (data["severity"], data["raised_at"]) == ("critical", "2026-03-04T12:00:00Z")
 
     def test_publishes_what_is_acknowledged_and_escalated(self) -> None:
         incident = self.open_incident(self.channel())
