@@ -21,5 +21,7 @@ if not os.environ["REDIS_PREFIX"].endswith(_WORKER):
 
 from webhooks_project.settings import *  # noqa: E402, F403
 
+if not REDIS_URL:  # noqa: F405
+    CACHES["default"]["LOCATION"] += f"-{os.getpid()}-{_WORKER}"  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 WHITENOISE_USE_FINDERS = False  # each test client would look for every file anew

@@ -149,7 +149,12 @@ CACHES: dict[str, dict[str, Any]] = {
         "KEY_PREFIX": REDIS_PREFIX,
     }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    # Of a host's processes one counts a window, and all know how far a look has come.
+    else {
+        "BACKEND": "webhooks_project.host_cache.HostCache",
+        "LOCATION": str(VAR_DIR / "cache"),
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
 }
 
 # --- background work ------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from webhooks_project.host_cache import HostCache
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEY = "c1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ENVIRONMENT = {
@@ -146,6 +148,24 @@ def test_redis_is_used_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     values = read(monkeypatch, REDIS_URL="redis://127.0.0.1:6379/9")
     assert values["Q_CLUSTER"]["broker_class"].endswith("redis_broker")
     assert values["CACHES"]["default"]["LOCATION"] == "redis://127.0.0.1:6379/9"
+
+
+def test_without_redis_the_processes_of_a_host_share_a_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = read(monkeypatch, HUB_VAR_DIR=str(tmp_path))["CACHES"]["default"]
+    assert kept["LOCATION"] == str(tmp_path / "cache")
+    one, other = (HostCache(kept["LOCATION"], kept) for _ in range(2))
+    one.set("place", 7)
+    assert other.get("place") == 7
+
+
+def test_a_cache_that_cannot_be_written_keeps_nothing_and_fails_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cache = HostCache(str(tmp_path / "file"), {})  # where a directory should be
+    cache.set("place", 7)
+    assert cache.get("place", "nothing") == "nothing"
+    assert cache.add("lock", 1) is True
 
 
 def test_what_makes_a_node_unready_is_set_for_all_families_or_for_one(
