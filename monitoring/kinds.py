@@ -70,8 +70,8 @@ KINDS: Final[dict[Kind, KindFacts]] = {
     Kind.DEAD_LETTERS_RISING: KindFacts(
         title="Dead letters rising",
         text="At least so many deliveries to a subscription were given up, or receipts of a source "
-        "died, within the window; and at least rise_factor times as many as in a window of that "
-        "length of the rest of the day, unless that is empty.",
+        "died, within the window; where the rule asks for a rise, also so many times as many as "
+        "in a window of that length of the rest of the day.",
         unit="dead letters",
         default=1,
         lowest=1,
@@ -146,9 +146,9 @@ KINDS: Final[dict[Kind, KindFacts]] = {
     Kind.SIGNATURE_FAILURES_RISING: KindFacts(
         title="Signature failures rising",
         text="At least so many of a source's calls within the window could not be proved to be the "
-        "sender's: no signature, a wrong one, a wrong time, or no secret to check it by; and at "
-        "least rise_factor times as many as in a window of that length of the rest of the day, "
-        "unless that is empty.",
+        "sender's: no signature, a wrong one, a wrong time, or no secret to check it by; where the "
+        "rule asks for a rise, also so many times as many as in a window of that length of the "
+        "rest of the day.",
         unit="calls",
         default=20,
         lowest=1,

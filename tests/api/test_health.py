@@ -185,6 +185,8 @@ def test_a_rule_is_changed_and_deleted(api: Api, account: Account) -> None:
         ({"opens_after_seconds": 700_000}, "/opens_after_seconds", "out_of_range"),
         ({"escalates_after_seconds": 1}, "/escalates_after_seconds", "out_of_range"),
         ({"name": "Taken"}, "/name", "unique"),
+        ({"rise_factor": 3}, "/rise_factor", "not_of_kind"),
+        ({"kind": "dead_letters_rising", "rise_factor": 1}, "/rise_factor", "out_of_range"),
         ({"kind": "backlog_old", "window_seconds": 300}, "/window_seconds", "not_of_kind"),
         ({"kind": "queue_not_drained"}, "/kind", "staff_only"),
     ],

@@ -220,6 +220,7 @@ QUERIES = {
     "source-list": 3,  # with their secrets and routes
     "subscription-list": 3,  # with their event types and secrets
     "event-type-list": 2,  # with their schemas
+    "incident-list": 2,  # with their rules
     "alert-rule-list": 3,  # with their channels and those of escalation
     "dashboard-list": 2,  # with their widgets
     "report-run-list": 2,  # with their files

@@ -154,6 +154,41 @@ def test_a_rule_is_changed_with_its_channels(console: Client, account: Account) 
     assert "threshold" in errors_of(response)
 
 
+def test_a_rule_asks_for_a_rise_or_not(console: Client, account: Account) -> None:
+    form = {
+        "account": account.pk, "name": "Dead", "severity": "warning", "threshold": "4",
+        "window_seconds": "3600", "rise_factor": "2.5", "opens_after_seconds": "0",
+        "resolves_after_seconds": "0", "enabled": "on",
+    }  # fmt: skip
+    assert console.post(f"{RULES}add/?kind=dead_letters_rising", form).status_code == 302
+    rule = AlertRule.objects.get()
+    assert rule.rise_factor == 2.5
+    assert "4 dead letters in 60 min, 2.5 times the usual" in console.get(RULES).content.decode()
+    path = page_of("monitoring.alertrule", rule.pk)
+    response = console.post(path, {**form, "window_seconds": "86400"})
+    assert errors_of(response) == {
+        "rise_factor": ["is held against the day: the window must be shorter"]
+    }
+    assert console.post(path, {**form, "rise_factor": ""}).status_code == 302
+    rule.refresh_from_db()
+    assert rule.rise_factor is None
+
+
+def test_an_incident_is_found_by_each_rule_that_sees_it(console: Client, account: Account) -> None:
+    first, second, other = (
+        create_rule(account=account, name=name, kind="expiring") for name in ("One", "Two", "Three")
+    )
+    incident = make_incident(account, rule=first)
+    incident.rules.add(first, second)
+    page = console.get(page_of("monitoring.incident", incident.pk)).content.decode()
+    assert page.index(str(first.pk)) < page.index(str(second.pk))
+    for rule, is_found in ((first, True), (second, True), (other, False)):
+        text = console.get(page_of("monitoring.alertrule", rule.pk)).content.decode()
+        assert (str(incident.pk) in text) == is_found
+        text = console.get(f"/admin/monitoring/incident/?q={rule.pk}").content.decode()
+        assert (str(incident.pk) in text) == is_found
+
+
 def test_a_rule_of_a_taken_name_is_refused_at_its_field(console: Client, account: Account) -> None:
     create_rule(account=account, name="Taken", kind="expiring")
     form = {

@@ -80,6 +80,36 @@ def test_one_problem_is_one_incident_told_once(account: Account) -> None:
 
 
 @several_writers
+def test_one_that_joins_raises_and_tells_once(account: Account) -> None:
+    first, second = (
+        create_rule(
+            account=account, name=severity, kind="endpoint_failing", severity=severity,
+            opens_after_seconds=0,
+        )
+        for severity in ("warning", "critical")
+    )  # fmt: skip
+    subscription = make_subscription(account)
+    now = clock.now()
+    follow(seen_by(first, subscription), Known(), now)
+    Notification.objects.update(status="sent", next_attempt_at=None)
+    known = [known_problems([account.pk], now)[account.pk] for _ in range(NODES)]
+    later = now + timedelta(minutes=1)
+    both = [seen_by(rule, subscription) for rule in (first, second)]
+    seen = Seen(
+        account_id=account.pk,
+        signals={**both[0].signals, **both[1].signals},
+        rules={first.pk: first, second.pk: second},
+        subjects={subscription.pk},
+    )
+    assert sum(together(lambda number: follow(seen, known[number], later))) == 0
+    incident = Incident.objects.get()
+    assert (incident.severity, incident.rule, incident.raised_at) == ("critical", second, later)
+    assert set(incident.rules.all()) == {first, second}
+    assert incident.entries.filter(kind=IncidentEntry.Kind.JOINED).count() == 1
+    assert Notification.objects.filter(kind="incident.raised").count() == 1
+
+
+@several_writers
 def test_one_recovery_is_told_once(account: Account) -> None:
     rule = create_rule(
         account=account, name="Failing", kind="endpoint_failing", opens_after_seconds=0,
