@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -74,6 +74,11 @@ class Work:
     def all(self) -> Sequence[Work]:
         """Itself and those batched with it, in order."""
         return (self, *self.batched)
+
+
+def each(works: Iterable[Work]) -> Iterator[Work]:
+    """Every one of these, also those batched with another."""
+    return (one for work in works for one in work.all)
 
 
 class Horizon:

@@ -142,7 +142,7 @@ def _spread(per_second: int, seconds: int) -> Iterator[datetime]:
 
 def _rate(subscriptions: Sequence[Subscription], count: int) -> float:
     _queue(subscriptions, _now(count))
-    seconds = seconds_until(lambda pump: pump._recorded >= count)
+    seconds = seconds_until(lambda pump: pump._results.recorded >= count)
     left = Delivery.objects.filter(subscription__in=subscriptions).exclude(status="delivered")
     if left.exists():
         raise RuntimeError("not every one was delivered")

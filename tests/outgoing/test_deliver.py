@@ -12,7 +12,7 @@ from django.db import DataError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from outgoing import querysets
-from outgoing.deliver import SMALL_DATA_BYTES
+from outgoing.messages import SMALL_DATA_BYTES
 from outgoing.models import Attempt, Delivery, Replay, Retry
 from outgoing.retries import release_due_retries
 from outgoing.services import publish
