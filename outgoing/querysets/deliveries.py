@@ -1,4 +1,4 @@
-"""Questions asked of events and deliveries, by their domain names."""
+"""Questions asked of deliveries, and the claim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connections, models, transaction
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Subquery, Value, When
 from django.db.models.functions import Least
 
 from subscriptions.models import Subscription
@@ -17,17 +17,15 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import (
     insert_instance,
     insert_instances,
-    insert_new,
-    insert_rows,
     is_due,
     update_by_key,
     update_returning,
 )
 
 if TYPE_CHECKING:
-    from outgoing.models import Attempt, Delivery, Event, Flow, Retry, SentBody
+    from outgoing.models import Delivery
 else:
-    Attempt = Delivery = Event = Flow = Retry = SentBody = models.Model
+    Delivery = models.Model
 
 LEASE_SECONDS: Final = 10  # a worker silent for longer loses its claim
 FEW: Final = 2  # rows that are stored one by one in less time than many are begun with
@@ -99,26 +97,6 @@ def lane_again() -> Case:
     """The line of a delivery that is not attempted for the first time."""
     limited = Subscription.objects.filter(pk=OuterRef("subscription"), is_limited=True)
     return Case(When(Exists(limited), then=Value(2)), default=Value(1))
-
-
-class EventQuerySet(models.QuerySet["Event"]):
-    def between(self, since: datetime, until: datetime) -> EventQuerySet:
-        """Those created in `[since, until)`."""
-        return self.filter(created_at__gte=since, created_at__lt=until)
-
-    def insert_new(self, events: Sequence[Event]) -> set[UUID]:
-        """Store those whose idempotency keys nobody has yet. Returns their ids."""
-        return {row[0] for row in insert_new(events, ("id",))}
-
-    def scheduled(self, now: datetime) -> EventQuerySet:
-        """Those that wait for their time."""
-        return self.filter(deliver_at__gt=now, cancelled_at=None)
-
-    def not_scheduled(self, now: datetime) -> EventQuerySet:
-        """All others."""
-        return self.filter(
-            Q(deliver_at=None) | Q(deliver_at__lte=now) | Q(cancelled_at__isnull=False)
-        )
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -347,67 +325,3 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             increment=("attempt_count",) if attempted else (),
             lease_token=token,
         )
-
-
-class FlowQuerySet(models.QuerySet["Flow"]):
-    def take(self, subscription_ids: Iterable[UUID], owner: UUID, now: datetime) -> list[Flow]:
-        """Own these flows, as far as nobody else does, as they were before."""
-        ids = list(subscription_ids)
-        self.bulk_create([self.model(pk=key) for key in ids], ignore_conflicts=True)
-        with transaction.atomic():
-            flows = list(
-                self.filter(Q(leased_until=None) | Q(leased_until__lt=now), pk__in=ids)
-                .select_for_update(skip_locked=True)
-                .order_by("pk")
-            )
-            self.filter(pk__in=[flow.pk for flow in flows]).update(
-                owner=owner, leased_until=_lease(now)
-            )
-        return flows
-
-    def hold(self, subscription_id: UUID, owner: UUID, now: datetime) -> bool:
-        """Whether it is the owner's; it stays so until the caller's transaction ends."""
-        own = self.filter(pk=subscription_id, owner=owner, leased_until__gt=now)
-        return own.select_for_update(no_key=True).first() is not None
-
-    def renew(self, owner: UUID, now: datetime) -> set[UUID]:
-        """Keep what is ours. Returns what still is."""
-        rows = update_returning(
-            self.filter(owner=owner), {"leased_until": _lease(now)}, ("subscription",)
-        )
-        return {row[0] for row in rows}
-
-
-def _lease(now: datetime) -> datetime:
-    return now + timedelta(seconds=LEASE_SECONDS)
-
-
-class AttemptQuerySet(models.QuerySet["Attempt"]):
-    def insert_many(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Append attempts in bulk."""
-        insert_rows(self.model, columns, rows)
-
-
-class SentBodyQuerySet(models.QuerySet["SentBody"]):
-    def insert_new(self, bodies: Sequence[SentBody]) -> None:
-        """Store those that their deliveries do not have yet."""
-        insert_new(bodies, ("id",))
-
-    def of_events(self, event_ids: Collection[UUID]) -> SentBodyQuerySet:
-        """Those that hold these events' data, also as a part of a batch."""
-        # The table of attempts is of another class only here, where models are not loaded yet.
-        attempts = self.model._meta.apps.get_model("outgoing", "Attempt")._default_manager
-        sent = attempts.filter(delivery__event__in=list(event_ids)).exclude(request_sha256=b"")
-        return self.filter(
-            account__in=sent.values("delivery__account"), sha256__in=sent.values("request_sha256")
-        )
-
-
-class RetryQuerySet(models.QuerySet["Retry"]):
-    def due(self, now: datetime) -> RetryQuerySet:
-        """Those whose time has come, the longest overdue first."""
-        return self.filter(due_at__lte=now).order_by("due_at")
-
-    def any_due(self, now: datetime) -> bool:
-        """Whether there is something to release; a read, so that an idle pump takes no lock."""
-        return is_due(self.model, "due_at", now)
