@@ -17,7 +17,7 @@ from outgoing import breakers, conf
 from outgoing.claims import Claims
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
-from outgoing.lines import APART_TIMES, Horizon, Lines, Work, each
+from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, each, lane_of
 from outgoing.messages import read_data, read_messages
 from outgoing.models import Delivery
 from outgoing.posts import request_of
@@ -37,9 +37,6 @@ from webhooks_project.pumps import POLL_SECONDS, Place
 log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 400
-FIRST: Final = Delivery.Trigger.FIRST.value
-FIRST_LANE: Final = Delivery.Lane.FIRST.value
-AGAIN_LANE: Final = Delivery.Lane.AGAIN.value
 ACTIVE: Final = Subscription.Status.ACTIVE.value
 HANGING_SECONDS: Final = 2.0  # under way for longer, an attempt is in nobody's way
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
@@ -76,7 +73,7 @@ class DeliveryPump:
         )
         self._nothing: list[Work] = []  # shaped, and nothing is to be sent
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
-        self._started: dict[Work, float] = {}  # under way since, the first one first
+        self._under_way = UnderWay()
         self._claim_after = 0.0
         self._left_out: Sequence[UUID] = ()  # of the last claim, where that found nothing
         self._sweep_after = 0.0
@@ -108,7 +105,8 @@ class DeliveryPump:
         if self._preparation.is_pending or self._nothing:
             self._line_up(self._preparation.collect())
             self._cancel_nothing()
-        self._set_apart()
+        for work in self._under_way.take_older(time.monotonic() - HANGING_SECONDS):
+            self._lines.set_apart(work)  # those that hang leave their room to others
         started = self._start()
         if self._outbound.in_flight:
             for subject, response in self._outbound.wait(self._wait_seconds()):
@@ -267,7 +265,7 @@ class DeliveryPump:
                 continue
             work = Work(
                 claim=claim,
-                lane=FIRST_LANE if claim.trigger == FIRST else AGAIN_LANE,
+                lane=lane_of(claim.trigger),
                 message=message,
                 endpoint=endpoint,
                 is_limited=is_limited,
@@ -286,20 +284,15 @@ class DeliveryPump:
     def _line_up(self, prepared: Prepared) -> None:
         for work in prepared.ready:
             self._lines.add(work)
-        for work, detail in prepared.failed:
-            self._fail(work, Failure.TRANSFORMATION, detail)
+        for work, detail in prepared.failed:  # attempts that end before they can be sent
+            work.started_at, work.timestamp = clock.now(), int(time.time())
+            self._results.note(work, Response(failure=Failure.TRANSFORMATION, detail=detail))
         self._nothing += prepared.nothing
 
     def _cancel_nothing(self) -> None:
         while self._nothing:
             self._claims.cancel_nothing(self._nothing[-1])
             self._nothing.pop()
-
-    def _fail(self, work: Work, failure: Failure, detail: str) -> None:
-        """An attempt that ended before it could be sent."""
-        work.started_at = clock.now()
-        work.timestamp = int(time.time())
-        self._results.note(work, Response(failure=failure, detail=detail))
 
     def _give_back_all(self) -> None:
         without_token = self._tokens.drain()
@@ -316,25 +309,15 @@ class DeliveryPump:
         count = 0
         while (work := self._lines.take()) is not None:
             count += 1
-            self._started[work] = time.monotonic()
+            self._under_way.start(work, time.monotonic())
             work.started_at = clock.now()
             if self._has_data(work):
                 self._send(work)
         return count
 
-    def _set_apart(self) -> None:
-        """Those that hang leave their room to others."""
-        long_ago = time.monotonic() - HANGING_SECONDS
-        while self._started:
-            work, since = next(iter(self._started.items()))
-            if since >= long_ago:
-                break
-            del self._started[work]
-            self._lines.set_apart(work)
-
     def _ended(self, work: Work) -> None:
         """It is not under way any more."""
-        self._started.pop(work, None)
+        self._under_way.end(work)
         self._lines.ended(work)
 
     def _send(self, work: Work) -> None:
