@@ -18,7 +18,7 @@ from webhooks_project.tracing import Place, Tracing, span_of, tracing
 
 if TYPE_CHECKING:
     from incoming.process import Work
-    from incoming.receive import Arrival
+    from incoming.receiving.arrival import Arrival
 
 RECEIVE: Final = "receive"
 PROCESS: Final = "process"
