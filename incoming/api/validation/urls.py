@@ -1,6 +1,6 @@
 from django.urls import re_path
 
-from incoming.api.validation import (
+from incoming.api.validation.views import (
     FilterValidationView,
     PayloadValidationView,
     RoutesValidationView,
