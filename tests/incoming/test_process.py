@@ -15,11 +15,7 @@ from django.test import TestCase
 from incoming import process
 from incoming.errors import StateNotAllowed
 from incoming.models import HandlerRun, Receipt, Route, Source
-from incoming.process import (
-    RETRY_SECONDS,
-    process_due_receipts,
-    run_processing_pump,
-)
+from incoming.process import RETRY_SECONDS, process_due_receipts, run_processing_pump
 from incoming.providers import Cause, Refused
 from incoming.querysets import LEASE_SECONDS
 from incoming.refusals import record_refusal
@@ -417,8 +413,8 @@ def test_nothing_at_all_follows_where_a_part_fails() -> None:
 def test_what_the_time_for_expressions_does_not_reach_is_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("incoming.routing.EVALUATION_SECONDS", -1.0)
-    monkeypatch.setattr("incoming.routing.EVALUATIONS_AT_ONCE", 2)
+    monkeypatch.setattr("incoming.routing.following.EVALUATION_SECONDS", -1.0)
+    monkeypatch.setattr("incoming.routing.stages.EVALUATIONS_AT_ONCE", 2)
     source = make_source(transformation="$")
     for number in range(3):
         make_receipt(source, body=b"%d" % number)
