@@ -1,27 +1,25 @@
+"""The API of events: what happened, and publishing it."""
+
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from outgoing import replays, services
+from outgoing import services
 from outgoing.api.serializers import (
     AccountSerializer,
-    AttemptSerializer,
     BatchSerializer,
     ConsideredSerializer,
     DeliverySerializer,
-    DeliveryWithAttemptsSerializer,
     EventInListSerializer,
     EventSerializer,
     ExplainOptionsSerializer,
@@ -31,27 +29,18 @@ from outgoing.api.serializers import (
     PublishedBatchSerializer,
     PublishedSerializer,
     PublishSerializer,
-    ReplaySerializer,
-    RequestBodySerializer,
-    StepSerializer,
 )
-from outgoing.bodies import body_of
 from outgoing.errors import OutgoingError
-from outgoing.explaining import explain_event, timeline_of
-from outgoing.models import Attempt, Delivery, Event, Replay
+from outgoing.explaining import explain_event
+from outgoing.models import Delivery, Event
 from outgoing.publishing import NewEvent, Published
 from outgoing.querysets import EventQuerySet
-from outgoing.selecting import Selection
 from outgoing.together import publisher
 from webhooks_project.accounts.models import Role
 from webhooks_project.api.errors import problem_of
 from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.rendering import ExactDataParser
-from webhooks_project.api.scoping import (
-    AccountScopedViewSet,
-    account_for_create,
-    account_id_for_create,
-)
+from webhooks_project.api.scoping import AccountScopedViewSet, account_id_for_create
 from webhooks_project.lib import clock
 
 # Kept, since making a serializer takes longer than what it does. They keep nothing of a request.
@@ -270,142 +259,3 @@ def _refused(error: OutgoingError | serializers.ValidationError) -> dict[str, An
         "status": "refused",
         **{name: value for name, value in problem.items() if name not in NOT_OF_A_RESULT},
     }
-
-
-class DeliveryFilter(FilterSet):
-    since = MomentFilter(field_name="created_at", lookup_expr="gte")
-    until = MomentFilter(field_name="created_at", lookup_expr="lt")
-    event_type = filters.CharFilter(field_name="event__type")
-
-    class Meta:
-        model = Delivery
-        fields = (
-            "account", "status", "subscription", "event", "last_cause", "fingerprint", "replay",
-        )  # fmt: skip
-
-
-class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
-    """The duties to deliver, and their state."""
-
-    queryset = Delivery.objects.select_related("retry")
-    filterset_class = DeliveryFilter
-    # Discarding is the dead letters' own view: outgoing/api/dead_letters.py.
-    roles: ClassVar = dict.fromkeys(("redeliver", "cancel", "discard"), Role.OPERATOR)
-
-    def get_serializer_class(self) -> Any:
-        return DeliverySerializer if self.action == "list" else DeliveryWithAttemptsSerializer
-
-    def get_queryset(self) -> QuerySet[Delivery]:
-        queryset = super().get_queryset()
-        return queryset if self.action == "list" else queryset.prefetch_related("attempts")
-
-    @extend_schema(request=None, responses=DeliveryWithAttemptsSerializer)
-    @action(detail=True, methods=["post"])
-    def redeliver(self, request: Request, pk: str) -> Response:
-        """Carry it again from the start of the retry schedule, with the same `webhook-id`."""
-        services.redeliver_one(delivery=self.get_object())
-        return Response(self.get_serializer(self.get_object()).data)
-
-    @extend_schema(request=None, responses=DeliveryWithAttemptsSerializer)
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:
-        """Give up a pending or held delivery."""
-        services.cancel_delivery(delivery=self.get_object())
-        return Response(self.get_serializer(self.get_object()).data)
-
-    @extend_schema(responses=StepSerializer(many=True), filters=False)
-    @action(detail=True)
-    def timeline(self, request: Request, pk: str) -> Response:
-        """The delivery's whole way in order, and what it waits for."""
-        return Response(StepSerializer(timeline_of(self.get_object()), many=True).data)
-
-
-class AttemptFilter(FilterSet):
-    since = MomentFilter(field_name="started_at", lookup_expr="gte")
-    until = MomentFilter(field_name="started_at", lookup_expr="lt")
-    subscription = filters.UUIDFilter(field_name="delivery__subscription_id")
-
-    class Meta:
-        model = Attempt
-        fields = ("delivery", "outcome", "cause", "status_code")
-
-
-class AttemptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
-    """Every HTTP try there was."""
-
-    account_path = "delivery__account_id"
-    queryset = Attempt.objects.select_related("delivery")
-    serializer_class = AttemptSerializer
-    filterset_class = AttemptFilter
-    ordering = "-started_at"
-
-    @extend_schema(responses=RequestBodySerializer, filters=False)
-    @action(detail=True, url_path="request-body")
-    def request_body(self, request: Request, pk: str) -> Response:
-        """What it sent, byte for byte as it was signed."""
-        attempt = self.get_object()
-        found = body_of(attempt)
-        encoding, text = _as_text(found.body)
-        return Response(
-            {
-                "attempt": attempt.pk,
-                "origin": found.origin,
-                "sha256": bytes(attempt.request_sha256).hex(),
-                "bytes": attempt.request_bytes,
-                "encoding": encoding,
-                "body": text,
-            }
-        )
-
-
-def _as_text(body: bytes | None) -> tuple[str | None, str | None]:
-    if body is None:
-        return None, None
-    try:
-        return "utf-8", body.decode()
-    except UnicodeDecodeError:
-        return "base64", base64.b64encode(body).decode()
-
-
-class ReplayViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
-    """Past events carried again."""
-
-    queryset = Replay.objects.all()
-    serializer_class = ReplaySerializer
-    filterset_fields = ("account", "status", "kind", "subscription")
-    roles: ClassVar = dict.fromkeys(("create", "run", "pause", "resume", "cancel"), Role.OPERATOR)
-
-    @extend_schema(request=ReplaySerializer, responses={201: ReplaySerializer})
-    def create(self, request: Request) -> Response:
-        """Plan a replay: `plan` says what it would come to. Nothing is sent yet."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        fields = dict(serializer.validated_data)
-        account = account_for_create(self, fields.pop("account", None))
-        kind = fields.pop("kind", Replay.Kind.REPLAY)
-        replay = replays.plan_replay(Selection(account=account, **fields), kind)
-        return Response(self.get_serializer(replay).data, status=status.HTTP_201_CREATED)
-
-    @extend_schema(request=None, responses=ReplaySerializer)
-    @action(detail=True, methods=["post"])
-    def run(self, request: Request, pk: str) -> Response:
-        """Carry out a planned replay, or go on with one that failed."""
-        return Response(self.get_serializer(replays.start_replay(self.get_object())).data)
-
-    @extend_schema(request=None, responses=ReplaySerializer)
-    @action(detail=True, methods=["post"])
-    def pause(self, request: Request, pk: str) -> Response:
-        """Put no more deliveries in line until it is resumed."""
-        return Response(self.get_serializer(replays.pause_replay(self.get_object())).data)
-
-    @extend_schema(request=None, responses=ReplaySerializer)
-    @action(detail=True, methods=["post"])
-    def resume(self, request: Request, pk: str) -> Response:
-        """Go on with a paused replay."""
-        return Response(self.get_serializer(replays.resume_replay(self.get_object())).data)
-
-    @extend_schema(request=None, responses=ReplaySerializer)
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:
-        """Put no more deliveries in line."""
-        return Response(self.get_serializer(replays.cancel_replay(self.get_object())).data)
