@@ -1,4 +1,4 @@
-"""What follows a receipt: found out here, written down by `incoming/process.py`.
+"""What follows a receipt: found out here, written down by `incoming/processing/`.
 
 Pure: nothing is read from the database, and nothing is written.
 """

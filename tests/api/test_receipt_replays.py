@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from incoming.models import Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.replays import Selection, advance_replays, plan_replay
 from monitoring.models import AuditEntry
 from tests.api.calls import Api

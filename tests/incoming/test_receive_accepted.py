@@ -20,7 +20,7 @@ from django.db import (
 )
 
 from incoming.models import Receipt, RefusalCount, SourceSecret
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.sources import forget_sources
 from outgoing.models import Event
 from tests.factories import make_source

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from incoming.errors import ReplayNotAcceptable, StateNotAllowed
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.refusals import KEPT_BODY_BYTES
 from incoming.replays import (
     Selection,

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from incoming import handlers
 from incoming.management.commands import replay_receipts as command
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.replays import advance_replays, cancel_replay, carrying
 from monitoring.models import AuditEntry
 from outgoing.models import Event
