@@ -31,7 +31,7 @@ from incoming.handlers import (
 from incoming.masking import mask_of
 from incoming.models import HandlerRun, Receipt, Source
 from incoming.payload import headers_of
-from incoming.process import note_error
+from incoming.processing.notes import note_error
 from incoming.routing import Failed, cause_of, payload_of
 from monitoring import journal
 from webhooks_project.lib import clock

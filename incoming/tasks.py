@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from incoming.process import run_processing_pump
+from incoming.processing import run_processing_pump
 from incoming.retention import prune_receipts
 from incoming.runs import run_handler_pump
 from webhooks_project.pumps import take_place

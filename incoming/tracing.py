@@ -17,8 +17,8 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.tracing import Place, Tracing, span_of, tracing
 
 if TYPE_CHECKING:
-    from incoming.process import Work
-    from incoming.receive import Arrival
+    from incoming.processing.works import Work
+    from incoming.receiving.arrival import Arrival
 
 RECEIVE: Final = "receive"
 PROCESS: Final = "process"

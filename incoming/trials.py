@@ -17,7 +17,9 @@ from incoming.handlers import takes_type
 from incoming.models import Receipt, Route, Source
 from incoming.payload import BodyTooLarge, BodyUnreadable, data_of, expanded
 from incoming.providers import Call, Cause, Refused
-from incoming.receive import Arrival, identify, receipt_of, verify
+from incoming.receiving.arrival import Arrival
+from incoming.receiving.proof import verify
+from incoming.receiving.receipt import identify, receipt_of
 from incoming.routing import TRANSFORMED_TO_NOTHING, Action, Failed, Subject, what_follows
 from incoming.sources import KnownSource, known_source, public_url_of
 from subscriptions.conf import address_policy

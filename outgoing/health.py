@@ -32,8 +32,7 @@ from subscriptions.conf import address_policy
 from subscriptions.models import Subscription
 from webhooks_project import __version__
 from webhooks_project.lib import clock
-from webhooks_project.lib.handshakes import Handshakes, shook_hands
-from webhooks_project.lib.outbound import Failure, Request, Response
+from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
 
 log = structlog.get_logger(__name__)
 
@@ -113,11 +112,12 @@ def _heads(rows: Mapping[Subscription, Endpoint]) -> Found:
 def _handshakes(rows: Mapping[Subscription, Endpoint]) -> Found:
     if not rows:
         return {}
-    outbound = Handshakes(
+    outbound = Outbound(
         policy=address_policy(),
         max_in_flight=len(rows),
         user_agent=f"webhooks-hub/{__version__}",
         reads_certificates=True,
+        only_connects=True,
     )
     responses: dict[Subscription, Response] = {}
     ends_at = time.monotonic() + SECONDS
@@ -136,7 +136,7 @@ def _handshakes(rows: Mapping[Subscription, Endpoint]) -> Found:
 
 
 def _problem_of_handshake(row: Subscription, response: Response) -> str:
-    if shook_hands(response, is_secure=row.url.lower().startswith("https:")):
+    if response.shook_hands(is_secure=row.url.lower().startswith("https:")):
         response.failure = None
         return ""
     return in_words(response)

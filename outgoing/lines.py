@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +28,8 @@ from webhooks_project.lib.outbound import Request
 
 FIRSTS_BEFORE_AGAIN: Final = 3
 FIRST: Final = Delivery.Lane.FIRST.value
+AGAIN: Final = Delivery.Lane.AGAIN.value
+FIRST_TRIGGER: Final = Delivery.Trigger.FIRST.value
 APART_TIMES: Final = 2
 HORIZON_SECONDS: Final = 1.0  # how late something behind the horizon may be found
 MARKS: Final = 8  # sets of full subscriptions that a horizon is known of
@@ -74,6 +77,38 @@ class Work:
     def all(self) -> Sequence[Work]:
         """Itself and those batched with it, in order."""
         return (self, *self.batched)
+
+
+def lane_of(trigger: str) -> int:
+    """In which lane an attempt of that trigger stands."""
+    return FIRST if trigger == FIRST_TRIGGER else AGAIN
+
+
+class UnderWay:
+    """Since when what is under way is, in seconds of one clock; the first one first."""
+
+    def __init__(self) -> None:
+        self._since: dict[Work, float] = {}
+
+    def start(self, work: Work, now: float) -> None:
+        """It is under way from now on."""
+        self._since[work] = now
+
+    def end(self, work: Work) -> None:
+        """It is not any more."""
+        self._since.pop(work, None)
+
+    def take_older(self, moment: float) -> list[Work]:
+        """Those under way since before a moment, each once."""
+        older = list(takewhile(lambda work: self._since[work] < moment, self._since))
+        for work in older:
+            del self._since[work]
+        return older
+
+
+def each(works: Iterable[Work]) -> Iterator[Work]:
+    """Every one of these, also those batched with another."""
+    return (one for work in works for one in work.all)
 
 
 class Horizon:

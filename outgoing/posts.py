@@ -6,8 +6,33 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from outgoing.endpoints import Endpoint
-from outgoing.payload import Message, Shape, batch_body, content_headers, signed_headers
+from outgoing.lines import Work
+from outgoing.payload import (
+    Message,
+    Shape,
+    batch_body,
+    batch_id_of,
+    content_headers,
+    signed_headers,
+)
 from webhooks_project.lib.outbound import Request
+
+
+def request_of(work: Work, token: str) -> Request:
+    """The POST of claimed work, with everything batched with it."""
+    messages = [one.message for one in work.all]
+    return post_of(
+        work.endpoint,
+        messages,
+        shape=work.shape,
+        is_batch=work.is_batch,
+        message_id=batch_id_of([message.event_id for message in messages])
+        if work.is_batch
+        else messages[0].webhook_id,
+        timestamp=work.timestamp,
+        replay_id=work.claim.replay_id,
+        token=token,
+    )
 
 
 def post_of(

@@ -16,6 +16,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from webhooks_project.api import schema
+from webhooks_project.databases import with_options
 from webhooks_project.lib.keyring import Keyring, KeyringError
 from webhooks_project.lib.ssrf import parse_networks, parse_proxy
 
@@ -79,7 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "webhooks_project.middleware.request_id",
-    "incoming.receive.door",
+    "incoming.receiving.door.door",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -109,32 +111,12 @@ TEMPLATES = [
 
 # --- database -------------------------------------------------------------------------------------
 
-
-def _database() -> dict[str, Any]:
-    database: dict[str, Any] = env.db_url(
-        "DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'hub.sqlite3'}"
+DATABASES = {
+    "default": with_options(
+        env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'hub.sqlite3'}"),
+        synchronous=env.str("SQLITE_SYNCHRONOUS", default="FULL").upper(),
     )
-    # A connection made anew for each request or task costs more than the work itself.
-    database["CONN_MAX_AGE"] = None
-    if database["ENGINE"].endswith("sqlite3"):
-        # FULL: a 2xx means committed, also through a power cut. IMMEDIATE: a transaction that will
-        # write waits for its turn at the start instead of failing in the middle.
-        synchronous = env.str("SQLITE_SYNCHRONOUS", default="FULL").upper()
-        if synchronous not in ("FULL", "NORMAL", "EXTRA"):
-            raise ImproperlyConfigured("SQLITE_SYNCHRONOUS is FULL, NORMAL or EXTRA")
-        database["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
-            " PRAGMA temp_store=MEMORY; PRAGMA mmap_size=134217728;",
-        }
-    else:
-        database["ENGINE"] = "webhooks_project.postgresql"
-        database["CONN_HEALTH_CHECKS"] = True
-    return database
-
-
-DATABASES = {"default": _database()}
+}
 # Statements that come again and again are parsed and planned once for a connection. False behind a
 # pooler that gives a connection to another after each transaction and does not know of them.
 WEBHOOKS_PREPARED_STATEMENTS = env.bool("WEBHOOKS_PREPARED_STATEMENTS", default=True)
@@ -332,35 +314,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "webhooks_project.api.schema.add_problem_responses",
     ],
-    "ENUM_NAME_OVERRIDES": {
-        "Role": "webhooks_project.accounts.models.Role",
-        "BulkAction": "subscriptions.bulk.models.BulkJob.Action",
-        "RouteAction": "incoming.models.Route.Action",
-        "ReceiptStatus": "incoming.models.Receipt.Status",
-        "DeliveryStatus": "outgoing.models.Delivery.Status",
-        "SubscriptionStatus": "subscriptions.models.Subscription.Status",
-        "SigningSecretKind": "subscriptions.models.SigningSecret.Kind",
-        "ReplayKind": "outgoing.models.Replay.Kind",
-        "ReplayStatus": "outgoing.models.Replay.Status",
-        "HandlerRunStatus": "incoming.models.HandlerRun.Status",
-        "FindingKind": "monitoring.models.Finding.Kind",
-        "NotificationStatus": "monitoring.models.Notification.Status",
-        "NotificationMoment": "monitoring.models.Notification.Moment",
-        "ChannelKind": "monitoring.models.Channel.Kind",
-        "AlertRuleKind": "monitoring.models.AlertRule.Kind",
-        "HealthState": "monitoring.models.HealthCheck.State",
-        "IncidentStatus": "monitoring.models.Incident.Status",
-        "IncidentEntryKind": "monitoring.models.IncidentEntry.Kind",
-        "Severity": "monitoring.models.incidents.Severity",
-        "TriggerEnum": "outgoing.models.Delivery.Trigger",
-        "ReportRunTrigger": "analytics.models.ReportRun.Trigger",
-        "ReportRunStatus": "analytics.models.ReportRun.Status",
-        "WidgetKind": "analytics.models.Widget.Kind",
-        "ReportPeriod": "analytics.models.Report.Period",
-        "SchemaMode": "subscriptions.models.EventType.SchemaMode",
-        "ReceiptCause": "incoming.providers.call.Cause",
-        "AttemptCause": "outgoing.models.Attempt.Cause",
-    },
+    "ENUM_NAME_OVERRIDES": schema.ENUM_NAMES,
 }
 
 # --- console --------------------------------------------------------------------------------------
@@ -379,28 +333,6 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 
-def _page(title: str, icon: str, model: str, page: str = "changelist") -> dict[str, Any]:
-    """A link in the console's sidebar, for those who may see the model's rows."""
-    app, name = model.split(".")
-
-    def may_open(request: Any) -> bool:
-        from django.apps import apps
-
-        from webhooks_project.admin.access import may, may_everywhere
-
-        # These show each their own; another page is over the rows of all accounts.
-        return (may if page in ("changelist", "dead_letters") else may_everywhere)(
-            request, apps.get_model(model), "view"
-        )
-
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{name}_{page}"),
-        "permission": may_open,
-    }
-
-
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Webhooks hub",
     "SITE_HEADER": "Webhooks hub",
@@ -412,73 +344,7 @@ UNFOLD: dict[str, Any] = {
     "DASHBOARD_CALLBACK": "monitoring.admin.front_page.dashboard",
     "SIDEBAR": {
         "show_search": False,
-        "navigation": [
-            {
-                "title": "Incoming",
-                "items": [
-                    _page("Receipts", "move_to_inbox", "incoming.receipt"),
-                    _page("Sources", "input", "incoming.source"),
-                    _page("Handler runs", "function", "incoming.handlerrun"),
-                    _page("Dead letters", "skull", "incoming.receipt", "dead_letters"),
-                    _page("Refusals", "block", "incoming.refusalcount"),
-                    _page("Replays", "restart_alt", "incoming.receiptreplay"),
-                ],
-            },
-            {
-                "title": "Outgoing",
-                "items": [
-                    _page("Events", "bolt", "outgoing.event"),
-                    _page("Deliveries", "local_shipping", "outgoing.delivery"),
-                    _page("Attempts", "send", "outgoing.attempt"),
-                    _page("Retries", "schedule", "outgoing.retry"),
-                    _page("Dead letters", "skull", "outgoing.delivery", "dead_letters"),
-                    _page("Replays", "replay", "outgoing.replay"),
-                ],
-            },
-            {
-                "title": "Subscriptions",
-                "items": [
-                    _page("Subscriptions", "rss_feed", "subscriptions.subscription"),
-                    _page("Event types", "category", "subscriptions.eventtype"),
-                    _page("Bulk jobs", "playlist_play", "subscriptions.bulkjob"),
-                ],
-            },
-            {
-                "title": "Analytics",
-                "items": [
-                    _page("Dashboards", "monitoring", "analytics.dashboard"),
-                    _page("Reports", "summarize", "analytics.report"),
-                    _page("Report runs", "description", "analytics.reportrun"),
-                ],
-            },
-            {
-                "title": "Watch",
-                "items": [
-                    _page("Health", "monitor_heart", "monitoring.healthcheck"),
-                    _page("Incidents", "warning", "monitoring.incident"),
-                    _page("Alert rules", "notifications", "monitoring.alertrule"),
-                    _page("Health policies", "tune", "monitoring.healthpolicy"),
-                    _page("Activity", "history", "monitoring.activity"),
-                    _page("Notifications", "mail", "monitoring.notification"),
-                    _page("Findings", "rule", "monitoring.finding"),
-                    _page("Channels", "campaign", "monitoring.channel"),
-                    _page("Audit", "verified_user", "monitoring.auditentry"),
-                    _page("Audit anchors", "anchor", "monitoring.auditanchor"),
-                    _page("Rollups", "bar_chart", "analytics.rollup"),
-                    _page("Objectives", "flag", "analytics.objective"),
-                    _page("Heartbeats", "favorite", "hub.heartbeat"),
-                ],
-            },
-            {
-                "title": "People",
-                "items": [
-                    _page("Accounts", "apartment", "accounts.account"),
-                    _page("Users", "person", "accounts.user"),
-                    _page("Groups", "group", "auth.group"),
-                    _page("API keys", "key", "accounts.apikey"),
-                ],
-            },
-        ],
+        "navigation": "webhooks_project.admin.navigation.navigation_for",
     },
 }
 

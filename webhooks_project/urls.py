@@ -1,4 +1,4 @@
-"""The hub's addresses, apart from the ingest URLs: those are incoming/receive.py's `door`."""
+"""The hub's addresses, apart from the ingest URLs: those are answered by incoming/receiving/."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
-from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -17,6 +16,12 @@ from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_safe
 
 from incoming import replays, services
+from incoming.admin.receipt_filters import (
+    DeadReceiptFilterForm,
+    FollowedFilter,
+    QuarantineFilter,
+    SameBodyFilter,
+)
 from incoming.admin.receipt_panels import (
     call_of_receipt,
     events_of_receipt,
@@ -40,19 +45,10 @@ from webhooks_project.admin.buttons import button
 from webhooks_project.admin.dead_letters import (
     SHOWN_GROUPS,
     DeadLetterAdmin,
-    FilterForm,
     ReasonForm,
     group_text,
 )
-from webhooks_project.admin.filters import (
-    ChoicesFilter,
-    PeriodFilter,
-    RelatedFilter,
-    TextChoiceFilter,
-    ValuesFilter,
-    YesNoFilter,
-)
-from webhooks_project.admin.forms import TextInput
+from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.search import first_found, id_in, made_around
 from webhooks_project.admin.values import (
     EMPTY,
@@ -86,48 +82,12 @@ MARK_COLOURS = {
 TOO_MANY: Final = f"More than {MAX_AT_ONCE} at once are a replay's work."
 
 
-class FollowedFilter(TextChoiceFilter):
-    """The receipts that were processed and that nothing followed."""
-
-    title = "what followed"
-    parameter_name = "followed"
-    options = ("unmatched",)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in self.options:
-            return queryset
-        return queryset.filter(status=Status.PROCESSED, action_count=0)
-
-
-class QuarantineFilter(YesNoFilter):
-    title = "quarantine"
-    parameter_name = "quarantine"
-    column = "quarantined_at"
-    words = ("quarantined", "not quarantined")
-
-
-class SameBodyFilter(YesNoFilter):
-    title = "body"
-    parameter_name = "same_body"
-    column = "same_body_as"
-    words = ("as an earlier one", "not seen before")
-
-
 def is_unmatched(receipt: Receipt) -> bool:
     return receipt.status == Status.PROCESSED and receipt.action_count == 0
 
 
 def is_quarantined(receipt: Receipt) -> bool:
     return receipt.quarantined_at is not None
-
-
-class DeadReceiptFilterForm(FilterForm):
-    source = forms.UUIDField(required=False, widget=TextInput, help_text="Its id.")
-    handler = forms.CharField(
-        required=False, max_length=255, widget=TextInput,
-        help_text="The one that could not do its work.",
-    )  # fmt: skip
-    type = forms.CharField(required=False, max_length=255, widget=TextInput)
 
 
 @admin.register(Receipt)

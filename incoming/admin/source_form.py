@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from django import forms
@@ -17,6 +18,7 @@ from webhooks_project.admin.forms import (
     HeadersField,
     JsonField,
     LinesField,
+    NumberInput,
     SecretArea,
     Select,
     ServiceForm,
@@ -36,6 +38,9 @@ OURS: Final = (
     "The provider's, where the provider makes it. Left empty, we make one and show it once."
 )
 LEARNED: Final = "Leave it empty: the provider tells it when it first calls."
+
+GRACE_HOURS: Final = services.ROTATION_GRACE // timedelta(hours=1)
+MAX_GRACE_HOURS: Final = 30 * 24
 
 # Fields in groups; those in one tuple stand side by side.
 GROUPS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
@@ -171,6 +176,19 @@ class NewSecretForm(forms.Form):
         required=False,
         widget=SecretArea,
         help_text="The provider's new secret. Left empty, we make one and show it once.",
+    )
+
+
+class GraceForm(forms.Form):
+    grace_hours = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_GRACE_HOURS,
+        initial=GRACE_HOURS,
+        widget=NumberInput,
+        label="Grace, in hours",
+        help_text=f"How long the old URL is answered too; 0 for not at all, empty for "
+        f"{GRACE_HOURS}.",
     )
 
 

@@ -12,21 +12,23 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from django.utils.html import format_html
 
 from incoming import services
 from incoming.admin.routes import RouteInline, save_routes
-from incoming.admin.samples import sample_page, why_not
+from incoming.admin.samples import sample_page
 from incoming.admin.source_form import (
+    GRACE_HOURS,
     GROUPS,
+    GraceForm,
     NewSecretForm,
     SourceForm,
     form_for,
     option_fields_for,
 )
+from incoming.admin.source_pages import made_page, provider_choice_page
 from incoming.admin.source_panels import (
     facts_of,
     provider_of_source,
@@ -36,48 +38,19 @@ from incoming.admin.source_panels import (
     secrets_of_source,
     state_of_integration,
 )
-from incoming.admin.trials import SAMPLE_PAGE, TRIALS, Trial, trial_page, trials_of_source
+from incoming.admin.trials import TRIALS, Trial, trial_page, trials_of_source
 from incoming.models import Source
 from incoming.providers import PROVIDERS, Provider
 from incoming.sources import public_url_of
 from webhooks_project.admin.base import HubAdmin
 from webhooks_project.admin.buttons import ShownOnce, button, opens_page
-from webhooks_project.admin.filters import (
-    ChoicesFilter,
-    PeriodFilter,
-    RelatedFilter,
-    YesNoFilter,
-)
-from webhooks_project.admin.forms import NumberInput
+from webhooks_project.admin.filters import ChoicesFilter, PeriodFilter, RelatedFilter, YesNoFilter
 from webhooks_project.admin.search import id_in
-from webhooks_project.admin.values import (
-    EMPTY,
-    column,
-    label,
-    moment,
-    moment_column,
-    page_of,
-    visible,
-)
+from webhooks_project.admin.values import EMPTY, column, label, moment, moment_column, visible
 from webhooks_project.lib import clock
 
 STATE_COLOURS = {"enabled": "success", "disabled": "danger"}
 HINT: Final = "Enter it at the provider, where the provider does not make its own."
-GRACE_HOURS: Final = services.ROTATION_GRACE // timedelta(hours=1)
-MAX_GRACE_HOURS: Final = 30 * 24
-
-
-class GraceForm(forms.Form):
-    grace_hours = forms.IntegerField(
-        required=False,
-        min_value=0,
-        max_value=MAX_GRACE_HOURS,
-        initial=GRACE_HOURS,
-        widget=NumberInput,
-        label="Grace, in hours",
-        help_text=f"How long the old URL is answered too; 0 for not at all, empty for "
-        f"{GRACE_HOURS}.",
-    )
 
 
 class DisabledFilter(YesNoFilter):
@@ -152,7 +125,7 @@ class SourceAdmin(HubAdmin):
         is_chosen = object_id is not None or _chosen(request) is not None
         if is_chosen or not self.has_add_permission(request):
             return super().changeform_view(request, object_id, form_url, extra_context)
-        return self._provider_choice(request)
+        return provider_choice_page(self, request)
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         return () if obj is None else self.inlines  # a new source publishes every receipt
@@ -230,30 +203,7 @@ class SourceAdmin(HubAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The URL, the secret where we made it, and what to do next. Once: see ShownOnce."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "A new source",
-            "opts": self.opts,
-            "original": obj,
-            "url": public_url_of(obj),
-            "secret": getattr(request, "made_secret", ""),
-            "facts": facts_of(PROVIDERS[obj.provider]),
-            "next_url": page_of("incoming.source", obj.pk),
-            "sample_url": "" if why_not(obj) else reverse(SAMPLE_PAGE, args=[obj.pk]),
-        }
-        return TemplateResponse(request, "admin/console/source_made.html", context)
-
-    def _provider_choice(self, request: HttpRequest) -> HttpResponse:
-        if request.method == "POST":
-            return HttpResponseRedirect(request.path)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Who will call?",
-            "opts": self.opts,
-            "providers": sorted(PROVIDERS.values(), key=lambda item: item.label.lower()),
-        }
-        return TemplateResponse(request, "admin/console/provider_choice.html", context)
+        return made_page(self, request, obj)
 
     # --- pages of its own ---
 

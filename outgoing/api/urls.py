@@ -1,5 +1,8 @@
+from outgoing.api.attempts import AttemptViewSet
 from outgoing.api.dead_letters import DeadLetterViewSet
-from outgoing.api.views import AttemptViewSet, DeliveryViewSet, EventViewSet, ReplayViewSet
+from outgoing.api.deliveries import DeliveryViewSet
+from outgoing.api.events import EventViewSet
+from outgoing.api.replays import ReplayViewSet
 from webhooks_project.api.routing import Router
 
 router = Router()

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django import db
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 
 from monitoring import journal
@@ -24,6 +24,7 @@ from outgoing.selecting import Selection, page_of_deliveries, page_of_events
 from subscriptions.matching import Match
 from subscriptions.models import Subscription
 from webhooks_project.lib.sql import is_due
+from webhooks_project.lib.turns import turn_to_write
 
 log = structlog.get_logger(__name__)
 
@@ -155,7 +156,7 @@ def _put_in_line(
         str(key): [after[0].isoformat(), str(after[1])] if after else None
         for key, after in behind.items()
     }
-    with transaction.atomic():
+    with turn_to_write(connection), transaction.atomic():
         found = _running(replay.pk).select_for_update(skip_locked=True).first()
         if found is None or (found.cursor_at, found.cursor_id, found.lagging) != (
             replay.cursor_at, replay.cursor_id, replay.lagging,

@@ -20,8 +20,8 @@ from django.http import (
 from django.template.response import TemplateResponse
 
 from subscriptions.bulk.files import FORMATS, MAX_FILE_BYTES, MAX_LINES, written_csv
-from subscriptions.bulk.jobs import plan_action, plan_import
 from subscriptions.bulk.models import BulkJob
+from subscriptions.bulk.planning import plan_action, plan_import
 from subscriptions.bulk.selection import Selection
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from subscriptions.acceptable import MAX_FACTS
 from subscriptions.api.subscriptions import SubscriptionFilter, SubscriptionViewSet
-from subscriptions.bulk import jobs
+from subscriptions.bulk import jobs, planning
 from subscriptions.bulk.files import MAX_FILE_BYTES, MAX_LINES, written_csv, written_json
 from subscriptions.bulk.models import BulkJob, BulkLine
 from subscriptions.bulk.results import written_results
@@ -196,7 +196,7 @@ class BulkJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountSc
         asked = serializer.validated_data
         account = account_for_create(self, asked.get("account"))
         _check_role(request, account.pk, asked["action"])
-        job = jobs.plan_action(
+        job = planning.plan_action(
             account=account,
             action=Action(asked["action"]),
             selection=Selection.of(asked["selection"]),
@@ -268,7 +268,7 @@ class ImportView(APIView):
         options = ImportOptionsSerializer(data=request.query_params.dict(), context=context)
         options.is_valid(raise_exception=True)
         content: Any = request.data
-        job = jobs.plan_import(
+        job = planning.plan_import(
             account=account_for_create(self, options.validated_data.get("account")),
             content=content if isinstance(content, bytes) else b"",
             file_format="csv" if "csv" in (request.content_type or "") else "json",

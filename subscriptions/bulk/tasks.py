@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from subscriptions.bulk.jobs import TASK, forget_old, run_jobs
+from subscriptions.bulk.carrying import forget_old, run_jobs
+from subscriptions.bulk.jobs import TASK
 from webhooks_project.lib import clock
 from webhooks_project.queues import call_task
 

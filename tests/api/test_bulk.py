@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from subscriptions.bulk import files
-from subscriptions.bulk.jobs import run_jobs
+from subscriptions.bulk.carrying import run_jobs
 from subscriptions.models import BulkJob, SigningSecret, Subscription
 from tests.api.calls import Api
 from tests.api.routes import URL

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from incoming.models import Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.replays import Selection, advance_replays, plan_replay
 from monitoring.models import AuditEntry
 from tests.api.calls import Api
@@ -83,7 +83,7 @@ def test_plan_start_and_end(api: Api, source: Source) -> None:
 def test_its_progress_is_shown_and_it_is_cancelled_under_way(
     api: Api, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("incoming.replays.BATCH_ROWS", 2)
+    monkeypatch.setattr("incoming.replays.carrying.BATCH_ROWS", 2)
     for _ in range(5):
         past(source)
     path = f"incoming/replays/{api.post('incoming/replays', PERIOD).json['id']}"

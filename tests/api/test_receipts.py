@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from incoming.models import HandlerRun, Receipt, ReceiptReplay
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from monitoring.models import AuditEntry
 from outgoing.models import Event
 from tests.api.calls import Api

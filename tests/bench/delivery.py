@@ -147,7 +147,7 @@ def seconds_until(is_done: Callable[[DeliveryPump], bool]) -> float:
 def seconds_of_pumps(count: int, pumps: int) -> float:
     """Have so many pumps, each a process, deliver so many. Returns how long they took."""
     if pumps == 1:
-        return seconds_until(lambda pump: pump._recorded >= count)
+        return seconds_until(lambda pump: pump._results.recorded >= count)
     connections.close_all()  # no process uses what another opened
     fork = multiprocessing.get_context("fork")
     recorded = [fork.Value("l", 0, lock=False) for _ in range(pumps)]
@@ -169,7 +169,7 @@ def seconds_of_pumps(count: int, pumps: int) -> float:
 
 def _pump(count: int, number: int, recorded: Sequence[Any], ready: Any, results: Any) -> None:
     def is_done(pump: DeliveryPump) -> bool:
-        recorded[number].value = pump._recorded
+        recorded[number].value = pump._results.recorded
         return sum(one.value for one in recorded) >= count
 
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from typing import Final
 
 import certifi
 import orjson
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import Model
 
 from outgoing import breakers
@@ -22,7 +22,6 @@ from outgoing.deliver import CLAIM_ROWS, DeliveryPump
 from outgoing.models import Attempt, Breaker, Delivery, Event, Replay
 from outgoing.payload import envelope, signed_headers
 from outgoing.replays import Pace, cancel_replay, plan_replay, start_replay
-from outgoing.replays.pacing import LOOK_SECONDS
 from outgoing.selecting import Selection
 from subscriptions.conf import address_policy
 from subscriptions.models import Subscription
@@ -37,6 +36,7 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.outbound import Outbound, Request
 from webhooks_project.lib.signing import key_of, new_secret
 from webhooks_project.models import Heartbeat
+from webhooks_project.pumps import POLL_SECONDS
 
 NAMES: Final = (
     "delivery_50ms", "outbound_tls_kept", "outbound_tls_new", "delivery_fair",
@@ -58,7 +58,7 @@ SLOW_MS: Final = 500
 SLOW_PER_SECOND: Final = 320  # ten times what sixteen at once and half a second each let through
 HANGING_PER_SECOND: Final = 20
 HANGING_MS: Final = 3_600_000
-REPLAY_LIVE: Final = 5_000
+REPLAY_LIVE: Final = 20_000
 REPLAY_PAST: Final = 10_000
 FEW: Final = 1_000
 MANY: Final = 100_000
@@ -142,7 +142,7 @@ def _spread(per_second: int, seconds: int) -> Iterator[datetime]:
 
 def _rate(subscriptions: Sequence[Subscription], count: int) -> float:
     _queue(subscriptions, _now(count))
-    seconds = seconds_until(lambda pump: pump._recorded >= count)
+    seconds = seconds_until(lambda pump: pump._results.recorded >= count)
     left = Delivery.objects.filter(subscription__in=subscriptions).exclude(status="delivered")
     if left.exists():
         raise RuntimeError("not every one was delivered")
@@ -357,25 +357,26 @@ def _started_replay(account: Account, url: str) -> Replay:
 
 @contextmanager
 def _moving_on() -> Iterator[None]:
-    """Jobs are moved on in a thread meanwhile, as the retry family's pump does it.
-
-    That pump is another process; here it takes its part of this one's time, too.
-    """
-    is_over = threading.Event()
+    """Jobs are moved on meanwhile, by a process of its own as the retry family's pump is."""
+    connections.close_all()  # no process uses what another opened
+    fork = multiprocessing.get_context("fork")
+    is_over = fork.Event()
 
     def move_on() -> None:
         pace = Pace()
-        while not is_over.wait(LOOK_SECONDS / 5):
+        while not is_over.wait(POLL_SECONDS):
             pace.advance(clock.now())
-        connection.close()
+        connections.close_all()
 
-    thread = threading.Thread(target=move_on, daemon=True)
-    thread.start()
+    process = fork.Process(target=move_on, daemon=True)
+    process.start()
     try:
         yield
     finally:
         is_over.set()
-        thread.join()
+        process.join()
+    if process.exitcode:
+        raise RuntimeError("the jobs were not moved on")
 
 
 # --- backlogs and history -------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from subscriptions.bulk.jobs import plan_action, run_jobs
+from subscriptions.bulk.carrying import run_jobs
+from subscriptions.bulk.planning import plan_action
 from subscriptions.bulk.selection import Selection
 from subscriptions.models import BulkJob, SigningSecret, Subscription
 from tests.factories import make_account, make_subscription, make_user

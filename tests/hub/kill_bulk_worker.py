@@ -19,8 +19,8 @@ GIVE_UP_SECONDS = 180
 def scenario(port: int) -> dict[str, Any]:
     from django.db.models import Count
 
-    from subscriptions.bulk.jobs import plan_action
     from subscriptions.bulk.models import BulkJob
+    from subscriptions.bulk.planning import plan_action
     from subscriptions.bulk.selection import Selection
     from subscriptions.models import Subscription
     from tests.factories import make_account, make_subscription

@@ -10,7 +10,7 @@ import pytest
 
 from incoming.handlers import HANDLERS, Webhook, handles
 from incoming.models import HandlerRun, Receipt
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.runs import Line, run_next
 from tests.factories import make_receipt
 

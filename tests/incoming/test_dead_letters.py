@@ -20,7 +20,8 @@ from incoming.dead_letters import (
 )
 from incoming.errors import StateNotAllowed
 from incoming.models import Receipt, Source
-from incoming.process import RETRY_SECONDS, process_due_receipts
+from incoming.processing import process_due_receipts
+from incoming.processing.failures import RETRY_SECONDS
 from incoming.retention import Pruned, count_prunable, prune_receipts
 from incoming.runs import follow_runs, lock_receipt
 from incoming.services import reprocess_receipt

@@ -12,14 +12,10 @@ import time_machine
 from django.db import OperationalError
 from django.test import TestCase
 
-from incoming import process
 from incoming.errors import StateNotAllowed
 from incoming.models import HandlerRun, Receipt, Route, Source
-from incoming.process import (
-    RETRY_SECONDS,
-    process_due_receipts,
-    run_processing_pump,
-)
+from incoming.processing import batches, process_due_receipts, pump, run_processing_pump, writing
+from incoming.processing.failures import RETRY_SECONDS
 from incoming.providers import Cause, Refused
 from incoming.querysets import LEASE_SECONDS
 from incoming.refusals import record_refusal
@@ -417,8 +413,8 @@ def test_nothing_at_all_follows_where_a_part_fails() -> None:
 def test_what_the_time_for_expressions_does_not_reach_is_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("incoming.routing.EVALUATION_SECONDS", -1.0)
-    monkeypatch.setattr("incoming.routing.EVALUATIONS_AT_ONCE", 2)
+    monkeypatch.setattr("incoming.routing.following.EVALUATION_SECONDS", -1.0)
+    monkeypatch.setattr("incoming.routing.stages.EVALUATIONS_AT_ONCE", 2)
     source = make_source(transformation="$")
     for number in range(3):
         make_receipt(source, body=b"%d" % number)
@@ -632,15 +628,15 @@ def test_a_route_that_makes_no_event_type_fails_with_the_cause() -> None:
 
 def crash_after(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Callable[[], None]:
     """Let publishing succeed and something fail right after it, inside the transaction."""
-    real = process.publish_many
+    real = writing.publish_many
 
     def publish_and_crash(new_events: Any) -> None:
         real(new_events)
         assert Event.objects.exists()
         raise error
 
-    monkeypatch.setattr(process, "publish_many", publish_and_crash)
-    return lambda: monkeypatch.setattr(process, "publish_many", real)
+    monkeypatch.setattr(writing, "publish_many", publish_and_crash)
+    return lambda: monkeypatch.setattr(writing, "publish_many", real)
 
 
 def test_a_failure_after_publishing_takes_the_event_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -723,13 +719,13 @@ def test_a_lost_claim_is_not_the_others_loss(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_failure_of_a_lost_claim_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     receipt = make_receipt()
     crash = crash_after(monkeypatch, RuntimeError("late"))
-    real = process._fail
+    real = batches.fail
 
     def fail_late(*args: Any) -> None:
         Receipt.objects.update(lease_token=new_id())
         real(*args)
 
-    monkeypatch.setattr(process, "_fail", fail_late)
+    monkeypatch.setattr(batches, "fail", fail_late)
     process_due_receipts()
     crash()
     receipt.refresh_from_db()
@@ -767,7 +763,7 @@ def test_a_pump_returns_dead_pumps_claims_and_works_its_queue_off() -> None:
 def test_a_pump_goes_on_after_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     make_receipt()
     slept: list[float] = []
-    real = process.process_due_receipts
+    real = pump.process_due_receipts
     errors = [OperationalError("the server is gone")]
 
     def process_or_fail() -> int:
@@ -775,11 +771,11 @@ def test_a_pump_goes_on_after_the_database_was_away(monkeypatch: pytest.MonkeyPa
             raise errors.pop()
         return real()
 
-    monkeypatch.setattr(process, "process_due_receipts", process_or_fail)
-    monkeypatch.setattr(process.db, "close_old_connections", lambda: None)
-    monkeypatch.setattr(process.time, "sleep", slept.append)
+    monkeypatch.setattr(pump, "process_due_receipts", process_or_fail)
+    monkeypatch.setattr(pump.db, "close_old_connections", lambda: None)
+    monkeypatch.setattr(pump.time, "sleep", slept.append)
     assert run_processing_pump(Turns(2)) == 1  # type: ignore[arg-type]
-    assert slept == [process.DATABASE_PAUSE_SECONDS]
+    assert slept == [pump.DATABASE_PAUSE_SECONDS]
     assert Event.objects.count() == 1
 
 
@@ -848,12 +844,12 @@ def test_a_receipt_whose_body_was_pruned_is_not_taken_up_again() -> None:
 def test_the_pump_moves_replays_on_twice_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     state = {"now": 1_000.0}
     advanced: list[float] = []
-    monkeypatch.setattr(process.time, "monotonic", lambda: state["now"])
+    monkeypatch.setattr(pump.time, "monotonic", lambda: state["now"])
     monkeypatch.setattr(
-        process.time, "sleep", lambda seconds: state.update(now=state["now"] + seconds)
+        pump.time, "sleep", lambda seconds: state.update(now=state["now"] + seconds)
     )
-    monkeypatch.setattr(process, "POLL_SECONDS", 0.25)
-    monkeypatch.setattr(process, "advance_replays", lambda now: advanced.append(state["now"]))
+    monkeypatch.setattr(pump, "POLL_SECONDS", 0.25)
+    monkeypatch.setattr(pump, "advance_replays", lambda now: advanced.append(state["now"]))
     run_processing_pump(Turns(5))  # type: ignore[arg-type]
     assert advanced == [1_000, 1_000.5, 1_001]
 
@@ -862,7 +858,7 @@ def test_a_replay_that_breaks_does_not_hold_receipts_up(monkeypatch: pytest.Monk
     def break_down(now: datetime) -> int:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(process, "advance_replays", break_down)
+    monkeypatch.setattr(pump, "advance_replays", break_down)
     make_receipt()
     assert run_processing_pump(Turns(1)) == 1  # type: ignore[arg-type]
     assert states() == [("processed", "", 1)]

@@ -20,7 +20,7 @@ from django.db import (
 )
 
 from incoming.models import Receipt, RefusalCount, SourceSecret
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.sources import forget_sources
 from outgoing.models import Event
 from tests.factories import make_source
@@ -339,7 +339,7 @@ def test_says_come_again_when_the_source_cannot_be_read(monkeypatch: pytest.Monk
     def fail(token: str) -> None:
         raise OperationalError("the server closed the connection")
 
-    monkeypatch.setattr("incoming.receive.source_by_token", fail)
+    monkeypatch.setattr("incoming.receiving.door.source_by_token", fail)
     response = post(make_source())
     assert (response.status_code, answer_of(response)) == (503, {"cause": "unavailable"})
     assert Receipt.objects.count() == 0
@@ -374,7 +374,7 @@ def test_wakes_the_queue_once_the_receipt_is_there(monkeypatch: pytest.MonkeyPat
     def note(family: str) -> None:
         seen.append((family, Receipt.objects.count()))
 
-    monkeypatch.setattr("incoming.receive.wake", note)
+    monkeypatch.setattr("incoming.receiving.acceptance.wake", note)
     source = make_source()
     repeat(source)
     repeat(source)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from incoming.models import Receipt, RefusalCount, Source, SourceSecret
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.services import create_source, learn_secret
 from monitoring.models import AuditEntry
 from outgoing.models import Event

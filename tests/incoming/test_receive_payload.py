@@ -13,18 +13,11 @@ import time_machine
 from django.http import HttpResponse
 
 from incoming.models import Receipt, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.sources import forget_sources
 from outgoing.models import Event
 from tests.factories import make_source
-from tests.incoming.calls import (
-    BODY,
-    answer_of,
-    assert_refused,
-    github_headers,
-    hex_hmac,
-    post,
-)
+from tests.incoming.calls import BODY, answer_of, assert_refused, github_headers, hex_hmac, post
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,8 @@ from django.test import Client, RequestFactory
 from incoming import refusals
 from incoming.models import Receipt, RefusalCount
 from incoming.providers import Cause, Refused
-from incoming.receive import STATUS_OF, receive
+from incoming.receiving.door import receive
+from incoming.receiving.refusal import STATUS_OF
 from incoming.refusals import KEPT_BODY_BYTES, record_refusal
 from outgoing.models import Event
 from tests.factories import SIGNING_SECRET, SOURCE_SECRET, make_source

@@ -13,7 +13,7 @@ import pytest
 
 from incoming.models import Receipt, SourceSecret
 from incoming.payload import body_of, headers_of
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from outgoing.models import Event
 from tests.factories import make_source
 from tests.incoming.calls import hex_hmac, post

@@ -12,15 +12,15 @@ import time_machine
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from incoming import replays
 from incoming.errors import ReplayNotAcceptable, StateNotAllowed
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.refusals import KEPT_BODY_BYTES
 from incoming.replays import (
     Selection,
     advance_replays,
     cancel_replay,
+    carrying,
     plan_of,
     plan_replay,
     receipts_to_replay,
@@ -321,7 +321,7 @@ def test_what_a_job_s_status_allows(
 def test_only_so_many_jobs_of_an_account_run_at_a_time(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "MAX_RUNNING", 2)
+    monkeypatch.setattr("incoming.replays.jobs.MAX_RUNNING", 2)
     first, _ = running(source=source), running(source=source)
     third = plan_replay(asked(source=source))
     with pytest.raises(StateNotAllowed, match="2 replays are running"):
@@ -431,7 +431,7 @@ def test_runs_that_had_not_ended_are_superseded(source: Source) -> None:
 def test_the_oldest_come_first_in_batches_behind_a_cursor(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 2)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 2)
     moment = NOW - 3 * HOUR
     receipts = [past(source, received_at=moment) for _ in range(3)]
     receipts += [past(source, ago=2 * HOUR), past(source, ago=4 * HOUR)]
@@ -455,7 +455,7 @@ def test_the_oldest_come_first_in_batches_behind_a_cursor(
 def test_a_batch_that_was_cut_off_left_nothing_and_is_made_again(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 2)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 2)
     for minutes in range(3):
         past(source, ago=2 * HOUR + timedelta(minutes=minutes))
     replay = running()
@@ -463,7 +463,7 @@ def test_a_batch_that_was_cut_off_left_nothing_and_is_made_again(
 
     def cut_off() -> None:
         with transaction.atomic():
-            replays._advance(replay.pk, 200, NOW)
+            carrying._advance(replay.pk, 200, NOW)
             raise RuntimeError("the process is killed before its commit")
 
     with pytest.raises(RuntimeError):
@@ -480,7 +480,7 @@ def test_a_batch_that_was_cut_off_left_nothing_and_is_made_again(
 def test_a_job_that_failed_says_why_and_goes_on_where_it_was(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 1)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 1)
     past(source)
     past(source)
     replay = running()
@@ -490,7 +490,7 @@ def test_a_job_that_failed_says_why_and_goes_on_where_it_was(
         raise ValueError("no more")
 
     with monkeypatch.context() as broken:
-        broken.setattr(replays, "_put_in_line", fail)
+        broken.setattr(carrying, "_put_in_line", fail)
         assert advance_replays(NOW) == 0
     replay.refresh_from_db()
     assert (replay.status, replay.error) == ("failed", "ValueError: no more")
@@ -511,14 +511,14 @@ def test_one_job_s_failure_does_not_stop_another(
     past(source)
     receipt = past(other)
     bad, good = running(source=source), running(source=other)
-    put_in_line = replays._put_in_line
+    put_in_line = carrying._put_in_line
 
     def fail(rows: Any, replay: ReceiptReplay, now: datetime) -> int:
         if replay.pk == bad.pk:
             raise ValueError
         return put_in_line(rows, replay, now)
 
-    monkeypatch.setattr(replays, "_put_in_line", fail)
+    monkeypatch.setattr(carrying, "_put_in_line", fail)
     assert advance_replays(NOW) == 1
     receipt.refresh_from_db()
     assert receipt.replay_id == good.pk
@@ -533,7 +533,7 @@ def test_a_database_that_is_away_is_not_the_job_s_fault(
     def fail(*args: Any) -> int:
         raise OperationalError("away")
 
-    monkeypatch.setattr(replays, "_put_in_line", fail)
+    monkeypatch.setattr(carrying, "_put_in_line", fail)
     with pytest.raises(OperationalError):
         advance_replays(NOW)
     replay.refresh_from_db()
@@ -541,7 +541,7 @@ def test_a_database_that_is_away_is_not_the_job_s_fault(
 
 
 def test_cancel_stops_it_at_the_next_batch(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 1)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 1)
     past(source)
     past(source)
     replay = running()
@@ -557,7 +557,7 @@ def test_cancel_stops_it_at_the_next_batch(source: Source, monkeypatch: pytest.M
 
 
 def test_live_receipts_go_first(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 3)
+    monkeypatch.setattr(carrying, "MAX_WAITING", 3)
     for _ in range(5):
         past(source)
     live = [make_receipt(source), make_receipt(source)]
@@ -572,7 +572,7 @@ def test_live_receipts_go_first(source: Source, monkeypatch: pytest.MonkeyPatch)
 def test_jobs_share_the_room_so_that_a_long_one_does_not_stop_a_short_one(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 4)
+    monkeypatch.setattr(carrying, "MAX_WAITING", 4)
     for _ in range(10):
         past(source)
     other = make_source()
@@ -591,7 +591,7 @@ def test_jobs_share_the_room_so_that_a_long_one_does_not_stop_a_short_one(
 def test_the_only_place_goes_round_among_the_jobs(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 1)
+    monkeypatch.setattr(carrying, "MAX_WAITING", 1)
     jobs = []
     for each in (source, make_source(), make_source()):
         past(each)
@@ -607,7 +607,7 @@ def test_the_only_place_goes_round_among_the_jobs(
 def test_runs_of_handlers_that_wait_hold_it_back_too(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 2)
+    monkeypatch.setattr(carrying, "MAX_WAITING", 2)
     past(source)
     past(source)
     HandlerRun.objects.create(
@@ -622,7 +622,7 @@ def test_runs_of_handlers_that_wait_hold_it_back_too(
 def test_runs_of_others_hold_no_job_back(
     source: Source, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
-    monkeypatch.setattr(replays, "MAX_WAITING", 3)
+    monkeypatch.setattr(carrying, "MAX_WAITING", 3)
     busy = make_source()
     for each in (source, busy):
         for _ in range(4):

@@ -12,11 +12,11 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from incoming import handlers, replays
+from incoming import handlers
 from incoming.management.commands import replay_receipts as command
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
-from incoming.replays import advance_replays, cancel_replay
+from incoming.processing import process_due_receipts
+from incoming.replays import advance_replays, cancel_replay, carrying
 from monitoring.models import AuditEntry
 from outgoing.models import Event
 from tests.factories import make_account, make_receipt, make_source
@@ -114,7 +114,7 @@ def test_a_dry_run_as_json(source: Source) -> None:
 def test_without_a_hub_it_does_the_work_itself(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 2)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 2)
     receipts = [past(source) for _ in range(3)]
 
     lines = run(*TODAY, "--account", "acme")
@@ -219,7 +219,7 @@ def test_a_job_that_fails_is_told_by_the_exit_code(
     def fail(*args: Any) -> int:
         raise ValueError("no more")
 
-    monkeypatch.setattr(replays, "_put_in_line", fail)
+    monkeypatch.setattr(carrying, "_put_in_line", fail)
     past(source)
     assert refusal(*TODAY) == (1, "the replay failed: ValueError: no more")
 

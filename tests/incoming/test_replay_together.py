@@ -9,9 +9,8 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from incoming import replays
 from incoming.models import Receipt, ReceiptReplay
-from incoming.replays import Selection, advance_replays, plan_replay, start_replay
+from incoming.replays import Selection, advance_replays, carrying, plan_replay, start_replay
 from incoming.retention import prune_receipts
 from tests.factories import make_account, make_receipt, make_source
 from webhooks_project.lib import clock
@@ -69,7 +68,7 @@ def carry_out() -> None:
 def test_no_receipt_is_taken_twice_and_none_is_left(
     jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 7)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 7)
     made = started(jobs)
 
     together(*[carry_out] * PUMPS)
@@ -83,7 +82,7 @@ def test_no_receipt_is_taken_twice_and_none_is_left(
 
 
 def test_retention_takes_nothing_from_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "BATCH_ROWS", 7)
+    monkeypatch.setattr(carrying, "BATCH_ROWS", 7)
     [replay] = started(1, days=1)
 
     together(carry_out, prune_receipts, prune_receipts)

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 import pytest
 
-from incoming import routing
 from incoming.handlers import handles
 from incoming.models import Receipt, Route, Source
 from incoming.routing import (
@@ -22,6 +21,7 @@ from incoming.routing import (
 )
 from tests.factories import make_receipt, make_source
 from tests.incoming.handlers import no_handlers  # noqa: F401 - a fixture
+from webhooks_project.lib import filters, jsonata
 
 pytestmark = pytest.mark.django_db
 
@@ -113,13 +113,13 @@ def test_a_condition_is_compiled_once_for_each_version_of_its_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compiled: list[Any] = []
-    real = routing.compile_filter
+    real = filters.compile_filter
 
     def compile_filter(document: Any) -> Any:
         compiled.append(document)
         return real(document)
 
-    monkeypatch.setattr(routing, "compile_filter", compile_filter)
+    monkeypatch.setattr("incoming.routing.routes.compile_filter", compile_filter)
     source = make_source(routes=({"condition": {"data.id": 7}, "event_type": "a"},))
     for _ in range(3):
         assert actions(follow(source=source)) == ["a"]
@@ -240,13 +240,13 @@ def test_all_of_a_batch_are_evaluated_together_and_what_needs_none_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
-    real = routing.evaluate_many
+    real = jsonata.evaluate_many
 
     def evaluate_many(items: Any) -> Any:
         asked.append(len(items))
         return real(items)
 
-    monkeypatch.setattr(routing, "evaluate_many", evaluate_many)
+    monkeypatch.setattr("incoming.routing.stages.evaluate_many", evaluate_many)
     source = make_source(provider="shopify", transformation="total")
     plain = make_source(provider="shopify")
     items = [
@@ -265,8 +265,8 @@ TOO_LONG = "The conditions and expressions of the receipt's source take too long
 
 def slow_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the time for a batch be over after its first evaluations."""
-    monkeypatch.setattr(routing, "EVALUATION_SECONDS", -1.0)
-    monkeypatch.setattr(routing, "EVALUATIONS_AT_ONCE", 2)
+    monkeypatch.setattr("incoming.routing.following.EVALUATION_SECONDS", -1.0)
+    monkeypatch.setattr("incoming.routing.stages.EVALUATIONS_AT_ONCE", 2)
 
 
 def test_what_the_time_does_not_reach_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +287,7 @@ def test_a_receipt_that_alone_takes_too_long_fails(monkeypatch: pytest.MonkeyPat
 def test_what_the_time_for_conditions_does_not_reach_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(routing, "ASKING_SECONDS", -1.0)
+    monkeypatch.setattr("incoming.routing.stages.ASKING_SECONDS", -1.0)
     source = make_source(provider="shopify", routes=({"condition": {"type": "orders/create"}},))
     routes = list(source.routes.all())
     answers = what_follows_each([(source, routes, receipt_of(source)) for _ in range(3)])
@@ -297,7 +297,7 @@ def test_what_the_time_for_conditions_does_not_reach_is_left(
 def test_a_receipt_whose_conditions_alone_take_too_long_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(routing, "ASKING_SECONDS", -1.0)
+    monkeypatch.setattr("incoming.routing.routes.ASKING_SECONDS", -1.0)
     route = {"condition": {"type": "orders/create"}}
     assert follow(route, route) == Failed("evaluation_too_long", TOO_LONG)
 

@@ -19,7 +19,7 @@ from django.test import TestCase
 from incoming.errors import StateNotAllowed
 from incoming.handlers import GiveUp, Webhook
 from incoming.models import HandlerRun, Receipt, Source, SourceSecret
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.runs import (
     LEASE_GRACE_SECONDS,
     MAX_ERROR_LENGTH,

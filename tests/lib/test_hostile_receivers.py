@@ -16,13 +16,8 @@ import pytest
 from tests.lib.certificates import Authority, server_context
 from tests.lib.receiver import OK, Line, Script, answer, receiver
 from tests.lib.test_outbound import LOOPBACK, engine, finish
-from webhooks_project.lib.outbound import (
-    MAX_BODY_BYTES,
-    Failure,
-    Outbound,
-    Request,
-    Response,
-)
+from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
+from webhooks_project.lib.outbound.transfer import MAX_BODY_BYTES
 
 DEADLINE = 0.6
 MARGIN = 1.5  # seconds that a busy machine may add

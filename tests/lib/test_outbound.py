@@ -24,14 +24,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.lib.receiver import OK, Line, answer, receiver, status
-from webhooks_project.lib.outbound import (
+from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
+from webhooks_project.lib.outbound.transfer import (
     KEPT_BODY_BYTES,
     MAX_BODY_BYTES,
-    Failure,
-    Outbound,
-    Request,
-    Response,
-    _Transfer,
+    Settings,
+    Transfer,
 )
 from webhooks_project.lib.ssrf import Policy, parse_networks
 from webhooks_project.running import free_port
@@ -460,7 +458,7 @@ def test_judges_the_address_of_each_socket_and_not_the_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The name was good when it was registered: what counts is where the socket goes."""
-    from webhooks_project.lib import outbound as module
+    from webhooks_project.lib.outbound import transfer as module
 
     judged: list[str] = []
 
@@ -621,7 +619,7 @@ def test_a_name_server_that_never_answers_holds_nobody_past_the_deadline() -> No
     ],
 )
 def test_a_timeout_is_told_by_its_phase(phases: dict[str, float], failure: Failure) -> None:
-    transfer = _Transfer(LOOPBACK, "test", False)
+    transfer = Transfer(Settings(LOOPBACK, "test"))
     transfer.begin(Request("https://example.com/", [], b"", 5), "token")
     transfer.handle = _Handle()  # type: ignore[assignment]
     assert transfer._failure(pycurl.E_OPERATION_TIMEDOUT, "", Response(**phases)) == failure

@@ -14,6 +14,7 @@ from django.utils import timezone
 from monitoring.models import Activity
 from outgoing import breakers
 from outgoing import deliver as deliver_module
+from outgoing import results as results_module
 from outgoing.breakers import note_results
 from outgoing.judge import Delivered, RetryAt, Step
 from outgoing.models import Attempt, Breaker, Delivery, Flow
@@ -270,7 +271,7 @@ def test_holds_what_waits_tries_with_one_and_goes_on(
     frozen_clock: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("outgoing.endpoints.FAIR_SHARE", 5)
-    monkeypatch.setattr(deliver_module, "RECORD_SECONDS", 0)
+    monkeypatch.setattr(results_module, "RECORD_SECONDS", 0)
     settings.WEBHOOKS_DELIVERY_IN_FLIGHT = 8
     works = threading.Event()
     most = now = 0

@@ -11,9 +11,9 @@ import time_machine
 from django.db import DataError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from outgoing import querysets
-from outgoing.deliver import SMALL_DATA_BYTES
+from outgoing.messages import SMALL_DATA_BYTES
 from outgoing.models import Attempt, Delivery, Replay, Retry
+from outgoing.querysets import attempts
 from outgoing.retries import release_due_retries
 from outgoing.services import publish
 from subscriptions.models import SigningSecret, Subscription
@@ -331,7 +331,7 @@ def test_a_delivery_is_given_up_after_its_eighth_attempt() -> None:
 def test_one_answer_that_cannot_be_stored_does_not_spoil_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    insert_rows = querysets.insert_rows
+    insert_rows = attempts.insert_rows
 
     def insert_strictly(model: Any, columns: Any, rows: Any) -> None:
         rows = list(rows)
@@ -339,7 +339,7 @@ def test_one_answer_that_cannot_be_stored_does_not_spoil_the_others(
             raise DataError("no such text")
         insert_rows(model, columns, rows)
 
-    monkeypatch.setattr(querysets, "insert_rows", insert_strictly)
+    monkeypatch.setattr(attempts, "insert_rows", insert_strictly)
     with receiver(answer()) as here, receiver(answer(status(500, "X-Odd: 1"))) as odd:
         account = make_subscription(url=here.url).account
         odd_one = make_subscription(account, url=odd.url)

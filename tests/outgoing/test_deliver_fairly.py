@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from outgoing import deliver as deliver_module
 from outgoing import endpoints
+from outgoing import results as results_module
 from outgoing.models import Attempt, Delivery
 from outgoing.services import publish
 from subscriptions.models import SigningSecret, Subscription
@@ -115,8 +116,9 @@ def test_what_is_under_way_goes_on_while_another_process_writes(
         yield waits or len(asked) % 3 == 0
 
     monkeypatch.setattr(deliver_module, "turn_to_write", seldom)
+    monkeypatch.setattr(results_module, "turn_to_write", seldom)
     monkeypatch.setattr(deliver_module, "CLAIM_ROWS", 2)
-    monkeypatch.setattr(deliver_module, "RECORD_ROWS", 2)
+    monkeypatch.setattr(results_module, "RECORD_ROWS", 2)
     with receiver(answer()) as here:
         backlog(make_subscription(url=here.url), 12)
         assert deliver() == 12

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from outgoing import deliver as engine
-from outgoing import shaping
+from outgoing import preparing, shaping
 from outgoing.models import Attempt, Delivery, Flow
 from outgoing.services import publish
 from subscriptions.models import Subscription
@@ -73,7 +73,7 @@ def test_what_was_being_shaped_is_not_sent_after_a_freeze(monkeypatch: pytest.Mo
         while time.monotonic() < until:
             made[0]._turn()
         assert here.arrived == []
-        assert made[0]._shaper.pending == 0
+        assert not made[0]._preparation.is_pending
         made[0]._claim_after = 0.0
         drive(made, 10)
     assert Delivery.objects.get().status == "delivered"
@@ -143,7 +143,7 @@ def test_a_database_that_fails_as_data_is_read_costs_no_claim_and_no_pump(
         with pumps(1) as made:
             with pytest.raises(OperationalError):
                 made[0]._claim()
-            assert made[0]._open == {}
+            assert not made[0]._claims
             assert made[0]._lines.waiting() == []
             Delivery.objects.release_expired(
                 Delivery.objects.all()[0].created_at.replace(year=2099)
@@ -191,7 +191,7 @@ def test_a_batch_of_computed_data_is_one_post() -> None:
 def test_a_batch_of_large_bodies_is_split(
     transformation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(preparing, "BATCH_BYTES", 100_000)
     with receiver(answer()) as here:
         subscription = make_subscription(url=here.url, batch_size=10, transformation=transformation)
         publish_numbers(subscription, 5, text="x" * 40_000)
@@ -202,7 +202,7 @@ def test_a_batch_of_large_bodies_is_split(
 
 
 def test_each_part_of_a_split_batch_counts_for_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(preparing, "BATCH_BYTES", 100_000)
     with receiver(answer()) as here, pumps(1) as made:
         subscription = make_subscription(
             url=here.url, batch_size=10, rate_limit=2, rate_period="hour"

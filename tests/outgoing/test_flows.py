@@ -41,7 +41,7 @@ def pumps(count: int) -> Iterator[list[DeliveryPump]]:
     yield made
     for pump in made:
         pump._hand_over()
-        pump._shaper.close()
+        pump._preparation.close()
         pump._outbound.close()
 
 

@@ -14,6 +14,8 @@ from django.test.utils import CaptureQueriesContext
 
 from outgoing import breakers, endpoints
 from outgoing import deliver as deliver_module
+from outgoing import results as results_module
+from outgoing.messages import SMALL_DATA_BYTES
 from outgoing.models import Attempt, Delivery, Event, Retry
 from outgoing.querysets import LEASE_SECONDS, DeliveryQuerySet, EventQuerySet
 from tests.factories import make_delivery, make_event, make_subscription
@@ -184,7 +186,7 @@ def test_a_living_pump_keeps_its_claims(frozen_clock: Any, monkeypatch: pytest.M
 @pytest.mark.usefixtures("no_pause")
 @pytest.mark.django_db(transaction=True)
 def test_an_answer_is_kept_until_it_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    record_results = deliver_module.record_results
+    record_results = results_module.record_results
     failures = [OperationalError("away")] * 3
 
     def record_at_last(*args: Any, **kwargs: Any) -> int:
@@ -192,7 +194,7 @@ def test_an_answer_is_kept_until_it_can_be_written_down(monkeypatch: pytest.Monk
             raise failures.pop()
         return record_results(*args, **kwargs)
 
-    monkeypatch.setattr(deliver_module, "record_results", record_at_last)
+    monkeypatch.setattr(results_module, "record_results", record_at_last)
     with receiver(answer()) as here:
         backlog(make_subscription(url=here.url), 1)
         assert deliver() == 1
@@ -218,7 +220,7 @@ def test_goes_on_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> N
     assert (len(here.arrived), failures) == (2, [])
 
 
-LARGE = b'"' + b"x" * deliver_module.SMALL_DATA_BYTES + b'"'
+LARGE = b'"' + b"x" * SMALL_DATA_BYTES + b'"'
 
 
 @pytest.mark.usefixtures("no_pause")

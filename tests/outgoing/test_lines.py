@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgoing.lines import FIRSTS_BEFORE_AGAIN, Lines, Work
+from outgoing.lines import FIRSTS_BEFORE_AGAIN, Lines, UnderWay, Work
 from outgoing.models import Delivery
 from outgoing.payload import PLAIN, Message
 from outgoing.querysets import Claim
@@ -364,3 +364,15 @@ def test_setting_apart_what_has_ended_changes_nothing() -> None:
     lines.ended(item)
     lines.set_apart(item)
     assert (lines._in_flight, lines._apart, item.is_apart) == (0, 0, False)
+
+
+def test_knows_what_is_under_way_for_long_and_says_each_once() -> None:
+    under_way = UnderWay()
+    long_ago, ended, new = work(A), work(B), work(C)
+    for item, since in ((long_ago, 1.0), (ended, 1.5), (new, 3.0)):
+        under_way.start(item, since)
+    under_way.end(ended)
+    assert under_way.take_older(3.0) == [long_ago]
+    assert under_way.take_older(3.0) == []
+    under_way.end(long_ago)
+    assert under_way.take_older(3.1) == [new]

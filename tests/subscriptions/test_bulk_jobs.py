@@ -14,18 +14,13 @@ from django.utils import timezone
 
 from monitoring.models import Activity, AuditEntry
 from subscriptions import endpoints
-from subscriptions.bulk import jobs, lines
+from subscriptions.bulk import carrying, jobs, lines, planning
+from subscriptions.bulk.carrying import run_jobs
 from subscriptions.bulk.files import written_csv
-from subscriptions.bulk.jobs import (
-    cancel_job,
-    plan_action,
-    plan_import,
-    run_jobs,
-    start_job,
-    take_secrets,
-)
+from subscriptions.bulk.jobs import cancel_job, start_job, take_secrets
 from subscriptions.bulk.lines import moved_url
 from subscriptions.bulk.models import BulkJob, BulkLine
+from subscriptions.bulk.planning import plan_action, plan_import
 from subscriptions.bulk.selection import Selection
 from subscriptions.bulk.tasks import run_bulk_jobs
 from subscriptions.errors import BulkNotAcceptable, StateNotAllowed
@@ -163,7 +158,7 @@ def test_an_all_or_nothing_dry_run_shows_every_line(account: Account) -> None:
 def test_all_or_nothing_takes_not_too_many(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MAX_TOGETHER", 1)
+    monkeypatch.setattr(planning, "MAX_TOGETHER", 1)
     with pytest.raises(BulkNotAcceptable):
         imported(account, {"name": "a"}, {"name": "b"}, is_all_or_nothing=True)
     assert BulkJob.objects.count() == BulkLine.objects.count() == 0
@@ -284,7 +279,7 @@ def test_an_empty_filter_selects_nothing(account: Account) -> None:
 
 
 def test_too_many_are_refused(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MAX_LINES", 1)
+    monkeypatch.setattr(planning, "MAX_LINES", 1)
     make_subscription(account)
     assert acted(account, "pause").line_count == 1
     make_subscription(account)
@@ -451,7 +446,7 @@ def test_the_task_works_jobs_off(account: Account) -> None:
 
 
 def test_jobs_take_turns(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "BATCH_LINES", 1)
+    monkeypatch.setattr(carrying, "BATCH_LINES", 1)
     for _ in range(2):
         make_subscription(account)
     other = make_account()
@@ -461,7 +456,7 @@ def test_jobs_take_turns(account: Account, monkeypatch: pytest.MonkeyPatch) -> N
     done: list[Any] = []
     carry_out = lines.carry_out
     monkeypatch.setattr(
-        jobs, "carry_out", lambda job, line: (done.append(job.pk), carry_out(job, line))[1]
+        carrying, "carry_out", lambda job, line: (done.append(job.pk), carry_out(job, line))[1]
     )
     assert not run_jobs(60)
     assert done == [first.pk, second.pk, first.pk]
@@ -493,7 +488,7 @@ def test_a_job_that_was_cut_off_goes_on_and_does_no_line_twice(
             raise OperationalError("the machine is gone")
         return result
 
-    monkeypatch.setattr(jobs, "carry_out", cut_off)
+    monkeypatch.setattr(carrying, "carry_out", cut_off)
     with pytest.raises(OperationalError):
         run_jobs(60)
     job.refresh_from_db()
@@ -508,10 +503,10 @@ def test_a_lease_keeps_others_away_until_it_ends(account: Account) -> None:
     make_subscription(account)
     job = plan_action(account=account, action=Action.PAUSE, selection=ALL)
     with time_machine.travel(NOW, tick=False) as clock:
-        BulkJob.objects.update(lease_token=job.pk, leased_until=NOW + jobs.LEASE)
+        BulkJob.objects.update(lease_token=job.pk, leased_until=NOW + carrying.LEASE)
         assert not run_jobs(60)
         assert outcomes(job) == ["pending"]
-        clock.shift(jobs.LEASE)
+        clock.shift(carrying.LEASE)
         assert worked_off(job).status == "finished"
 
 
@@ -526,11 +521,11 @@ def test_who_lost_the_job_changes_nothing(
     def lose(job: BulkJob, line: BulkLine) -> Any:
         result = carry_out(job, line)
         BulkJob.objects.filter(pk=job.pk).update(
-            lease_token=line.pk, leased_until=timezone.now() + jobs.LEASE
+            lease_token=line.pk, leased_until=timezone.now() + carrying.LEASE
         )
         return result
 
-    monkeypatch.setattr(jobs, "carry_out", lose)
+    monkeypatch.setattr(carrying, "carry_out", lose)
     run_jobs(60)
     assert outcomes(job) == ["pending"]
     assert SigningSecret.objects.count() == 1
@@ -542,7 +537,7 @@ def test_cancelling_keeps_what_is_done(account: Account, monkeypatch: pytest.Mon
     job = plan_action(account=account, action=Action.ROTATE, selection=ALL)
     cancelled = BulkJob.objects.filter(pk=job.pk)
     monkeypatch.setattr(
-        jobs, "_look_up",
+        carrying, "_look_up",
         lambda job, line: cancel_job(cancelled.get()) if line.number == 2 else None,
     )  # fmt: skip
     worked_off(job)
@@ -568,11 +563,11 @@ def test_one_that_fails_says_why_and_can_go_on(
             raise RuntimeError("broken")
         return carry_out(job, line)
 
-    monkeypatch.setattr(jobs, "carry_out", break_at_second)
+    monkeypatch.setattr(carrying, "carry_out", break_at_second)
     worked_off(job)
     assert (job.status, job.error) == ("failed", "RuntimeError: broken")
     assert outcomes(job) == ["changed", "pending"]
-    monkeypatch.setattr(jobs, "carry_out", carry_out)
+    monkeypatch.setattr(carrying, "carry_out", carry_out)
     start_job(job)
     assert worked_off(job).status == "finished"
     assert (counts(job), SigningSecret.objects.count()) == ((0, 2, 0, 0), 4)

@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from monitoring.models import AuditEntry
-from subscriptions import documents
 from subscriptions.documents import Described, File, read_files
 from subscriptions.errors import DocumentNotAcceptable, ImportNotAcceptable
 from subscriptions.event_types import add_schema, create_event_type
@@ -366,17 +365,17 @@ def test_says_why_a_document_cannot_be_read(content: bytes, name: str, words: st
 def test_a_document_has_a_largest_size(
     monkeypatch: pytest.MonkeyPatch, name: str, limit: str
 ) -> None:
-    monkeypatch.setattr(documents, f"MAX_{limit}_BYTES", 10)
+    monkeypatch.setattr(f"subscriptions.documents.files.MAX_{limit}_BYTES", 10)
     (found,) = read(b'{"type": "object"}', name)
     assert found.problem.endswith("it has more than 10 bytes")
 
 
 def test_all_together_have_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     files = [file({"type": "object"}, "a.json"), file({"type": "object"}, "b.json")]
-    monkeypatch.setattr(documents, "MAX_TYPES", 1)
+    monkeypatch.setattr("subscriptions.documents.reading.MAX_TYPES", 1)
     with pytest.raises(DocumentNotAcceptable, match="at most 1 types"):
         read_files(files)
-    monkeypatch.setattr(documents, "MAX_SCHEMAS_BYTES", 20)
+    monkeypatch.setattr("subscriptions.documents.reading.MAX_SCHEMAS_BYTES", 20)
     with pytest.raises(DocumentNotAcceptable, match="more than 20 bytes"):
         read_files(files)
 

@@ -13,7 +13,7 @@ from django.test import Client
 from opentelemetry.trace import SpanKind, StatusCode
 
 from incoming.models import Receipt
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.tracing import traceparent_of_events
 from outgoing.judge import next_step
 from outgoing.models import Delivery, Event

@@ -4,6 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+# What each set of choices is called in the document, where its field's name would not tell it.
+ENUM_NAMES = {
+    "Role": "webhooks_project.accounts.models.Role",
+    "BulkAction": "subscriptions.bulk.models.BulkJob.Action",
+    "RouteAction": "incoming.models.Route.Action",
+    "ReceiptStatus": "incoming.models.Receipt.Status",
+    "DeliveryStatus": "outgoing.models.Delivery.Status",
+    "SubscriptionStatus": "subscriptions.models.Subscription.Status",
+    "SigningSecretKind": "subscriptions.models.SigningSecret.Kind",
+    "ReplayKind": "outgoing.models.Replay.Kind",
+    "ReplayStatus": "outgoing.models.Replay.Status",
+    "HandlerRunStatus": "incoming.models.HandlerRun.Status",
+    "FindingKind": "monitoring.models.Finding.Kind",
+    "NotificationStatus": "monitoring.models.Notification.Status",
+    "NotificationMoment": "monitoring.models.Notification.Moment",
+    "ChannelKind": "monitoring.models.Channel.Kind",
+    "AlertRuleKind": "monitoring.models.AlertRule.Kind",
+    "HealthState": "monitoring.models.HealthCheck.State",
+    "IncidentStatus": "monitoring.models.Incident.Status",
+    "IncidentEntryKind": "monitoring.models.IncidentEntry.Kind",
+    "Severity": "monitoring.models.incidents.Severity",
+    "TriggerEnum": "outgoing.models.Delivery.Trigger",
+    "ReportRunTrigger": "analytics.models.ReportRun.Trigger",
+    "ReportRunStatus": "analytics.models.ReportRun.Status",
+    "WidgetKind": "analytics.models.Widget.Kind",
+    "ReportPeriod": "analytics.models.Report.Period",
+    "SchemaMode": "subscriptions.models.EventType.SchemaMode",
+    "ReceiptCause": "incoming.providers.call.Cause",
+    "AttemptCause": "outgoing.models.Attempt.Cause",
+}
+
 PROBLEM = {
     "type": "object",
     "description": "A problem (RFC 9457). `code` is the machine-readable cause.",

@@ -11,7 +11,7 @@ urlpatterns = [
     path("v1/webhooks/outgoing/", include("outgoing.api.urls")),
     path("v1/webhooks/", include("subscriptions.api.urls")),
     path("v1/webhooks/", include("outgoing.api.subscription_urls")),
-    path("v1/webhooks/validation/", include("incoming.api.validation_urls")),
+    path("v1/webhooks/validation/", include("incoming.api.validation.urls")),
     path("v1/webhooks/", include("outgoing.api.retry_urls")),
     path("v1/webhooks/", include("outgoing.api.usage_urls")),
     path("v1/webhooks/monitoring/", include("monitoring.api.urls")),

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from incoming.errors import ReplayNotAcceptable
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.replays import Selection, advance_replays, plan_of, plan_replay, start_replay
 from incoming.runs import Line, fail_lost_runs, run_next
 from webhooks_project.arguments import account_named, moment

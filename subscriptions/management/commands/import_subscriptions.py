@@ -8,9 +8,11 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from rich.progress import Progress
 
+from subscriptions.bulk.carrying import run_jobs
 from subscriptions.bulk.files import FORMATS
-from subscriptions.bulk.jobs import plan_import, run_jobs, take_secrets
+from subscriptions.bulk.jobs import take_secrets
 from subscriptions.bulk.models import BulkJob
+from subscriptions.bulk.planning import plan_import
 from subscriptions.errors import BulkNotAcceptable
 from webhooks_project.arguments import account_named
 from webhooks_project.lib.actor import Actor, current_actor

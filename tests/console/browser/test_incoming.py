@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from incoming.models import Receipt, ReceiptReplay, Route, Source
-from incoming.process import process_due_receipts
+from incoming.processing import process_due_receipts
 from incoming.replays import advance_replays
 from outgoing.models import Event
 from tests.console.browser.conftest import NARROW, WIDE
