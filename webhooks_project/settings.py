@@ -134,7 +134,7 @@ CACHES: dict[str, dict[str, Any]] = {
     # Of a host's processes one counts a window, and all know how far a look has come.
     else {
         "BACKEND": "webhooks_project.host_cache.HostCache",
-        "LOCATION": str(VAR_DIR / "cache"),
+        "LOCATION": str((VAR_DIR / "cache").absolute()),
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     }
 }

@@ -70,6 +70,7 @@ class IncidentFilter(FilterSet):
     since = MomentFilter(field_name="opened_at", lookup_expr="gte")
     until = MomentFilter(field_name="opened_at", lookup_expr="lt")
     cause = filters.CharFilter()
+    rule = filters.UUIDFilter(field_name="rules", help_text="A rule that has seen it.")
 
     class Meta:
         model = Incident

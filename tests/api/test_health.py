@@ -269,7 +269,12 @@ def test_incidents_are_filtered(api: Api, account: Account) -> None:
         severity="warning", opened_at=NOW - timedelta(days=1),
     )  # fmt: skip
     make_incident(make_account(), key="e:f:")
+    rules = [create_rule(account=account, name=str(n), kind="expiring") for n in range(3)]
+    one.rules.set(rules[:2])
+    two.rules.set(rules[1:2])
     for query, found in [
+        (f"rule={rules[0].pk}", [one]), (f"rule={rules[1].pk}", [one, two]),
+        (f"rule={rules[2].pk}", []),
         ("", [one, two]), ("open=true", [one]), ("open=false", [two]), ("status=resolved", [two]),
         ("kind=backlog_old", [two]), ("severity=critical", [one]), ("cause=tls", [one]),
         ("until=2026-03-04T00:00:00Z", [two]), ("since=2026-03-04T00:00:00Z", [one]),

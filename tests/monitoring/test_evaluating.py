@@ -31,6 +31,7 @@ from monitoring.models import (
 )
 from monitoring.policies import change_policy
 from monitoring.responses import acknowledge_incident, resolve_incident
+from monitoring.validation import validate
 from outgoing.models import Breaker, Delivery
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
@@ -700,6 +701,27 @@ def test_a_finding_opens_an_incident_that_its_mending_resolves(
     incident.refresh_from_db()
     assert (incident.status, incident.resolution) == ("resolved", "recovered")
     assert told() == ["incident.opened", "incident.resolved"]
+
+
+def test_what_the_hourly_look_finds_is_told_and_resolved(account: Account, clock: Any) -> None:
+    make_user(account, Role.ADMIN, email="admin@example.com")
+    shop = make_subscription(account, name="Shop", health_checked_at=NOW, event_types=("a", "b"))
+    shop.secrets.update(expires_at=NOW - timedelta(days=40))
+    AlertRule.objects.all().delete()
+    validate()
+    look(clock)
+    [incident] = Incident.objects.filter(kind="setup_wrong")
+    assert (incident.title, incident.text) == (
+        "Shop: no valid secret", "It has no valid signing secret: nothing can be delivered.",
+    )  # fmt: skip
+    validate()
+    look(clock, 3)
+    assert Incident.objects.filter(kind="setup_wrong").count() == 1
+    shop.secrets.update(expires_at=None)
+    validate()
+    look(clock)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolution) == ("resolved", "recovered")
 
 
 def test_accounts_that_have_rules_are_given_the_new_ones(account: Account) -> None:
