@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -15,11 +17,15 @@ from django.core.management import call_command
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from analytics import rebuild
 from analytics.compaction import compact_rollups
 from analytics.counting import count_marked
 from analytics.models import Horizon, ReceiptRollup, Rollup, Scope
 from analytics.periods import Grain
+from analytics.reading import read
 from analytics.rebuild import rebuild_rollups
+from analytics.rows import counting
+from analytics.tallies import ATTEMPTS as counted_attempts
 from incoming.expunging import expunge_page
 from incoming.models import Receipt
 from incoming.replays import advance_replays, replay_receipt
@@ -250,6 +256,56 @@ def test_the_horizon_never_moves_back(settings: Any) -> None:
     settings.WEBHOOKS_ROLLUP_MINUTES_DAYS = 30
     compact_rollups()
     assert dict(Horizon.objects.filter(is_wide=False).values_list("grain", "since")) == first
+
+
+# --- beside those who count -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def is_locked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Ends with whether the lock of those who count is held now."""
+    held = [False]
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        with counting():
+            held.append(True)
+            try:
+                yield
+            finally:
+                held.append(False)
+
+    monkeypatch.setattr(rebuild, "counting", noted)
+    return held
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 100])
+def test_what_is_counted_while_a_day_is_read_is_counted_once(
+    times: int, is_locked: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = make_deliveries()
+    add(deliveries, [(0, 0, "", 10.0, 5.0)])
+    count_marked()
+    unlocked = []
+
+    def reading(series: Any, since: datetime, until: datetime) -> Any:
+        found = read(series, since, until)
+        if series is counted_attempts and not is_locked[-1]:
+            unlocked.append(since)
+            if len(unlocked) <= times:  # another node, which was quicker
+                add(deliveries, [(0, len(unlocked), "", 20.0, 5.0)])
+                count_marked()
+        return found
+
+    monkeypatch.setattr(rebuild, "read", reading)
+    done = rebuild_rollups(since=START, until=START + timedelta(minutes=1))
+    assert done.refused == []
+    added = min(times, rebuild.UNLOCKED_TRIES)
+    assert len(unlocked) == min(times + 1, rebuild.UNLOCKED_TRIES)
+    assert done.counted == 1 + added
+    assert rollups() == recomputed()
+    count_marked()
+    assert rollups() == recomputed()
 
 
 # --- the command ----------------------------------------------------------------------------------
