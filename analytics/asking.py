@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Count, Min, QuerySet
 
 from analytics.measures import NAMED_BY_ROW, Value, describe
-from analytics.query import Unanswerable, answer
+from analytics.query import Answer, Unanswerable, answers
 from analytics.shown import Figures, Key, Line
 from analytics.spans import Period, steps_of
 from analytics.widgets import DEFAULT_ROWS, Kind, WidgetSpec, query_of, step_of
@@ -34,22 +34,28 @@ def figures_of(
 
     `account_ids` are whose figures they are of; None for those of every account.
     """
-    found = [_figures(spec, account_ids, period) for spec in specs]
+    asked = {
+        index: query
+        for index, spec in enumerate(specs)
+        if (query := query_of(spec, account_ids=account_ids, period=period)) is not None
+    }
+    answered = dict(zip(asked, answers(list(asked.values())), strict=True))
+    found = [
+        dead_letters(spec, account_ids, period)
+        if spec.kind == Kind.DEAD_LETTERS
+        else _figures(spec, period, answered[index])
+        for index, spec in enumerate(specs)
+    ]
     return _named(found, account_ids)
 
 
-def _figures(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Period) -> Figures:
-    if spec.kind == Kind.DEAD_LETTERS:
-        return dead_letters(spec, account_ids, period)
+def _figures(spec: WidgetSpec, period: Period, answered: Answer | Unanswerable) -> Figures:
     step = step_of(spec, period)
     measures = tuple(describe(name) for name in spec.measures)
-    try:
-        query = query_of(spec, account_ids=account_ids, period=period)
-        rows = answer(query).rows if query is not None else []
-    except Unanswerable as error:
-        return Figures(spec, period, step, problem=str(error), measures=measures)
+    if isinstance(answered, Unanswerable):
+        return Figures(spec, period, step, problem=str(answered), measures=measures)
     lines = []
-    for row in rows:
+    for row in answered.rows:
         keys = tuple(
             Key(str(dimension), str(value), str(value)) for dimension, value in row.keys.items()
         )
