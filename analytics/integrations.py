@@ -72,7 +72,7 @@ def integration_health(
     senders = Source.objects.only(
         "pk", "account_id", "name", "disabled_at", "last_verified_at"
     ).in_bulk(list(sources))
-    succeeded = last_successes(account_ids=account_ids)
+    succeeded = last_successes(list(endpoints))
     return HealthReport(
         since=since,
         until=until,

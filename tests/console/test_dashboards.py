@@ -528,3 +528,18 @@ def test_rollups_are_shown_of_one_grain(console: Client) -> None:
     assert {row.grain for row in response.context["cl"].result_list} == {Grain.MINUTE}
     days = console.get(f"{path}?grain__exact={Grain.DAY.value}")
     assert {row.grain for row in days.context["cl"].result_list} == {Grain.DAY}
+
+
+def test_the_runs_filter_names_no_report_of_anothers_private_dashboard(
+    console: Client, operator: User
+) -> None:
+    account = make_account()
+    ann = make_user(username="ann")
+    for owner, name in ((ann, "Hers alone"), (operator, "His own")):
+        board = make_dashboard(account, owner=owner, is_shared=False)
+        report = make_report(account, name=name, dashboard=board)
+        page = console.get(
+            reverse("admin:analytics_reportrun_changelist"), {"report__id__exact": str(report.pk)}
+        )
+        assert page.status_code == 200
+        assert (name in page.content.decode()) is (owner == operator)
