@@ -316,9 +316,9 @@ def test_queries_that_are_answered_together_are_answered_as_each_by_itself(
         found.code if isinstance(found, Unanswerable) else found for found in answers(queries)
     ]
     assert together == alone
-    # The horizons; of a day of UTC the sums, and where a database joins none the sketches.
-    read = 3 if connection.vendor == "postgresql" else 4
-    with django_assert_num_queries(read):
+    # The horizons, and of a day of UTC the attempts and the receipts; the sketches by themselves,
+    # or where the database joins them how it is to go about it.
+    with django_assert_num_queries(4):
         answers([replace(query, compare=False) for query in queries[:3]])
 
 
@@ -572,8 +572,10 @@ def test_a_year_of_days_reads_months_and_few_rows(django_assert_num_queries: Any
         since=datetime(2025, 11, 1, tzinfo=UTC),
         until=datetime(2026, 11, 1, tzinfo=UTC),
     )
-    with django_assert_num_queries(2) as captured:  # the horizons, and the months
+    # The horizons, and the months; before them PostgreSQL is told how to go about it.
+    asked = 3 if connection.vendor == "postgresql" else 2
+    with django_assert_num_queries(asked) as captured:
         answer(query)
-    assert f'"grain" = {int(Grain.MONTH)}' in captured[1]["sql"]
-    assert f'"scope" = {int(Scope.ACCOUNT)}' in captured[1]["sql"]
+    assert f'"grain" = {int(Grain.MONTH)}' in captured[-1]["sql"]
+    assert f'"scope" = {int(Scope.ACCOUNT)}' in captured[-1]["sql"]
     assert ReceiptRollup.objects.count() == 0
