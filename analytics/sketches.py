@@ -48,6 +48,11 @@ def add_stored(bins: Bins, stored: bytes) -> None:
     """Count what a stored sketch has, or several behind each other, into this one."""
     if len(stored) >= _MANY_BYTES:
         stored = _MERGED.of(stored)
+        if not bins:
+            bins.update(_PAIR.iter_unpack(stored))
+            if len(bins) * _PAIR.size == len(stored):
+                return
+            bins.clear()  # a count too large for one pair has several
     _add_pairs(bins, stored)
 
 

@@ -76,9 +76,20 @@ def test_many_sketches_behind_each_other_are_the_sum_at_each_look() -> None:
         bins = {5: 1}
         add_stored(bins, many)
         assert bins == {number: 3 * count + (number == 5) for number, count in once.items()}
+        bins = {}
+        add_stored(bins, many)
+        assert bins == {number: 3 * count for number, count in once.items()}
     other: dict[int, int] = {}
     add_stored(other, many + stored({9_000: 4}))
     assert other == {number: 3 * count for number, count in once.items()} | {9_000: 4}
+
+
+def test_counts_too_large_for_a_pair_are_added_up() -> None:
+    most = 2**32 - 1
+    many = stored(dict.fromkeys(range(600), 3) | {7: most}) * 2
+    bins: dict[int, int] = {}
+    add_stored(bins, many)
+    assert bins == dict.fromkeys(range(600), 6) | {7: 2 * most}
 
 
 def test_no_more_sums_are_kept_than_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
