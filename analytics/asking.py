@@ -9,11 +9,13 @@ from uuid import UUID
 
 from django.db.models import Count, Min, QuerySet
 
+from analytics.forecasts import forecast_figures
+from analytics.lists import health_figures, objective_figures, unused_figures
 from analytics.measures import NAMED_BY_ROW, Value, describe
-from analytics.query import Unanswerable, answer
-from analytics.shown import Figures, Key, Line
+from analytics.query import Answer, Unanswerable, answers
+from analytics.shown import Cell, Figures, Grid, Key, Line
 from analytics.spans import Period, steps_of
-from analytics.widgets import DEFAULT_ROWS, Kind, WidgetSpec, query_of, step_of
+from analytics.widgets import AHEAD_DAYS, DEFAULT_ROWS, Kind, WidgetSpec, query_of, step_of
 from incoming.models import Receipt, Source
 from outgoing.models import Delivery
 from subscriptions.models import Subscription
@@ -34,22 +36,30 @@ def figures_of(
 
     `account_ids` are whose figures they are of; None for those of every account.
     """
-    found = [_figures(spec, account_ids, period) for spec in specs]
+    asked = {
+        index: query
+        for index, spec in enumerate(specs)
+        if (query := query_of(spec, account_ids=account_ids, period=period)) is not None
+    }
+    answered = dict(zip(asked, answers(list(asked.values())), strict=True))
+    found = [
+        _figures(spec, period, answered[index])
+        if index in answered
+        else _LISTED[Kind(spec.kind)](spec, account_ids, period)
+        for index, spec in enumerate(specs)
+    ]
     return _named(found, account_ids)
 
 
-def _figures(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Period) -> Figures:
-    if spec.kind == Kind.DEAD_LETTERS:
-        return dead_letters(spec, account_ids, period)
+def _figures(spec: WidgetSpec, period: Period, answered: Answer | Unanswerable) -> Figures:
     step = step_of(spec, period)
     measures = tuple(describe(name) for name in spec.measures)
-    try:
-        query = query_of(spec, account_ids=account_ids, period=period)
-        rows = answer(query).rows if query is not None else []
-    except Unanswerable as error:
-        return Figures(spec, period, step, problem=str(error), measures=measures)
+    if isinstance(answered, Unanswerable):
+        return Figures(spec, period, step, problem=str(answered), measures=measures)
+    if spec.kind == Kind.FORECAST:
+        return forecast_figures(spec, period, answered, AHEAD_DAYS)
     lines = []
-    for row in rows:
+    for row in answered.rows:
         keys = tuple(
             Key(str(dimension), str(value), str(value)) for dimension, value in row.keys.items()
         )
@@ -88,8 +98,21 @@ def dead_letters(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: P
         for why, count, oldest in rows
     ]
     lines.sort(key=lambda line: -(line.values["waiting"] or 0))
-    limit = spec.limit or DEFAULT_ROWS
-    return Figures(spec, period, "", tuple(lines[:limit]), measures=(describe("waiting"),))
+    shown = tuple(lines[: spec.limit or DEFAULT_ROWS])
+    table = Grid(
+        ("What", "Cause, or type", "Waiting", "Oldest since"),
+        tuple(
+            (
+                Cell("Delivery" if line.keys[0].value == "delivery" else "Receipt"),
+                Cell(line.keys[1].name),
+                Cell(line.values["waiting"], "count"),
+                Cell(period.local(line.at) if line.at else None),
+            )
+            for line in shown
+        ),
+        (False, False, True, False),
+    )
+    return Figures(spec, period, "", shown, measures=(describe("waiting"),), table=table)
 
 
 def _waiting(
@@ -109,11 +132,19 @@ def _waiting(
     )
 
 
+_LISTED: Final = {
+    Kind.DEAD_LETTERS: dead_letters,
+    Kind.OBJECTIVES: objective_figures,
+    Kind.UNUSED: unused_figures,
+    Kind.HEALTH: health_figures,
+}
+
+
 def _named(found: Sequence[Figures], account_ids: Sequence[UUID] | None) -> list[Figures]:
     """With the names of the rows whose ids are among the keys: one query for each kind of row."""
     wanted: dict[str, set[str]] = {name: set() for name in NAMED_BY_ROW}
     for figures in found:
-        for line in figures.lines:
+        for line in () if figures.table is not None else figures.lines:
             for key in line.keys:
                 if key.dimension in wanted and key.value:
                     wanted[key.dimension].add(key.value)
@@ -129,7 +160,7 @@ def _names(dimension: str, ids: set[str], account_ids: Sequence[UUID] | None) ->
 
 
 def _renamed(figures: Figures, names: Mapping[str, Mapping[str, str]]) -> Figures:
-    if not figures.spec.dimensions:
+    if not figures.spec.dimensions or figures.table is not None:
         return figures
     lines = tuple(
         Line(

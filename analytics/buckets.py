@@ -106,6 +106,17 @@ def _following(start: datetime, granularity: Granularity, zone: ZoneInfo) -> dat
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
+def has_whole_hours(zone: ZoneInfo, since: datetime, until: datetime) -> bool:
+    """Whether the zone's clocks are whole hours from UTC on every day of the period."""
+    at = since
+    while at < until + timedelta(days=1):
+        offset = at.astimezone(zone).utcoffset()
+        if offset is not None and offset % _HOUR:
+            return False
+        at += timedelta(days=1)
+    return True
+
+
 def hour_of_week(start: datetime, zone: ZoneInfo) -> int:
     local = start.astimezone(zone)
     return local.weekday() * 24 + local.hour
@@ -119,26 +130,68 @@ def moved_back(since: datetime, until: datetime, zone: ZoneInfo) -> tuple[dateti
 
 
 def segments(
-    start: datetime, end: datetime, whole_since: Mapping[Grain, datetime]
+    start: datetime,
+    end: datetime,
+    whole_since: Mapping[Grain, datetime],
+    coarsest: Grain = Grain.MONTH,
 ) -> tuple[list[Segment], bool]:
     """The fewest periods of rollups that make up `[start, end)`, in order, and whether exactly.
 
     `whole_since` says from when on a grain is whole; absent: always. What of an edge lies within a
-    period that is kept as a whole only goes with the period's start.
+    period that is kept as a whole only goes with the period's start. Coarser than `coarsest` are
+    those alone of which nothing finer is left; they are not exact.
     """
-    hours_since = whole_since.get(Grain.HOUR)
-    if (
-        end - start == _HOUR and not start.minute and (hours_since is None or start >= hours_since)
-    ):  # the common case, nine thousand times for a year
-        return [Segment(Grain.HOUR, start, end)], True
     found: list[Segment] = []
     is_exact = True
+    for part, exact in _tiles(start, end, coarsest, whole_since, coarsest):
+        found.extend(part)
+        is_exact = is_exact and exact
+    return found, is_exact
+
+
+Tiles = Iterator[tuple[list[Segment], bool]]
+
+
+def _tiles(
+    start: datetime,
+    end: datetime,
+    grain: Grain,
+    whole_since: Mapping[Grain, datetime],
+    coarsest: Grain,
+) -> Tiles:
+    """The whole periods of the grain, and finer ones up to them and from them on."""
+    if start >= end:
+        return
+    if (horizon := whole_since.get(grain)) and horizon > start:
+        yield from _of_what_is_left(start, min(end, horizon), whole_since, coarsest)
+        yield from _tiles(max(start, horizon), end, grain, whole_since, coarsest)
+        return
+    first, last = first_whole(start, grain), start_of(end, grain)
+    if grain is Grain.MINUTE:
+        last = first_whole(end, grain)
+        yield [Segment(grain, first, last)] if first < last else [], (first, last) == (start, end)
+        return
+    finer = Grain(grain - 1)
+    if first >= last:
+        if first == last:  # they meet in the midst
+            yield from _tiles(start, first, finer, whole_since, coarsest)
+            yield from _tiles(last, end, finer, whole_since, coarsest)
+        else:
+            yield from _tiles(start, end, finer, whole_since, coarsest)
+        return
+    yield from _tiles(start, first, finer, whole_since, coarsest)
+    yield [Segment(grain, first, last)], True
+    yield from _tiles(last, end, finer, whole_since, coarsest)
+
+
+def _of_what_is_left(
+    start: datetime, end: datetime, whole_since: Mapping[Grain, datetime], coarsest: Grain
+) -> Tiles:
+    """Where the finer grains are not to be had: the period by the finest that each part has."""
     for finest, region_start, region_end in _regions(start, end, whole_since):
         first, last = first_whole(region_start, finest), first_whole(region_end, finest)
-        is_exact = is_exact and (first, last) == (region_start, region_end)
-        if first < last:
-            found.extend(_cover(first, last, Grain.MONTH, finest))
-    return found, is_exact
+        is_exact = finest <= coarsest and (first, last) == (region_start, region_end)
+        yield list(_cover(first, last, max(coarsest, finest), finest)), is_exact
 
 
 def _regions(

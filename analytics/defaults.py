@@ -5,15 +5,10 @@ In code, so that they get better with the hub; copied, they are an account's own
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
-from uuid import UUID
 
-from analytics.query import Query
-from analytics.spans import named_period
-from analytics.widgets import Kind, WidgetSpec, query_of
+from analytics.widgets import Kind, WidgetSpec
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,13 @@ OVERVIEW: Final = DefaultDashboard(
             dimensions=("cause",), order_by="failed", limit=8, width=2, height=2
         ),
         WidgetSpec(
+            key="objectives", title="Objectives", kind=Kind.OBJECTIVES, limit=5, width=2, height=2
+        ),
+        WidgetSpec(
+            key="forecast", title="Attempts, and what is expected", kind=Kind.FORECAST,
+            measures=("attempts",), width=2, height=2
+        ),
+        WidgetSpec(
             key="dead_letters", title="Dead letters that wait for a person",
             kind=Kind.DEAD_LETTERS, limit=8, width=4, height=1
         ),
@@ -104,6 +106,10 @@ ENDPOINTS: Final = DefaultDashboard(
             measures=("queue_wait_p50_ms", "queue_wait_p95_ms", "queue_wait_p99_ms"),
             width=2, height=2
         ),
+        WidgetSpec(
+            key="unused", title="Event types and subscriptions without use", kind=Kind.UNUSED,
+            limit=10, width=4, height=2
+        ),
     ),
 )  # fmt: skip
 
@@ -137,6 +143,11 @@ INCOMING: Final = DefaultDashboard(
             dimensions=("cause",), order_by="refused", limit=8, width=2, height=2
         ),
         WidgetSpec(
+            key="noisiest", title="Noisiest sources", kind=Kind.TABLE,
+            measures=("receipts", "refused", "duplicates", "receipt_bytes"),
+            dimensions=("source",), order_by="receipts", limit=10, width=4, height=2
+        ),
+        WidgetSpec(
             key="hours", title="Receipts by hour of the week", kind=Kind.HEAT_MAP,
             measures=("receipts",), width=4, height=2
         ),
@@ -160,19 +171,19 @@ INTEGRATION_HEALTH: Final = DefaultDashboard(
             measures=("success_rate",), width=4, height=2
         ),
         WidgetSpec(
-            key="subscriptions", title="Endpoints", kind=Kind.TABLE,
-            measures=("attempts", "success_rate", "retries_per_delivery", "response_p95_ms"),
-            dimensions=("subscription",), order_by="attempts", limit=50, compare=True,
-            width=4, height=3
+            key="objectives", title="Objectives", kind=Kind.OBJECTIVES, limit=50, width=4, height=2
+        ),
+        WidgetSpec(
+            key="subscriptions", title="Endpoints", kind=Kind.HEALTH,
+            dimensions=("subscription",), limit=50, width=4, height=3
         ),
         WidgetSpec(
             key="causes", title="Why attempts failed", kind=Kind.BAR, measures=("failed",),
             dimensions=("cause",), order_by="failed", limit=10, width=4, height=2
         ),
         WidgetSpec(
-            key="sources", title="Sources", kind=Kind.TABLE,
-            measures=("receipts", "accepted", "refused"), dimensions=("source",),
-            order_by="receipts", limit=50, compare=True, width=4, height=3
+            key="sources", title="Sources", kind=Kind.HEALTH, dimensions=("source",), limit=50,
+            width=4, height=3
         ),
         WidgetSpec(
             key="refusals", title="Why calls were refused", kind=Kind.BAR, measures=("refused",),
@@ -182,26 +193,12 @@ INTEGRATION_HEALTH: Final = DefaultDashboard(
             key="dead_letters", title="Dead letters that wait for a person",
             kind=Kind.DEAD_LETTERS, limit=20, width=4, height=2
         ),
+        WidgetSpec(
+            key="unused", title="Event types and subscriptions without use", kind=Kind.UNUSED,
+            limit=20, width=4, height=2
+        ),
     ),
 )  # fmt: skip
 
 # What a report may be of beside a dashboard of one's own.
 SUBJECTS: Final = {**DEFAULTS, INTEGRATION_HEALTH.key: INTEGRATION_HEALTH}
-
-
-def default_queries(
-    account_ids: Sequence[UUID] | None, now: datetime, period: str = "1y"
-) -> dict[str, list[Query]]:
-    """What each default dashboard asks of the rollups, by the dashboard's key: what the bench runs.
-
-    Dead letters are not among it: they are counted where they wait.
-    """
-    looked_at = named_period(period, now=now)
-    return {
-        key: [
-            query
-            for spec in dashboard.widgets
-            if (query := query_of(spec, account_ids=account_ids, period=looked_at)) is not None
-        ]
-        for key, dashboard in DEFAULTS.items()
-    }

@@ -27,6 +27,14 @@ _LABELS: Final = {
     "receipt_bytes": "Bytes received",
     "total_mean_ms": "Whole attempt, mean",
     "total_max_ms": "Whole attempt, longest",
+    "expected_low": "at least",
+    "expected_high": "at most",
+    "target_rate": "Target",
+    "attained_rate": "Attained",
+    "budget_left_rate": "Error budget left",
+    "burn_hour": "Burn, 1 hour",
+    "burn_day": "Burn, 1 day",
+    "known_days": "Days that it has been there",
 }
 _TIMES: Final = {
     "queue_wait": "Wait in the queue",
@@ -69,7 +77,7 @@ def describe(measure: str) -> Described:
         unit = "rate"
     elif measure.endswith("_bytes"):
         unit = "bytes"
-    elif measure.endswith("_per_delivery"):
+    elif measure.endswith("_per_delivery") or measure.startswith("burn_"):
         unit = "ratio"
     better = 1 if measure in _BETTER else -1 if measure in _WORSE or unit == "ms" else 0
     return Described(measure, _label(measure), unit, unit in ("count", "bytes"), better)

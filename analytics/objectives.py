@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from analytics.errors import ObjectiveExists, SubscriptionOfAnother
 from analytics.models import Objective
-from analytics.query import Dimension, Measure, Query, answer
+from analytics.query import Dimension, Measure, Query, Unanswerable, answers
 from monitoring import journal
 from subscriptions.models import Subscription
 from webhooks_project.accounts.models import Account
@@ -26,6 +26,9 @@ BURN_WINDOWS: Final = (
     timedelta(days=1),
     timedelta(days=3),
 )
+MEASURES: Final = (
+    Measure.ATTEMPTS, Measure.SUCCEEDED, Measure.FIRST_ATTEMPTS, Measure.FIRST_SUCCEEDED,
+)  # fmt: skip
 AUDITED: Final = ("counts", "target_percent", "window_days")
 
 
@@ -77,36 +80,45 @@ class Targets:
 
 def status_of(objective: Objective, now: datetime) -> ObjectiveStatus:
     """What was attained in the objective's days up to now."""
-    since = now - timedelta(days=objective.window_days)
-    total, failed = _counts(objective, since, now)
-    # Exactly: 10 of 100 are within 90 %, which floats do not say.
-    room = total * objective.budget_share
-    budget = float(room)
-    return ObjectiveStatus(
-        since=since,
-        until=now,
-        target=objective.target,
-        attained=(total - failed) / total if total else None,
-        is_met=failed <= room,
-        total=total,
-        failed=failed,
-        budget=budget,
-        budget_left=budget - failed,
-        budget_left_rate=1 - failed / budget if budget else 1.0,
-        burn=burn_rates(objective, now),
-    )
+    return statuses_of([objective], now)[0]
+
+
+def statuses_of(
+    objectives: Sequence[Objective], now: datetime, windows: Sequence[timedelta] = BURN_WINDOWS
+) -> list[ObjectiveStatus]:
+    """The status of each, in their order: a question for each length of time, not for each of
+    them."""
+    own = {objective.pk: timedelta(days=objective.window_days) for objective in objectives}
+    counts = _counts(objectives, {*own.values(), *windows}, now)
+    found = []
+    for objective in objectives:
+        total, failed = counts[objective.pk, own[objective.pk]]
+        # Exactly: 10 of 100 are within 90 %, which floats do not say.
+        room = total * objective.budget_share
+        budget = float(room)
+        found.append(
+            ObjectiveStatus(
+                since=now - own[objective.pk],
+                until=now,
+                target=objective.target,
+                attained=(total - failed) / total if total else None,
+                is_met=failed <= room,
+                total=total,
+                failed=failed,
+                budget=budget,
+                budget_left=budget - failed,
+                budget_left_rate=1 - failed / budget if budget else 1.0,
+                burn=_burn(objective, windows, counts),
+            )
+        )
+    return found
 
 
 def burn_rates(
     objective: Objective, now: datetime, windows: Sequence[timedelta] = BURN_WINDOWS
 ) -> list[BurnRate]:
     """How fast the budget burned in each of the windows up to now."""
-    found = []
-    for window in windows:
-        total, failed = _counts(objective, now - window, now)
-        rate = failed / total / float(objective.budget_share) if total else None
-        found.append(BurnRate(window, total, failed, rate))
-    return found
+    return _burn(objective, windows, _counts([objective], windows, now))
 
 
 def targets_of(account_ids: Collection[UUID] | None = None) -> Targets:
@@ -126,26 +138,63 @@ def targets_of(account_ids: Collection[UUID] | None = None) -> Targets:
     return Targets(subscriptions, accounts)
 
 
-def _counts(objective: Objective, since: datetime, until: datetime) -> tuple[int, int]:
-    """All that count in the period, and those that failed."""
-    is_first = objective.counts == Objective.Counts.FIRST_ATTEMPTS
-    total, succeeded = (
-        (Measure.FIRST_ATTEMPTS, Measure.FIRST_SUCCEEDED)
-        if is_first
-        else (Measure.ATTEMPTS, Measure.SUCCEEDED)
+Counts = Mapping[tuple[UUID, timedelta], tuple[int, int]]
+
+
+def _burn(objective: Objective, windows: Sequence[timedelta], counts: Counts) -> list[BurnRate]:
+    found = []
+    for window in windows:
+        total, failed = counts[objective.pk, window]
+        rate = failed / total / float(objective.budget_share) if total else None
+        found.append(BurnRate(window, total, failed, rate))
+    return found
+
+
+def _counts(
+    objectives: Sequence[Objective], windows: Collection[timedelta], now: datetime
+) -> Counts:
+    """Of each objective and window all that count, and those that failed."""
+    by_dimension: dict[Dimension, list[Objective]] = {}
+    for objective in objectives:
+        of = Dimension.SUBSCRIPTION if objective.subscription_id else Dimension.ACCOUNT
+        by_dimension.setdefault(of, []).append(objective)
+    asked = [(of, window) for of in by_dimension for window in windows]
+    answered = answers(
+        [
+            Query(
+                account_ids=sorted({objective.account_id for objective in by_dimension[of]}),
+                measures=MEASURES,
+                dimensions=[of],
+                filters=_filters(of, by_dimension[of]),
+                since=now - window,
+                until=now,
+                is_bounded=False,
+            )
+            for of, window in asked
+        ]
     )
-    of = objective.subscription_id
-    [row] = answer(
-        Query(
-            account_ids=[objective.account_id],
-            measures=[total, succeeded],
-            filters={Dimension.SUBSCRIPTION: [str(of)]} if of else {},
-            since=since,
-            until=until,
-        )
-    ).rows
-    count = int(row.values[total] or 0)
-    return count, count - int(row.values[succeeded] or 0)
+    found = {}
+    for (of, window), answered_one in zip(asked, answered, strict=True):
+        if isinstance(answered_one, Unanswerable):
+            raise answered_one
+        values = {row.keys[of]: row.values for row in answered_one.rows}
+        for objective in by_dimension[of]:
+            key = str(objective.subscription_id or objective.account_id)
+            found[objective.pk, window] = _counted(objective, values.get(key, {}))
+    return found
+
+
+def _filters(of: Dimension, objectives: Sequence[Objective]) -> dict[Dimension, list[str]]:
+    if of is Dimension.ACCOUNT:
+        return {}
+    return {of: sorted({str(objective.subscription_id) for objective in objectives})}
+
+
+def _counted(objective: Objective, values: Mapping[Measure, Any]) -> tuple[int, int]:
+    is_first = objective.counts == Objective.Counts.FIRST_ATTEMPTS
+    total, succeeded = MEASURES[2:] if is_first else MEASURES[:2]
+    count = int(values.get(total) or 0)
+    return count, count - int(values.get(succeeded) or 0)
 
 
 # --- changes --------------------------------------------------------------------------------------

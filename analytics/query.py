@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from analytics.answering import answer
+from analytics.answering import answer, answers
 from analytics.errors import Unanswerable
 from analytics.questions import Answer, Dimension, Granularity, Measure, Query, Row, Value
 
 __all__ = [
     "Answer", "Dimension", "Granularity", "Measure", "Query", "Row", "Unanswerable", "Value",
-    "answer",
+    "answer", "answers",
 ]  # fmt: skip

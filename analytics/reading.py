@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db.models import Count, Sum
-from django.db.models.functions import Coalesce, Length, TruncMinute
+from django.db.models.functions import TruncMinute
 
 from analytics.models import ReceiptRollup
 from analytics.sketches import bin_of
@@ -24,6 +24,7 @@ from analytics.tallies import (
     Tally,
 )
 from incoming.models import Receipt, RefusalMinute
+from incoming.querysets import BODY_BYTES
 from outgoing.models import Attempt, Delivery
 
 Verdict = ReceiptRollup.Verdict
@@ -31,9 +32,8 @@ ByMinute = dict[datetime, dict[Key, Tally]]
 
 _READ_TOGETHER: Final = 2_000
 _VERDICTS: Final = {
-    Receipt.Status.REFUSED.value: Verdict.REFUSED.value,
-    Receipt.Status.DUPLICATE.value: Verdict.DUPLICATE.value,
-    Receipt.Status.HANDSHAKE.value: Verdict.HANDSHAKE.value,
+    Receipt.Status.DUPLICATE.value: Verdict.DUPLICATE,
+    Receipt.Status.HANDSHAKE.value: Verdict.HANDSHAKE,
 }
 
 
@@ -83,15 +83,15 @@ def read_receipts(since: datetime, until: datetime) -> ByMinute:
     kept = (
         Receipt.objects.filter(received_at__gte=since, received_at__lt=until)
         .order_by()
-        .annotate(minute=TruncMinute("received_at"), size=Coalesce(Length("body"), 0))
-        .values_list("minute", "account_id", "source_id", "status", "cause")
-        .annotate(count=Count("pk"), bytes=Sum("size"))
+        .annotate(minute=TruncMinute("received_at"))
+        .values_list("minute", "account_id", "source_id", "status", "refusal")
+        .annotate(count=Count("pk"), bytes=Sum(BODY_BYTES))
     )
-    for minute, account_id, source_id, status, cause, count, size in kept:
-        verdict = _VERDICTS.get(status, Verdict.ACCEPTED.value)
-        # What an accepted one failed with later is no cause of its verdict.
-        given = cause if verdict == Verdict.REFUSED else ""
-        _add(found, minute, ReceiptKey(account_id, source_id, verdict, given), count, size)
+    for minute, account_id, source_id, status, refusal, count, size in kept:
+        # The verdict on arrival: what was refused and replayed, or dropped from quarantine, has
+        # another status by now. What an accepted one failed with later is no cause of its verdict.
+        verdict = Verdict.REFUSED if refusal else _VERDICTS.get(status, Verdict.ACCEPTED)
+        _add(found, minute, ReceiptKey(account_id, source_id, verdict.value, refusal), count, size)
     unkept = RefusalMinute.objects.filter(minute__gte=since, minute__lt=until).values_list(
         "minute", "account_id", "source_id", "cause", "count"
     )

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from analytics.counting import fewer_than_stored, summed
@@ -31,6 +31,8 @@ from analytics.rows import (
 from analytics.tallies import ATTEMPTS, RECEIPTS, Key, Place, Series, Tally, id_of
 
 DAY: Final = timedelta(days=1)
+GRAINS_OF_DAYS: Final = (Grain.MINUTE, Grain.HOUR, Grain.DAY)
+UNLOCKED_TRIES: Final = 3  # of a day that is being counted, before it is read under the lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ def rebuild_rollups(
 ) -> Rebuilt:
     """Count the days (of UTC) that meet `[since, until)` anew. Doing it twice gives the same.
 
-    One transaction for each day, and one for each month at the end. `progress` is called with
-    each day that is done.
+    One transaction for each day, and one for each month at the end; a day is read before it.
+    `progress` is called with each day that is done.
     """
     done = Rebuilt()
     for day in days_of(since, until):
@@ -85,37 +87,91 @@ def days_of(since: datetime, until: datetime) -> Iterator[datetime]:
 
 
 def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt) -> None:
-    with counting():
-        found = read(series, day, day + DAY)
-        fresh = summed(series, found, Scope.FULL, Grain.DAY)
-        stored = stored_tallies(series, Scope.FULL, Grain.DAY, [day])
-        pruned = {account_id for _, account_id in fewer_than_stored(fresh, stored)}
-        done.refused += [
-            Refused(day.date(), account_id, series.tally.COLUMNS[0])
-            for account_id in sorted(filter(None, pruned))
-        ]
-        whole = _without(found, pruned)
-        done.counted += sum(tally.size for tallies in whole.values() for tally in tallies.values())
-        since = horizons()
-        for grain in (Grain.MINUTE, Grain.HOUR, Grain.DAY):
-            # The hub last: it is the sum of its accounts.
-            for scope in reversed(series.scopes_of(grain)):
-                horizon = since.get((grain, scope in WIDE))
-                if horizon is not None and day + DAY <= horizon:
+    """Read the day while others write, and write it under the lock, if nobody counted it meanwhile.
+
+    A day is counted by adding to its rows alone, so rows that are as they were before the reading
+    say that what was read has all that they have. Attempts stored meanwhile have their marks, and
+    are more than is written: they are counted as ever.
+    """
+    for _ in range(UNLOCKED_TRIES):
+        found = _read_day(series, day)
+        try:
+            with counting():
+                if found.stored != _stored_day(series, day):
                     continue
-                start = day if horizon is None else max(day, horizon)
-                if scope is Scope.HUB:
-                    done.changed += _sum_hub(series, grain, start, day + DAY)
-                    continue
-                wanted = {
-                    at: tallies
-                    for at, tallies in summed(series, whole, scope, grain).items()
-                    if at >= start
-                }
-                condition = Q(account__isnull=False) & ~Q(account__in=pruned)
-                done.changed += _replace(series, scope, grain, start, day + DAY, wanted, condition)
-        if is_dry_run:
-            transaction.set_rollback(True)
+                changed = _write_day(series, found, is_dry_run)
+        except IntegrityError:  # of an account, a subscription or a source that was just deleted
+            continue
+        break
+    else:  # it is counted all the time
+        with counting():
+            found = _read_day(series, day)
+            changed = _write_day(series, found, is_dry_run)
+    done.counted += found.counted
+    done.changed += changed
+    done.refused += [
+        Refused(day.date(), account_id, series.tally.COLUMNS[0])
+        for account_id in sorted(filter(None, found.pruned))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """A day counted anew, not written yet; `stored` are its rows of the full key before that."""
+
+    day: datetime
+    stored: Stored
+    pruned: set[UUID | None]  # accounts of which fewer were found
+    counted: int
+    wanted: dict[tuple[Scope, Grain], Stored]
+
+
+def _read_day(series: Series, day: datetime) -> _Day:
+    stored = _stored_day(series, day)  # before what happened is read: that has all of it, or more
+    found = read(series, day, day + DAY)
+    fresh = summed(series, found, Scope.FULL, Grain.DAY)
+    pruned = {account_id for _, account_id in fewer_than_stored(fresh, stored)}
+    whole = _without(found, pruned)
+    return _Day(
+        day=day,
+        stored=stored,
+        pruned=pruned,
+        counted=sum(tally.size for tallies in whole.values() for tally in tallies.values()),
+        wanted={
+            (scope, grain): summed(series, whole, scope, grain)
+            for grain in GRAINS_OF_DAYS
+            for scope in series.scopes_of(grain)
+            if scope is not Scope.HUB
+        },
+    )
+
+
+def _stored_day(series: Series, day: datetime) -> Stored:
+    return stored_tallies(series, Scope.FULL, Grain.DAY, [day])
+
+
+def _write_day(series: Series, found: _Day, is_dry_run: bool) -> int:
+    """Have the day's rows as they were found. Returns how many were other or missing."""
+    changed = 0
+    day, since = found.day, horizons()
+    condition = Q(account__isnull=False) & ~Q(account__in=found.pruned)
+    for grain in GRAINS_OF_DAYS:
+        # The hub last: it is the sum of its accounts.
+        for scope in reversed(series.scopes_of(grain)):
+            horizon = since.get((grain, scope in WIDE))
+            if horizon is not None and day + DAY <= horizon:
+                continue
+            start = day if horizon is None else max(day, horizon)
+            if scope is Scope.HUB:
+                changed += _sum_hub(series, grain, start, day + DAY)
+                continue
+            wanted = {
+                at: tallies for at, tallies in found.wanted[scope, grain].items() if at >= start
+            }
+            changed += _replace(series, scope, grain, start, day + DAY, wanted, condition)
+    if is_dry_run:
+        transaction.set_rollback(True)
+    return changed
 
 
 def _rebuild_month(series: Series, month: datetime, done: Rebuilt) -> None:

@@ -35,6 +35,23 @@ def counting() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def small_questions() -> Iterator[None]:
+    """Have PostgreSQL answer some thousands of rows at once by the plain way.
+
+    The rows are wide and look dear to it: compiling the statement, and starting other processes
+    for it, takes longer than the answer.
+    """
+    connection = connections[router.db_for_read(Rollup)]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(using=connection.alias, savepoint=False):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0")
+        yield
+
+
 def horizons() -> dict[tuple[Grain, bool], datetime]:
     """From when on each grain is whole, for the wide scopes and for the rest; absent: always."""
     rows = Horizon.objects.values_list("grain", "is_wide", "since")

@@ -128,10 +128,13 @@ class Figures:
     steps: tuple[datetime, ...] = ()
     problem: str = ""
     measures: tuple[Described, ...] = field(default=())
+    table: Grid | None = None  # of a list: what is shown instead of the lines
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to draw: no row, or nothing but nothing in them."""
+        if self.table is not None:
+            return not self.table.rows
         return all(line.is_nothing for line in self.lines)
 
     @property
@@ -198,6 +201,8 @@ class Figures:
 
     def grid(self) -> Grid:
         """The figures as a table: the alternative to each chart, and what files hold."""
+        if self.table is not None:
+            return self.table
         if self.step == "hour_of_week":
             return self._grid_of_hours()
         if self.spec.kind == Kind.NUMBER:
@@ -273,17 +278,3 @@ class Figures:
 
 
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
-
-
-def dead_letter_grid(figures: Figures) -> Grid:
-    rows = tuple(
-        (
-            Cell("Delivery" if line.keys[0].value == "delivery" else "Receipt"),
-            Cell(line.keys[1].name),
-            Cell(line.values["waiting"], "count"),
-            Cell(figures.period.local(line.at) if line.at else None),
-        )
-        for line in figures.lines
-    )
-    headers = ("What", "Cause, or type", "Waiting", "Oldest since")
-    return Grid(headers, rows, (False, False, True, False))

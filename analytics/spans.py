@@ -148,6 +148,13 @@ def steps_of(period: Period, granularity: str) -> list[datetime]:
     return found
 
 
+def whole_days(period: Period, days: int, now: datetime) -> tuple[datetime, datetime]:
+    """So many whole local days up to the day that the period ends in, or up to today: its last day
+    counts where it is over."""
+    end = period.local(min(period.until, now)).date()
+    return _midnight(end - days * DAY, period.zone), _midnight(end, period.zone)
+
+
 # --- periods of reports ---------------------------------------------------------------------------
 
 

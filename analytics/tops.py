@@ -36,6 +36,7 @@ class Item:
     account_id: UUID
     name: str
     values: dict[Measure, Value]
+    created_at: datetime | None = None  # of what is unused
 
 
 def top(
@@ -119,8 +120,8 @@ def _unused_types(
     ).order_by()
     types = EventType.objects.filter(archived_at=None, created_at__lt=since)
     found = _of(types, account_ids).exclude(Exists(events)).order_by("created_at", "pk")
-    rows = found.values_list("pk", "account_id", "name")[:limit]
-    return [Item(pk, account_id, name, {}) for pk, account_id, name in rows]
+    rows = found.values_list("pk", "account_id", "name", "created_at")[:limit]
+    return [Item(pk, account_id, name, {}, created_at) for pk, account_id, name, created_at in rows]
 
 
 def _unused_subscriptions(
@@ -134,9 +135,10 @@ def _unused_subscriptions(
         status=Subscription.Status.ACTIVE, created_at__lt=since
     ).order_by("created_at", "pk")
     found = []
-    for pk, account_id, name in _of(active, account_ids).values_list("pk", "account_id", "name"):
+    columns = ("pk", "account_id", "name", "created_at")
+    for pk, account_id, name, created_at in _of(active, account_ids).values_list(*columns):
         if pk not in used:
-            found.append(Item(pk, account_id, name, {}))
+            found.append(Item(pk, account_id, name, {}, created_at))
             if len(found) == limit:
                 break
     return found

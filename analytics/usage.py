@@ -127,7 +127,7 @@ def _last_success(subscription: Subscription, rows: Any) -> datetime | None:
     """Exact where it is among the newest deliveries; else as fine as rollups are still kept."""
     newest = rows.filter(attempt_count__gt=0).values_list("delivered_at", flat=True)[:NEWEST]
     known: datetime | None = max(filter(None, newest), default=None)
-    period = last_successes(subscription_id=subscription.pk).get(subscription.pk)
+    period = last_successes([subscription.pk]).get(subscription.pk)
     if known is None or (period is not None and period > known):
         return period
     return known

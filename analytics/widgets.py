@@ -10,13 +10,23 @@ from uuid import UUID
 from analytics.measures import DIMENSIONS, describe
 from analytics.models.dashboards import MAX_HEIGHT, MAX_WIDTH, Widget
 from analytics.query import Dimension, Granularity, Measure, Query
-from analytics.spans import Period, granularity_of
+from analytics.spans import Period, granularity_of, whole_days
 from webhooks_project.acceptable import Problem, problems_of
+from webhooks_project.lib import clock
 
 Kind = Widget.Kind
 NO_TIME: Final = "none"
 GRANULARITIES: Final = (NO_TIME, "minute", "hour", "day", "week", "month")
-OVER_TIME: Final = (Kind.LINE, Kind.STACKED)
+OVER_TIME: Final = (Kind.LINE, Kind.STACKED, Kind.FORECAST)
+# What is no question to the rollups alone, and always a table.
+LISTS: Final = (Kind.DEAD_LETTERS, Kind.OBJECTIVES, Kind.UNUSED, Kind.HEALTH)
+TABLES: Final = (Kind.TABLE, *LISTS)
+VOLUMES: Final = (
+    Measure.ATTEMPTS, Measure.FIRST_ATTEMPTS, Measure.FAILED, Measure.RECEIPTS, Measure.ACCEPTED,
+    Measure.REFUSED, Measure.REQUEST_BYTES, Measure.RECEIPT_BYTES,
+)  # fmt: skip
+HISTORY_DAYS: Final = 56  # that a forecast is made of: eight of each weekday
+AHEAD_DAYS: Final = 14
 INCOMING: Final = frozenset(
     {"receipts", "accepted", "refused", "duplicates", "accepted_rate", "receipt_bytes"}
 )
@@ -31,6 +41,14 @@ NO_RECEIPTS: Final = (
 NO_FAILURES: Final = "Nothing failed in this period."
 NO_REFUSALS: Final = "Nothing was refused in this period."
 NO_DEAD_LETTERS: Final = "None: everything was delivered, or is being tried."
+NO_OBJECTIVES: Final = (
+    "None: add an objective to say what share of attempts shall succeed, of a subscription or of "
+    "the account."
+)
+NO_UNUSED: Final = "None: every event type and every subscription was used in this period."
+EMPTY: Final = {
+    Kind.DEAD_LETTERS: NO_DEAD_LETTERS, Kind.OBJECTIVES: NO_OBJECTIVES, Kind.UNUSED: NO_UNUSED,
+}  # fmt: skip
 NOTHING_FITS: Final = (
     "Nothing that fits the filters was counted in this period. Look at a longer period, or take "
     "filters away."
@@ -68,8 +86,10 @@ class WidgetSpec:
     @property
     def empty_text(self) -> str:
         """What stands where there is nothing to show: that all is well, or what brings figures."""
-        if self.kind == Kind.DEAD_LETTERS:
-            return NO_DEAD_LETTERS
+        if text := EMPTY.get(Kind(self.kind)):
+            return text
+        if self.kind == Kind.HEALTH:
+            return NO_RECEIPTS if self.dimensions == ("source",) else NO_ATTEMPTS
         first = self.measures[0] if self.measures else ""
         if first in ("failed", "refused"):
             return NO_FAILURES if first == "failed" else NO_REFUSALS
@@ -119,7 +139,9 @@ def step_of(spec: WidgetSpec, period: Period) -> str:
     """
     if spec.kind == Kind.HEAT_MAP:
         return "hour_of_week"
-    if spec.kind in (Kind.NUMBER, Kind.DEAD_LETTERS) or spec.granularity == NO_TIME:
+    if spec.kind == Kind.FORECAST:
+        return "day"
+    if spec.kind in (Kind.NUMBER, *LISTS) or spec.granularity == NO_TIME:
         return ""
     if spec.granularity:
         coarsest = granularity_of(period, MAX_STEPS)
@@ -134,10 +156,13 @@ def query_of(
     spec: WidgetSpec, *, account_ids: Sequence[UUID] | None, period: Period
 ) -> Query | None:
     """What is asked of the rollups; None for a widget that is of something else."""
-    if spec.kind == Kind.DEAD_LETTERS:
+    if spec.kind in LISTS:
         return None
     step = step_of(spec, period)
     measures = [Measure(name) for name in spec.measures]
+    since, until = period.since, period.until
+    if spec.kind == Kind.FORECAST:
+        since, until = whole_days(period, HISTORY_DAYS, clock.now())
     limit = None
     if not step and spec.kind in (Kind.TABLE, Kind.BAR):
         limit = spec.limit or DEFAULT_ROWS
@@ -149,8 +174,8 @@ def query_of(
         dimensions=[Dimension(name) for name in spec.dimensions],
         granularity=Granularity(step) if step else None,
         filters={Dimension(name): list(values) for name, values in spec.filters.items() if values},
-        since=period.since,
-        until=period.until,
+        since=since,
+        until=until,
         time_zone=period.time_zone,
         compare=spec.compare,
         order_by=(Measure(spec.order_by) if spec.order_by else measures[0]) if limit else None,
@@ -195,7 +220,10 @@ def _names(value: object, known: type, most: int, what: str) -> Iterator[Problem
 
 def _measures(row: Widget) -> Iterator[Problem]:
     yield from _names(row.measures, Measure, MAX_MEASURES, "measure")
-    if row.kind == Kind.DEAD_LETTERS:
+    if row.kind in LISTS:
+        return
+    if row.kind == Kind.FORECAST and (len(row.measures) != 1 or row.measures[0] not in VOLUMES):
+        yield Problem("not_a_volume", f"a forecast is of one of {', '.join(VOLUMES)}")
         return
     if not row.measures:
         yield Problem("required", "needs at least one measure")
@@ -213,7 +241,11 @@ def _measures(row: Widget) -> Iterator[Problem]:
 def _dimensions(row: Widget) -> Iterator[Problem]:
     most: dict[str, int] = {
         Kind.TABLE: MAX_DIMENSIONS, Kind.NUMBER: 0, Kind.HEAT_MAP: 0, Kind.DEAD_LETTERS: 0,
+        Kind.FORECAST: 0, Kind.OBJECTIVES: 0, Kind.UNUSED: 0,
     }  # fmt: skip
+    if row.kind == Kind.HEALTH and row.dimensions not in (["subscription"], ["source"]):
+        yield Problem("required", "health is that of subscriptions or of sources")
+        return
     yield from _names(row.dimensions, Dimension, most.get(row.kind, 1), "dimension")
     if row.kind == Kind.BAR and row.granularity == NO_TIME and not row.dimensions:
         yield Problem("required", "bars without an axis of time need a dimension")
@@ -224,6 +256,8 @@ def _granularity(row: Widget) -> Iterator[Problem]:
         yield Problem("unknown", f"is one of {', '.join(GRANULARITIES)}, or empty")
     elif row.granularity == NO_TIME and row.kind in OVER_TIME:
         yield Problem("needs_time", "this kind has an axis of time")
+    elif row.kind == Kind.FORECAST and row.granularity not in ("", "day"):
+        yield Problem("needs_days", "a forecast is by day")
 
 
 def _filters(row: Widget) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 
 from incoming.models import HandlerRun, Receipt
 from incoming.payload import data_of, headers_of
+from incoming.querysets import BODY_BYTES
 from incoming.replays import NOT_ENDED
 from monitoring import journal
 from outgoing.expunging import ExpungedEvents, expunge_events, waiting_events
@@ -135,7 +136,12 @@ def _expunge_receipts(keys: Sequence[UUID]) -> tuple[int, int]:
     HandlerRun.objects.filter(receipt__in=done).update(error="")
     # The hash stays: what was received can still be proved.
     Receipt.objects.filter(pk__in=done).update(
-        body=b"", headers=b"{}", query="", detail="", body_pruned_at=clock.now()
+        body=b"",
+        headers=b"{}",
+        query="",
+        detail="",
+        body_pruned_at=clock.now(),
+        pruned_bytes=BODY_BYTES,
     )
     for key in done:
         row = rows[key]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Case, F, Min, OuterRef, Q, When
+from django.db.models import BigIntegerField, Case, F, Min, OuterRef, Q, When
+from django.db.models.functions import Coalesce, Length
 
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import is_due, update_returning
@@ -20,6 +21,8 @@ else:
     HandlerRun = Receipt = models.Model
 
 EMPTY_SHA256: Final = hashlib.sha256().digest()
+# How long the body is, or was before it was emptied.
+BODY_BYTES: Final = Coalesce("pruned_bytes", Length("body"), output_field=BigIntegerField())
 LEASE_SECONDS: Final = 30  # a processing pump silent for longer loses its claim
 
 

@@ -51,7 +51,7 @@ def record_refusal(
     )
     if receipt is not None and count <= KEPT_PER_HOUR:
         receipt.is_counted = True
-        receipt.cause = refused.cause.value
+        receipt.cause = receipt.refusal = refused.cause.value
         receipt.detail = refused.detail[:500]
         receipt.body = bytes(receipt.body)[:KEPT_BODY_BYTES]
         insert_instance(receipt)

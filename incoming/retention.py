@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, RefusalCount, RefusalMinute
+from incoming.querysets import BODY_BYTES
 from incoming.replays import NOT_ENDED, Selection
 from webhooks_project.accounts.models import Account
 from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows, in_turn
@@ -167,7 +168,9 @@ def _old_minutes(account: Account, now: datetime) -> QuerySet[RefusalMinute]:
 
 def _empty_receipts(rows: QuerySet[Receipt]) -> int:
     """The hash stays: what was received can still be proved."""
-    return rows.update(body=b"", headers=b"{}", query="", body_pruned_at=clock.now())
+    return rows.update(
+        body=b"", headers=b"{}", query="", body_pruned_at=clock.now(), pruned_bytes=BODY_BYTES
+    )
 
 
 def _discard_dead(days: int, rows: QuerySet[Receipt]) -> int:
@@ -177,6 +180,7 @@ def _discard_dead(days: int, rows: QuerySet[Receipt]) -> int:
         headers=b"{}",
         query="",
         body_pruned_at=Coalesce("body_pruned_at", Value(clock.now())),
+        pruned_bytes=BODY_BYTES,
     )
 
 

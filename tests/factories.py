@@ -183,6 +183,8 @@ def make_source(
 def make_receipt(source: Source | None = None, *, body: bytes = b"{}", **fields: Any) -> Receipt:
     source = source or make_source()
     headers = fields.pop("headers", {"content-type": "application/json"})
+    if fields.get("status") == Receipt.Status.REFUSED:  # as it is refused on arrival
+        fields.setdefault("refusal", fields.get("cause", ""))
     made = Receipt.objects.create(
         **{
             "account": source.account,

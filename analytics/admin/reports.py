@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -280,6 +281,16 @@ class ReportAdmin(HubAdmin):
         return "It is being made. Look at this page again in a moment."
 
 
+class SeenReportFilter(RelatedFilter):
+    """A report that the user sees: one of a dashboard that is private to another has no name."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            field = choice["form"].fields[self.lookup_kwarg]
+            field.queryset = field.queryset.seen_by(self.request.user.pk)
+            yield choice
+
+
 @admin.register(ReportRun)
 class ReportRunAdmin(HistoryAdmin):
     created = moment_column("Asked for", "created_at")
@@ -287,7 +298,7 @@ class ReportRunAdmin(HistoryAdmin):
     asked_by = value_column("Asked by", "trigger")
     list_display = ("report", "status_label", "period", "asked_by", "files", "created")
     list_filter = (
-        ("status", ValuesFilter), ("account", RelatedFilter), ("report", RelatedFilter),
+        ("status", ValuesFilter), ("account", RelatedFilter), ("report", SeenReportFilter),
     )  # fmt: skip
     list_select_related = ("report",)
     prefetched = ()

@@ -14,12 +14,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from analytics.api.views import account_ids_of
-from analytics.buckets import zone_of
+from analytics.forecasts import volume_of
 from analytics.integrations import integration_health
 from analytics.query import Dimension, Granularity, Measure, Query, Row, answer
 from analytics.spans import FIRST_YEAR, LAST_YEAR, is_of_our_time
 from analytics.tops import MAX_TOP, Top, top
-from analytics.trends import MIN_DAYS, WITHIN, forecast
+from analytics.trends import MIN_DAYS, WITHIN
+from analytics.widgets import VOLUMES
 from webhooks_project.lib import clock
 
 MAX_FILTERED: Final = 200  # values of one filter
@@ -27,10 +28,6 @@ MAX_PERIOD: Final = timedelta(days=3 * 366)
 MAX_HISTORY_DAYS: Final = 366
 MAX_AHEAD_DAYS: Final = 90
 DEFAULT_MEASURES: Final = ("attempts", "success_rate")
-VOLUMES: Final = (
-    Measure.ATTEMPTS, Measure.FIRST_ATTEMPTS, Measure.FAILED, Measure.RECEIPTS, Measure.ACCEPTED,
-    Measure.REFUSED, Measure.REQUEST_BYTES, Measure.RECEIPT_BYTES,
-)  # fmt: skip
 
 
 @extend_schema_field(OpenApiTypes.STR)
@@ -279,43 +276,25 @@ class TrendView(APIView):
     def get(self, request: Request) -> Response:
         """Volume by day, and what is expected: the weekday's share times a straight line."""
         given = _given(TrendQuerySerializer, request)
-        found = day_counts(
+        found = volume_of(
             Measure(given["measure"]),
             days=given["days"],
+            ahead=given["ahead"],
             time_zone=given["time_zone"],
             account_ids=account_ids_of(request),
             filters=_filters(request),
         )
-        expected = forecast(found[0][0], [count for _, count in found], given["ahead"])
         return Response(
             TrendSerializer(
                 {
                     "measure": given["measure"],
                     "method": "weekday factors and a least-squares line",
                     "within": WITHIN,
-                    "history": [{"day": day, "value": count} for day, count in found],
-                    "expected": expected,
+                    "history": [{"day": day, "value": count} for day, count in found.history],
+                    "expected": found.expected,
                 }
             ).data
         )
-
-
-def day_counts(measure: Measure, *, days: int, time_zone: str, **of: Any) -> list[Any]:
-    """The measure of each of the whole local days before today."""
-    today = clock.now().astimezone(zone_of(time_zone)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )  # fmt: skip
-    rows = answer(
-        Query(
-            measures=[measure],
-            granularity=Granularity.DAY,
-            time_zone=time_zone,
-            since=today - timedelta(days=days),
-            until=today,
-            **of,
-        )
-    ).rows
-    return [(row.at.date(), int(row.values[measure] or 0)) for row in rows if row.at]
 
 
 class IntegrationSerializer(serializers.Serializer[Any]):

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from analytics.charts.scales import bottom_of, part, ticks, time_labels, top_of
 from analytics.measures import NOTHING, Unit, Value, change_written, written
-from analytics.shown import Cell, Figures, Grid, Series, dead_letter_grid
-from analytics.widgets import Kind
+from analytics.shown import Cell, Figures, Grid, Series
+from analytics.widgets import TABLES, Kind
 
 WIDTH: Final = 1000  # units of the plot; it is stretched
 HEIGHT: Final = 100
@@ -34,15 +34,13 @@ def drawn(figures: Figures, link: Link | None = None) -> SafeString:
     match figures.spec.kind:
         case Kind.NUMBER:
             return _numbers(figures)
-        case Kind.TABLE:
+        case kind if kind in TABLES:
             return _table(figures.grid(), link)
-        case Kind.DEAD_LETTERS:
-            return _table(dead_letter_grid(figures), link)
         case Kind.HEAT_MAP:
             return _with_table(figures, _heat_map(figures), link)
         case Kind.BAR if not figures.step:
             return _with_table(figures, _bars(figures), link)
-        case Kind.LINE:
+        case Kind.LINE | Kind.FORECAST:
             return _with_table(figures, _plot(figures, _lines), link)
     return _with_table(figures, _plot(figures, _columns), link)
 

@@ -79,6 +79,10 @@ class Widget(models.Model):
         TABLE = "table", "Table"
         NUMBER = "number", "Number"
         DEAD_LETTERS = "dead_letters", "Dead letters that wait"
+        FORECAST = "forecast", "Forecast of volume"
+        OBJECTIVES = "objectives", "Objectives, and where each stands"
+        UNUSED = "unused", "Event types and subscriptions without use"
+        HEALTH = "health", "Health of endpoints or sources"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     dashboard = models.ForeignKey(Dashboard, models.CASCADE, related_name="widgets", db_index=False)

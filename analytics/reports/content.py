@@ -11,7 +11,7 @@ from analytics.defaults import SUBJECTS
 from analytics.errors import DashboardNotSeen
 from analytics.measures import Described, Value
 from analytics.models import Report, ReportRun
-from analytics.shown import Figures, Grid, dead_letter_grid
+from analytics.shown import Figures
 from analytics.spans import Period
 from analytics.widgets import Kind, WidgetSpec, spec_of
 from webhooks_project.lib.visible import visible
@@ -44,7 +44,7 @@ class Content:
         for figures in self.figures:
             if figures.problem or figures.is_empty:
                 continue
-            grid = grid_of(figures)
+            grid = figures.grid()
             if figures.spec.kind == Kind.NUMBER:
                 lines += [": ".join(cell.text for cell in row[:2]) for row in grid.rows]
             elif not figures.step:
@@ -86,11 +86,6 @@ def _asked(report: Report) -> tuple[str, str, Sequence[WidgetSpec]]:
         return dashboard.name, dashboard.description, specs
     subject = SUBJECTS[report.subject]
     return subject.name, subject.description, subject.widgets
-
-
-def grid_of(figures: Figures) -> Grid:
-    """The figures as a table, whatever they are of."""
-    return dead_letter_grid(figures) if figures.spec.kind == Kind.DEAD_LETTERS else figures.grid()
 
 
 def nothing(figures: Figures) -> str:

@@ -17,13 +17,12 @@ from analytics.measures import NOTHING, change_written, written
 from analytics.reports.content import (
     COLOURS,
     Content,
-    grid_of,
     groups_of,
     nothing,
     numbers_of,
 )
 from analytics.shown import Figures, Grid, Series
-from analytics.widgets import Kind
+from analytics.widgets import TABLES, Kind
 
 MAX_ROWS: Final = 50
 FONT: Final = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
@@ -68,8 +67,8 @@ def _body(figures: Figures) -> SafeString:
             return _numbers([figures])
         case Kind.HEAT_MAP:
             return _heat_map(figures)
-        case Kind.TABLE | Kind.DEAD_LETTERS:
-            return _table(grid_of(figures))
+        case kind if kind in TABLES:
+            return _table(figures.grid())
         case Kind.BAR if not figures.step:
             name = figures.measures[0].name
             values = [line.values.get(name) or 0 for line in figures.lines]
@@ -108,8 +107,10 @@ def _numbers(group: Sequence[Figures]) -> SafeString:
 def _over_time(figures: Figures) -> SafeString:
     """A bar for each step: of what adds up one part for each series, else of the first series."""
     series = figures.series()
-    stacked = figures.measures[0].adds_up
+    stacked = figures.measures[0].adds_up and figures.spec.kind != Kind.FORECAST
     columns = list(zip(*(one.points for one in series), strict=True))
+    if figures.spec.kind == Kind.FORECAST:  # where nothing is counted yet, what is expected
+        columns = [column if column[0] is not None else column[1:] for column in columns]
     heights = [sum(v or 0 for v in column) if stacked else column[0] for column in columns]
     top = top_of(heights, figures.unit)
     rows = []
@@ -130,6 +131,8 @@ def _when(figures: Figures, at: datetime) -> str:
 
 
 def _values(column: Sequence[float | int | None], figures: Figures) -> str:
+    if figures.spec.kind == Kind.FORECAST:
+        column = [value for value in column if value is not None]
     return " / ".join(written(value, figures.unit) for value in column)
 
 

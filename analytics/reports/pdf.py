@@ -16,13 +16,12 @@ from analytics.measures import change_written, written
 from analytics.reports.content import (
     COLOURS,
     Content,
-    grid_of,
     groups_of,
     nothing,
     numbers_of,
 )
 from analytics.shown import Figures, Series
-from analytics.widgets import Kind
+from analytics.widgets import TABLES, Kind
 
 MAX_BARS: Final = 40  # as many as a page has room for
 MAX_ROWS: Final = 60  # of a table; the other formats have them all
@@ -135,7 +134,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import Paragraph, Table
 
-    grid = grid_of(figures).narrowed()
+    grid = figures.grid().narrowed()
     small = 6.0 if len(grid.headers) > 12 else 8.0
     plain = ParagraphStyle("cell", style, fontSize=small, leading=small + 2, textColor=INK)
     right = ParagraphStyle("number", plain, alignment=2)
@@ -178,7 +177,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
 def _drawing(figures: Figures, face: frozenset[int]) -> Any:
     """The widget's chart; None where it is a table."""
     match figures.spec.kind:
-        case Kind.TABLE | Kind.DEAD_LETTERS:
+        case kind if kind in TABLES:
             return None
         case Kind.NUMBER:
             return _numbers([figures], face)
@@ -277,7 +276,7 @@ def _plot(figures: Figures, face: frozenset[int]) -> Any:
     for index, text in time_labels(figures):
         drawing.add(String(LEFT + wide * (index + 0.5), base - 11, text, fontName=FONT, fontSize=7,
                            textAnchor="middle", fillColor=_colour(QUIET)))  # fmt: skip
-    draw = _lines if figures.spec.kind == Kind.LINE else _columns
+    draw = _lines if figures.spec.kind in (Kind.LINE, Kind.FORECAST) else _columns
     for shape in draw(series, bottom, top, wide, base, high, stacked):
         drawing.add(shape)
     if legend:

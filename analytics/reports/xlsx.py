@@ -6,9 +6,9 @@ import io
 import re
 from typing import Any, Final
 
-from analytics.reports.content import COLOURS, Content, grid_of, nothing
+from analytics.reports.content import COLOURS, Content, nothing
 from analytics.shown import Cell, Figures, Grid
-from analytics.widgets import Kind
+from analytics.widgets import OVER_TIME, Kind
 
 _NOT_IN_A_NAME: Final = re.compile(r"[^\w .,()-]")  # what Excel refuses, and what wants quoting
 _FORMATS: Final = {
@@ -17,6 +17,7 @@ _FORMATS: Final = {
 _CHANGES: Final = {"rate": '+0.0" points";-0.0" points"'}
 _CHARTS: Final = {
     Kind.LINE: {"type": "line"},
+    Kind.FORECAST: {"type": "line"},
     Kind.STACKED: {"type": "column", "subtype": "stacked"},
     Kind.BAR: {"type": "column"},
 }
@@ -74,14 +75,14 @@ class _Book:
     def _sheet(self, figures: Figures) -> str:
         name = self._name(figures.spec.title)
         sheet = self.book.add_worksheet(name)
-        grid = grid_of(figures)
+        grid = figures.grid()
         sheet.freeze_panes(1, 0)
         for index, is_number in enumerate(grid.numeric):
             sheet.set_column(index, index, 16 if is_number else 30)
         kind = Kind(figures.spec.kind)
         if kind == Kind.HEAT_MAP:
             sheet.set_column(1, 24, 7)
-        if kind in (Kind.LINE, Kind.STACKED) or (kind == Kind.BAR and figures.step):
+        if kind in OVER_TIME or (kind == Kind.BAR and figures.step):
             self._over_time(sheet, name, figures)
         else:
             last = self._grid(sheet, grid, 0)

@@ -36,6 +36,9 @@ class Receipt(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices)
     # Why it was refused (one of Cause), or the code of the error that it failed with.
     cause = models.CharField(max_length=64, blank=True)
+    # The cause that it was refused for on arrival, whatever became of it: a replay empties `cause`,
+    # and what is dropped from quarantine was accepted. Empty for all others.
+    refusal = models.CharField(max_length=64, blank=True)
     detail = models.CharField(max_length=500, blank=True)
     # What a repeat has too: the provider's id, or a digest of the fields that its source chose.
     external_id = models.CharField(max_length=255, blank=True)
@@ -80,6 +83,8 @@ class Receipt(models.Model):
         ReceiptReplay, models.SET_NULL, null=True, related_name="receipts", db_index=False
     )
     body_pruned_at = models.DateTimeField(null=True)
+    # How long its body was before it was emptied; null while it is there.
+    pruned_bytes = models.PositiveBigIntegerField(null=True)
     # When it last became dead, and what dead receipts that failed alike share.
     dead_at = models.DateTimeField(null=True)
     fingerprint = models.CharField(max_length=32, blank=True)

@@ -14,10 +14,9 @@ from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.charts.scales import bottom_of, part, ticks, top_of
 from analytics.counting import count_marked
-from analytics.defaults import DEFAULTS, SUBJECTS, default_queries
+from analytics.defaults import DEFAULTS, SUBJECTS
 from analytics.models import Horizon, Rollup
 from analytics.periods import Grain
-from analytics.query import answer
 from analytics.shown import DAYS, Figures
 from analytics.spans import Period, named_period, own_period
 from analytics.widgets import Kind, WidgetSpec, step_of
@@ -309,14 +308,17 @@ def test_rates_that_are_all_high_are_told_apart() -> None:
 # --- defaults -------------------------------------------------------------------------------------
 
 
-def test_every_default_query_has_an_answer(history: History) -> None:
-    for period in ("1h", "1y"):
-        found = default_queries([history.account.pk], NOW + timedelta(minutes=1), period)
-        assert found.keys() == DEFAULTS.keys()
-        for queries in found.values():
-            for query in queries:
-                assert answer(query).until >= NOW
-    assert all(query.account_ids is None for query in default_queries(None, NOW)["overview"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
+@pytest.mark.parametrize("name", ["1h", "1y"])
+def test_every_widget_that_the_hub_knows_has_an_answer(
+    name: str, zone: str, history: History
+) -> None:
+    period = named_period(name, now=NOW, time_zone=zone)
+    for subject in SUBJECTS.values():
+        for account_ids in ([history.account.pk], None):
+            found = figures_of(subject.widgets, account_ids=account_ids, period=period)
+            assert [one.problem for one in found] == [""] * len(subject.widgets)
+            assert all(drawn(one) for one in found)
 
 
 def test_the_overview_shows_what_the_first_look_needs() -> None:

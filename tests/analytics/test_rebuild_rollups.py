@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
 import time_machine
+from django.apps import apps
 from django.core.management import call_command
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from analytics import rebuild
 from analytics.compaction import compact_rollups
 from analytics.counting import count_marked
 from analytics.models import Horizon, ReceiptRollup, Rollup, Scope
 from analytics.periods import Grain
+from analytics.reading import read
 from analytics.rebuild import rebuild_rollups
+from analytics.rows import counting
+from analytics.tallies import ATTEMPTS as counted_attempts
+from incoming.expunging import expunge_page
 from incoming.models import Receipt
+from incoming.replays import advance_replays, replay_receipt
+from incoming.retention import prune_receipts
+from incoming.services.receipts import drop_quarantined
 from outgoing.models import Attempt
 from tests.analytics.test_counting import (
     ATTEMPTS,
@@ -28,7 +40,15 @@ from tests.analytics.test_counting import (
     recomputed,
     rollups,
 )
-from tests.factories import make_account, make_attempt, make_delivery, make_event, make_receipt
+from tests.factories import (
+    make_account,
+    make_attempt,
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_source,
+)
+from webhooks_project.lib import clock
 from webhooks_project.models import Uncounted
 
 pytestmark = pytest.mark.django_db
@@ -98,7 +118,94 @@ def test_a_day_that_was_pruned_in_part_is_left_as_it_was_counted() -> None:
     assert rollups() == before
 
 
-def test_receipts_whose_bodies_were_emptied_are_left_as_they_were_counted() -> None:
+def receipt_rollups() -> set[Any]:
+    return set(ReceiptRollup.objects.values_list("id", "receipts", "receipt_bytes"))
+
+
+def rebuilt_from_nothing() -> None:
+    """Counts the days anew, from the receipts alone, to just the rows that were."""
+    counted = receipt_rollups()
+    assert (done := rebuild_rollups(since=SINCE, until=UNTIL)).changed == 0
+    assert done.refused == []
+    ReceiptRollup.objects.all().delete()
+    assert rebuild_rollups(since=SINCE, until=UNTIL).changed == len(counted)
+    assert receipt_rollups() == counted
+
+
+def test_a_refused_receipt_that_was_replayed_stays_refused_on_arrival() -> None:
+    source = make_source()
+    receipt = make_receipt(
+        source,
+        status="refused",
+        cause="rate_limited",
+        external_id="",
+        is_verified=True,
+        received_at=START,
+        next_attempt_at=None,
+    )
+    count_marked()
+    replay_receipt(receipt)
+    assert advance_replays(clock.now()) == 1
+    receipt.refresh_from_db()
+    assert (receipt.status, receipt.cause, receipt.refusal) == ("accepted", "", "rate_limited")
+    rebuilt_from_nothing()
+    found = ReceiptRollup.objects.values_list("verdict", "cause", "receipts").distinct()
+    assert list(found.order_by()) == [("refused", "rate_limited", 1)]
+
+
+def test_one_that_was_dropped_from_quarantine_stays_accepted_on_arrival() -> None:
+    receipt = make_receipt(
+        cause="schema_mismatch", received_at=START, quarantined_at=START, next_attempt_at=None
+    )
+    count_marked()
+    assert drop_quarantined(receipt=receipt).status == "refused"
+    rebuilt_from_nothing()
+    assert set(ReceiptRollup.objects.values_list("verdict", "cause")) == {("accepted", "")}
+
+
+def test_those_that_stood_refused_before_it_was_kept_have_their_cause_for_it() -> None:
+    refused = make_receipt(status="refused", cause="schema_mismatch", refusal="")
+    dropped = make_receipt(status="refused", cause="schema_mismatch", refusal="", dedup_slot=0)
+    failed = make_receipt(status="dead", cause="handler_failed")
+    import_module("incoming.migrations.0010_verdict_kept").keep_refusals(apps, None)
+    assert dict(Receipt.objects.values_list("pk", "refusal")) == {
+        refused.pk: "schema_mismatch", dropped.pk: "", failed.pk: "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["processed", "refused", "dead"])
+def test_receipts_whose_bodies_were_pruned_keep_their_bytes(status: str) -> None:
+    account = make_account(receipt_body_days=0, receipt_days=30, dead_letter_days=0)
+    cause = "rate_limited" if status == "refused" else ""
+    receipt = make_receipt(
+        make_source(account),
+        body=b"12345",
+        status=status,
+        cause=cause,
+        received_at=START,
+        next_attempt_at=None,
+        dead_at=START if status == "dead" else None,
+    )
+    count_marked()
+    prune_receipts()
+    receipt.refresh_from_db()
+    assert (bytes(receipt.body), receipt.pruned_bytes) == (b"", 5)
+    prune_receipts()
+    rebuilt_from_nothing()
+    assert set(ReceiptRollup.objects.values_list("receipt_bytes", flat=True)) == {5}
+
+
+def test_an_expunged_receipt_keeps_its_bytes() -> None:
+    receipt = make_receipt(
+        body=b"1234567", status="processed", received_at=START, next_attempt_at=None
+    )
+    count_marked()
+    assert expunge_page([], [receipt.pk]).receipts == 1
+    rebuilt_from_nothing()
+    assert set(ReceiptRollup.objects.values_list("receipt_bytes", flat=True)) == {7}
+
+
+def test_receipts_emptied_before_their_size_was_kept_are_left_as_they_were_counted() -> None:
     receipt = make_receipt(body=b"123", received_at=START)
     count_marked()
     Receipt.objects.update(body=b"")
@@ -149,6 +256,56 @@ def test_the_horizon_never_moves_back(settings: Any) -> None:
     settings.WEBHOOKS_ROLLUP_MINUTES_DAYS = 30
     compact_rollups()
     assert dict(Horizon.objects.filter(is_wide=False).values_list("grain", "since")) == first
+
+
+# --- beside those who count -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def is_locked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Ends with whether the lock of those who count is held now."""
+    held = [False]
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        with counting():
+            held.append(True)
+            try:
+                yield
+            finally:
+                held.append(False)
+
+    monkeypatch.setattr(rebuild, "counting", noted)
+    return held
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 100])
+def test_what_is_counted_while_a_day_is_read_is_counted_once(
+    times: int, is_locked: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = make_deliveries()
+    add(deliveries, [(0, 0, "", 10.0, 5.0)])
+    count_marked()
+    unlocked = []
+
+    def reading(series: Any, since: datetime, until: datetime) -> Any:
+        found = read(series, since, until)
+        if series is counted_attempts and not is_locked[-1]:
+            unlocked.append(since)
+            if len(unlocked) <= times:  # another node, which was quicker
+                add(deliveries, [(0, len(unlocked), "", 20.0, 5.0)])
+                count_marked()
+        return found
+
+    monkeypatch.setattr(rebuild, "read", reading)
+    done = rebuild_rollups(since=START, until=START + timedelta(minutes=1))
+    assert done.refused == []
+    added = min(times, rebuild.UNLOCKED_TRIES)
+    assert len(unlocked) == min(times + 1, rebuild.UNLOCKED_TRIES)
+    assert done.counted == 1 + added
+    assert rollups() == recomputed()
+    count_marked()
+    assert rollups() == recomputed()
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics import sketches
 from analytics.sketches import ZERO, Bins, add_bins, add_stored, bin_of, percentile, stored
 
 DURATIONS = st.lists(st.floats(0.001, 1e9), min_size=1, max_size=60)
@@ -66,3 +67,34 @@ def test_what_never_ends_still_has_a_bin() -> None:
 def test_of_nothing_there_is_no_percentile() -> None:
     assert percentile({}, 95) is None
     assert stored({}) == b""
+
+
+def test_many_sketches_behind_each_other_are_the_sum_at_each_look() -> None:
+    once = {number: number % 7 + 1 for number in range(-200, 800)}
+    many = stored(once) * 3
+    for _ in range(2):  # the second time it is known
+        bins = {5: 1}
+        add_stored(bins, many)
+        assert bins == {number: 3 * count + (number == 5) for number, count in once.items()}
+        bins = {}
+        add_stored(bins, many)
+        assert bins == {number: 3 * count for number, count in once.items()}
+    other: dict[int, int] = {}
+    add_stored(other, many + stored({9_000: 4}))
+    assert other == {number: 3 * count for number, count in once.items()} | {9_000: 4}
+
+
+def test_counts_too_large_for_a_pair_are_added_up() -> None:
+    most = 2**32 - 1
+    many = stored(dict.fromkeys(range(600), 3) | {7: most}) * 2
+    bins: dict[int, int] = {}
+    add_stored(bins, many)
+    assert bins == dict.fromkeys(range(600), 6) | {7: 2 * most}
+
+
+def test_no_more_sums_are_kept_than_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sketches, "_KEPT", 2)
+    merged = sketches._Merged()
+    for number in (1, 2, 1, 3, 1):
+        assert merged.of(stored({number: 1}) * 2) == stored({number: 2})
+    assert list(merged._kept.values()) == [stored({3: 2}), stored({1: 2})]

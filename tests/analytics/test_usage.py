@@ -134,7 +134,7 @@ def test_takes_as_many_queries_whatever_the_history(django_assert_num_queries: A
     for length in (1, 5):
         for _ in range(length):
             make_attempt(deliver(subscription, timedelta(hours=1), attempt_count=1))
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(12):
             of_last_day(subscription)
 
 

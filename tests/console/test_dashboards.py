@@ -244,6 +244,27 @@ def test_a_refusal_stands_at_its_field() -> None:
     assert board.widgets.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ({"kind": "forecast", "measures": ["attempts"], "dimension": ""}, "Expected"),
+        ({"kind": "health", "measures": [], "dimension": "subscription"}, "Last success"),
+        ({"kind": "health", "measures": [], "dimension": "source"}, "Last success"),
+        ({"kind": "unused", "measures": [], "dimension": ""}, "None: every event type"),
+        ({"kind": "objectives", "measures": [], "dimension": ""}, "None: add an objective"),
+    ],
+)
+def test_lists_and_a_forecast_are_added_as_any_widget(form: dict[str, object], shown: str) -> None:
+    history = make_history()
+    board = make_dashboard(history.account)
+    client = member(DEVELOPER, history.account)
+    with time_machine.travel(NOW + timedelta(days=8), tick=False):
+        client.post(url("add_widget", board.pk), widget_form(title="Mine", **form))
+        assert Widget.objects.get(title="Mine").kind == form["kind"]
+        page = text_of(client.get(board_of(board), {"period": "30d"}))
+    assert shown in page
+
+
 def test_the_preview_shows_what_the_form_asks_for_and_keeps_nothing() -> None:
     history = make_history()
     board = make_dashboard(history.account)
@@ -528,3 +549,18 @@ def test_rollups_are_shown_of_one_grain(console: Client) -> None:
     assert {row.grain for row in response.context["cl"].result_list} == {Grain.MINUTE}
     days = console.get(f"{path}?grain__exact={Grain.DAY.value}")
     assert {row.grain for row in days.context["cl"].result_list} == {Grain.DAY}
+
+
+def test_the_runs_filter_names_no_report_of_anothers_private_dashboard(
+    console: Client, operator: User
+) -> None:
+    account = make_account()
+    ann = make_user(username="ann")
+    for owner, name in ((ann, "Hers alone"), (operator, "His own")):
+        board = make_dashboard(account, owner=owner, is_shared=False)
+        report = make_report(account, name=name, dashboard=board)
+        page = console.get(
+            reverse("admin:analytics_reportrun_changelist"), {"report__id__exact": str(report.pk)}
+        )
+        assert page.status_code == 200
+        assert (name in page.content.decode()) is (owner == operator)

@@ -525,6 +525,7 @@ def test_counts_every_refusal_and_keeps_them_up_to_the_cap(monkeypatch: pytest.M
     kept = Receipt.objects.filter(status="refused", source=source)
     assert kept.filter(cause="signature_missing").count() == 3
     assert kept.filter(cause="signature_mismatch").count() == 2
+    assert {row.refusal == row.cause for row in kept} == {True}
     assert Receipt.objects.count() == 6
 
 
