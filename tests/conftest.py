@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.backends.postgresql.operations import DatabaseOperations
 from pytest_socket import socket_allow_hosts
 from xdist.scheduler import LoadScopeScheduling
 
@@ -81,6 +82,19 @@ def _flush_what_is_protected(self: Any, sql_list: Any) -> None:
 
 
 BaseDatabaseOperations.execute_sql_flush = _flush_what_is_protected  # type: ignore[method-assign]
+
+_truncate = DatabaseOperations.sql_flush
+
+
+def _delete(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
+    """PostgreSQL truncates a table by a new file for it and for each of its indexes, most of them
+    for nothing: that takes seconds after each test that commits, and this takes milliseconds."""
+    if any(options.values()):  # a sequence to be begun anew, or what refers to these tables
+        return _truncate(self, style, tables, **options)
+    return ["".join(f"DELETE FROM {self.quote_name(table)};" for table in tables)] * bool(tables)
+
+
+DatabaseOperations.sql_flush = _delete  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,8 @@ os.environ.setdefault("SECRET_KEY", "a-key-for-tests-only")
 os.environ.setdefault("WEBHOOKS_ENCRYPTION_KEYS", "t1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 os.environ.setdefault("WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")
 os.environ.setdefault("WEBHOOKS_DELIVERY_PUMPS", "1")  # whatever the number of cores
+# No test cuts the power: a commit waits for no disk, here and in the hubs that tests start.
+os.environ.setdefault("PGOPTIONS", "-c synchronous_commit=off")
 if "HUB_VAR_DIR" not in os.environ:
     os.environ["HUB_VAR_DIR"] = tempfile.mkdtemp(prefix="hub-tests-")
     atexit.register(shutil.rmtree, os.environ["HUB_VAR_DIR"], ignore_errors=True)

@@ -21,11 +21,12 @@ COMMANDS: Final = frozenset(
 )
 
 
-def enter() -> None:
+def enter(*, copy_of: str | None = None) -> None:
     """Point this process, and those it starts, at a scratch directory and database.
 
     Where DATABASE_URL names a PostgreSQL server, the scratch database is made there; without it,
-    it is an SQLite file. Everything is removed at exit.
+    it is an SQLite file. It is empty, or a copy of another scratch hub's that nobody works on any
+    more: of the database of that name, or of the file. Everything is removed at exit.
     """
     directory = Path(tempfile.mkdtemp(prefix="hub-"))
     owner = os.getpid()
@@ -39,9 +40,12 @@ def enter() -> None:
     drop = None
     url = os.environ.get("DATABASE_URL", "")
     if url.startswith(("postgres://", "postgresql://")):
-        os.environ["DATABASE_URL"], drop = _scratch_postgres(url)
+        os.environ["DATABASE_URL"], drop = _scratch_postgres(url, copy_of)
     else:
-        os.environ["DATABASE_URL"] = f"sqlite:///{directory / 'hub.sqlite3'}"
+        path = directory / "hub.sqlite3"
+        if copy_of is not None:
+            shutil.copyfile(copy_of, path)
+        os.environ["DATABASE_URL"] = f"sqlite:///{path}"
 
     def leave() -> None:
         if os.getpid() == owner:  # not in a forked child
@@ -52,12 +56,12 @@ def enter() -> None:
     atexit.register(leave)
 
 
-def _scratch_postgres(url: str):  # type: ignore[no-untyped-def]
+def _scratch_postgres(url: str, copy_of: str | None):  # type: ignore[no-untyped-def]
     import psycopg
 
     name = f"hub_scratch_{secrets.token_hex(6)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{copy_of or "template1"}"')
 
     def drop() -> None:
         with psycopg.connect(url, autocommit=True) as connection:

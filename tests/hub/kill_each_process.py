@@ -119,7 +119,8 @@ class Publisher:
 
     def __init__(self, url: str, key: str) -> None:
         self._url = f"{url}/api/v1/webhooks/outgoing/events"
-        self._key = key
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {key}"
         self.count = 0
 
     def publish(self) -> str:
@@ -128,13 +129,10 @@ class Publisher:
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:
-                answer = requests.post(
+                answer = self._session.post(
                     self._url,
                     json={"type": "crash.test", "data": {"number": self.count}},
-                    headers={
-                        "Authorization": f"Bearer {self._key}",
-                        "Idempotency-Key": f"number-{self.count}",
-                    },
+                    headers={"Idempotency-Key": f"number-{self.count}"},
                     timeout=10,
                 )
                 if answer.status_code in (200, 201):

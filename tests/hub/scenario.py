@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+COPY_OF = "HUB_TESTS_COPY_OF"  # names the migrated database that a scenario's is a copy of
 
 
 def run(name: str, *, timeout: float, **environment: str) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def main(scenario: Callable[[int], dict[str, Any]]) -> None:
     """Entry of a scenario's process: a scratch database, migrated; then the scenario."""
     from webhooks_project import scratch
 
-    scratch.enter()
+    scratch.enter(copy_of=os.environ.get(COPY_OF))
     from webhooks_project.running import free_port
 
     port = free_port()
@@ -49,7 +50,8 @@ def main(scenario: Callable[[int], dict[str, Any]]) -> None:
     from django.core.management import call_command
 
     django.setup()
-    call_command("migrate", interactive=False, verbosity=0)
+    if COPY_OF not in os.environ:
+        call_command("migrate", interactive=False, verbosity=0)
     try:
         result = scenario(port)
     finally:
