@@ -45,7 +45,7 @@ def figures_of(
     found = [
         _figures(spec, period, answered[index])
         if index in answered
-        else _LISTED[Kind(spec.kind)](spec, account_ids, period)
+        else _listed(spec, account_ids, period)
         for index, spec in enumerate(specs)
     ]
     return _named(found, account_ids)
@@ -138,6 +138,13 @@ _LISTED: Final = {
     Kind.UNUSED: unused_figures,
     Kind.HEALTH: health_figures,
 }
+
+
+def _listed(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Period) -> Figures:
+    try:
+        return _LISTED[Kind(spec.kind)](spec, account_ids, period)
+    except Unanswerable as error:
+        return Figures(spec, period, "", problem=str(error))
 
 
 def _named(found: Sequence[Figures], account_ids: Sequence[UUID] | None) -> list[Figures]:

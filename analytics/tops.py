@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from analytics.models import Rollup, Scope
+from analytics.periods import Grain, first_whole, start_of
 from analytics.query import Dimension, Measure, Query, Row, Value, answer
 from incoming.models import Source
 from outgoing.models import Event
@@ -18,6 +21,7 @@ from subscriptions.models import EventType, Subscription
 
 MIN_ATTEMPTS: Final = 10  # fewer say nothing of a percentile
 MAX_TOP: Final = 100
+_TOGETHER: Final = 500
 
 
 class Top(StrEnum):
@@ -127,21 +131,48 @@ def _unused_types(
 def _unused_subscriptions(
     account_ids: Sequence[UUID] | None, since: datetime, until: datetime, limit: int
 ) -> list[Item]:
-    used = {
-        UUID(row.keys[Dimension.SUBSCRIPTION])
-        for row in _rows(Dimension.SUBSCRIPTION, [Measure.ATTEMPTS], account_ids, since, until)
-    }
-    active = Subscription.objects.filter(
-        status=Subscription.Status.ACTIVE, created_at__lt=since
-    ).order_by("created_at", "pk")
-    found = []
-    columns = ("pk", "account_id", "name", "created_at")
-    for pk, account_id, name, created_at in _of(active, account_ids).values_list(*columns):
-        if pk not in used:
-            found.append(Item(pk, account_id, name, {}, created_at))
-            if len(found) == limit:
-                break
-    return found
+    # One row of a day within tells that it was used, and most were: the rest are asked exactly.
+    in_days = Rollup.objects.filter(
+        subscription=OuterRef("pk"),
+        scope=Scope.SUBSCRIPTION,
+        grain=Grain.DAY,
+        at__gte=first_whole(since, Grain.DAY),
+        at__lt=start_of(until, Grain.DAY),
+    ).order_by()
+    active = _of(
+        Subscription.objects.filter(status=Subscription.Status.ACTIVE, created_at__lt=since),
+        account_ids,
+    )
+    rows = (
+        active.exclude(Exists(in_days))
+        .order_by("created_at", "pk")
+        .values_list("pk", "account_id", "name", "created_at")
+        .iterator(chunk_size=_TOGETHER)
+    )
+    found: list[Item] = []
+    while len(found) < limit and (part := list(islice(rows, _TOGETHER))):
+        used = _used([row[0] for row in part], account_ids, since, until)
+        found += [
+            Item(pk, account_id, name, {}, created_at)
+            for pk, account_id, name, created_at in part
+            if str(pk) not in used
+        ]
+    return found[:limit]
+
+
+def _used(
+    ids: Sequence[UUID], account_ids: Sequence[UUID] | None, since: datetime, until: datetime
+) -> set[str]:
+    """Those of the subscriptions to which something was attempted."""
+    attempted = Query(
+        account_ids=account_ids,
+        measures=[Measure.ATTEMPTS],
+        dimensions=[Dimension.SUBSCRIPTION],
+        filters={Dimension.SUBSCRIPTION: [str(key) for key in ids]},
+        since=since,
+        until=until,
+    )
+    return {row.keys[Dimension.SUBSCRIPTION] for row in answer(attempted).rows}
 
 
 def _of(rows: QuerySet[Any], account_ids: Sequence[UUID] | None) -> QuerySet[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from analytics import tops
 from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.counting import count_marked
@@ -27,7 +28,9 @@ from subscriptions.models import EventType, Subscription
 from tests.analytics.history import NOW, History, make_history
 from tests.factories import (
     make_account,
+    make_attempt,
     make_dashboard,
+    make_delivery,
     make_event,
     make_subscription,
     make_widget,
@@ -169,6 +172,41 @@ def test_unused_types_and_subscriptions_are_told() -> None:
     assert texts(found) == [["Event type", "invoice.void", "9"], ["Subscription", "Idle", "9"]]
     assert figures(widget(Kind.UNUSED), make_account()).is_empty
     assert "None: every event type" in drawn(figures(widget(Kind.UNUSED), make_account()))
+
+
+def test_what_was_used_within_the_edges_of_the_period_alone_was_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tops, "_TOGETHER", 2)
+    account = make_account()
+    used = (
+        ("first", NOW - 3 * DAY), ("within", NOW - 2 * DAY), ("last", NOW - timedelta(minutes=1)),
+        ("before", NOW - 3 * DAY - timedelta(minutes=1)), ("never", None), ("after", NOW),
+    )  # fmt: skip
+    for name, at in used:
+        row = make_subscription(account, name=name, status="active")
+        if at is not None:
+            make_attempt(make_delivery(make_event(account), row), started_at=at)
+    Subscription.objects.update(created_at=NOW - 9 * DAY)
+    EventType.objects.all().delete()
+    count_marked()
+    period = Period(NOW - 3 * DAY, NOW)
+    found = figures(widget(Kind.UNUSED), account, period=period)
+    assert {row[1] for row in texts(found)} == {"before", "never", "after"}
+    assert len(texts(figures(widget(Kind.UNUSED, limit=2), account, period=period))) == 2
+
+
+def test_a_list_that_cannot_be_answered_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = make_account()
+    for _ in range(2):
+        row = make_subscription(account, status="active")
+        make_attempt(make_delivery(make_event(account), row), started_at=NOW - timedelta(hours=1))
+    Subscription.objects.update(created_at=NOW - 9 * DAY)
+    count_marked()
+    monkeypatch.setattr("analytics.answering.MAX_ROWS", 1)
+    [found] = figures_of([widget(Kind.UNUSED)], account_ids=None, period=LAST_DAY)
+    assert found.problem
+    assert found.problem in drawn(found)
 
 
 # --- forecast -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from analytics.compaction import compact_rollups
 from analytics.conf import kept
 from analytics.counting import count_marked
 from analytics.defaults import DEFAULTS
-from analytics.models import Scope
+from analytics.models import Objective, Scope
 from analytics.periods import Grain, end_of, first_whole, start_of
 from analytics.sketches import bin_of, stored
 from analytics.spans import Period, named_period
@@ -52,6 +52,7 @@ SUBSCRIPTIONS: Final = 200  # of the big one; of each small one 4
 TYPES: Final = 30  # of the big one; each subscription hears 6 of them
 HEARD: Final = 6
 SOURCES: Final = 20
+OBJECTIVES: Final = 20  # of an account at most, beside its own
 MAX_MS: Final = {"postgresql": 300, "sqlite": 1500}
 # Failures are a twentieth; the causes that a row set tells apart, with their share.
 CAUSES: Final = (
@@ -133,6 +134,9 @@ def make_history(now: datetime) -> UUID:
             for n in range(count)
         ]
         Subscription.objects.bulk_create(made)
+        targets = [Objective(account=account)]
+        targets += [Objective(account=account, subscription=row) for row in made[:OBJECTIVES]]
+        Objective.objects.bulk_create(targets)
         heard = HEARD if is_big else 2
         for subscription in made:
             for name in random.sample(range(TYPES if is_big else 5), heard):
