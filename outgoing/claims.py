@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from enum import Enum
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -15,7 +16,17 @@ from outgoing.models import Delivery
 from outgoing.querysets import Claim
 from subscriptions.models import Subscription
 
+ARCHIVED: Final = Subscription.Status.ARCHIVED.value
 NOTHING_TO_SEND: Final = "nothing_to_send"  # why a delivery was cancelled: its transformation
+
+
+class Way(Enum):
+    """How what was claimed and is not sent leaves the pump."""
+
+    BACK = "back"
+    HELD = "held"
+    CANCELLED = "cancelled"
+    NOTHING = "nothing"
 
 
 class Claims:
@@ -23,6 +34,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._open: dict[UUID, int] = {}
+        self._leaving: dict[Work, Way] = {}
 
     def __bool__(self) -> bool:
         return bool(self._open)
@@ -40,46 +52,72 @@ class Claims:
         return token in self._open
 
     def close(self, token: UUID, count: int = 1) -> None:
-        """So many of a claim have ended."""
-        self._open[token] -= count
-        if not self._open[token]:
-            del self._open[token]
+        """So many of a claim have ended; it may have been forgotten meanwhile."""
+        left = self._open.get(token, 0) - count
+        if left > 0:
+            self._open[token] = left
+        else:
+            self._open.pop(token, None)
 
     def renew(self, now: datetime) -> None:
         """Have the leases last from now on."""
         Delivery.objects.renew_leases(list(self._open), now)
 
+    # --- what is not sent ---
+
+    @property
+    def are_leaving(self) -> bool:
+        """Whether something is to be written yet of what is not sent."""
+        return bool(self._leaving)
+
     def give_back(self, works: Iterable[Work]) -> None:
         """Put what was not started in its lane again, for any pump."""
-        by_claim: dict[tuple[UUID, int], list[UUID]] = {}
-        for work in each(works):
-            lane = Delivery.Lane.LIMITED if work.is_limited else work.lane
-            by_claim.setdefault((work.claim.token, lane), []).append(work.claim.delivery_id)
-        for (token, lane), ids in by_claim.items():
-            Delivery.objects.release(ids, token, lane)
-            self.close(token, len(ids))
+        self._leave(dict.fromkeys(each(works), Way.BACK))
 
     def put_aside(self, works: Iterable[Work]) -> None:
         """What was claimed for a subscription that is not active: held, or cancelled for good."""
-        groups: dict[tuple[UUID, Delivery.Status], list[UUID]] = {}
-        for work in each(works):
-            archived = work.endpoint.status == Subscription.Status.ARCHIVED
-            ending = Delivery.Status.CANCELLED if archived else Delivery.Status.HELD
-            groups.setdefault((work.claim.token, ending), []).append(work.claim.delivery_id)
-        for (token, ending), ids in groups.items():
-            ended = Delivery.objects.all().finish(ids, token, {"status": ending})
-            if ending == Delivery.Status.CANCELLED:
-                note_all_cancelled(ended)
-            self.close(token, len(ids))
+        self._leave(
+            {
+                work: Way.CANCELLED if work.endpoint.status == ARCHIVED else Way.HELD
+                for work in each(works)
+            }
+        )
 
-    def cancel_nothing(self, work: Work) -> None:
-        """End a delivery whose transformation gives nothing to send."""
-        claim = work.claim
-        values = {"status": Delivery.Status.CANCELLED, "last_cause": NOTHING_TO_SEND}
-        with transaction.atomic():
-            note_all_cancelled(
-                Delivery.objects.all().finish([claim.delivery_id], claim.token, values)
-            )
-            if claim.order_key is not None:
-                Delivery.objects.unpark_after([claim.delivery_id])
-        self.close(claim.token)
+    def cancel_nothing(self, works: Iterable[Work]) -> None:
+        """End deliveries whose transformation gives nothing to send."""
+        self._leave(dict.fromkeys(each(works), Way.NOTHING))
+
+    def _leave(self, leaving: Mapping[Work, Way]) -> None:
+        if leaving:
+            self._leaving.update(leaving)
+            self.settle()
+
+    def settle(self) -> None:
+        """Write what is not sent. What the database fails at is kept, for the next time."""
+        groups: dict[tuple[UUID, Way, int], list[Work]] = {}
+        for work, way in self._leaving.items():
+            lane = Delivery.Lane.LIMITED.value if work.is_limited else work.lane
+            groups.setdefault((work.claim.token, way, lane), []).append(work)
+        for (token, way, lane), works in groups.items():
+            ids = [work.claim.delivery_id for work in works]
+            if way == Way.BACK:
+                Delivery.objects.release(ids, token, lane)
+            elif way == Way.HELD:
+                Delivery.objects.all().finish(ids, token, {"status": Delivery.Status.HELD})
+            else:
+                _cancel(works, token, NOTHING_TO_SEND if way == Way.NOTHING else "")
+            for work in works:
+                del self._leaving[work]
+            self.close(token, len(works))
+
+
+def _cancel(works: Sequence[Work], token: UUID, cause: str) -> None:
+    values: dict[str, Any] = {"status": Delivery.Status.CANCELLED}
+    if cause:
+        values["last_cause"] = cause
+    ids = [work.claim.delivery_id for work in works]
+    ordered = [work.claim.delivery_id for work in works if work.claim.order_key is not None]
+    with transaction.atomic():
+        note_all_cancelled(Delivery.objects.all().finish(ids, token, values))
+        if ordered and cause:  # whoever is archived gets none of the others either
+            Delivery.objects.unpark_after(ordered)

@@ -32,7 +32,7 @@ from webhooks_project import __version__
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure, Outbound, Response
 from webhooks_project.lib.sql import wait_for_writers
-from webhooks_project.lib.turns import turn_to_write
+from webhooks_project.lib.turns import Turns
 from webhooks_project.pumps import POLL_SECONDS, Place
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,7 @@ ACTIVE: Final = Subscription.Status.ACTIVE.value
 HANGING_SECONDS: Final = 2.0  # under way for longer, an attempt is in nobody's way
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
 LOCK_SECONDS: Final = 4.0  # waited for SQLite's one writer, so that leases can be renewed in time
+TURN_SECONDS: Final = 0.01  # before a claim that was refused, or found nothing, is made again
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
 DATABASE_PAUSE_SECONDS: Final = 0.5  # between tries while the database is away
 
@@ -58,6 +59,7 @@ class DeliveryPump:
         )
         self._endpoints = Endpoints()
         self._claims = Claims()
+        self._turns = Turns()
         self._results = Results(self._claims, place.name)
         self._preparation = Preparation(self._endpoints, self._read_data)
         self._tokens = Tokens(self._outbound)
@@ -72,10 +74,10 @@ class DeliveryPump:
             in_flight=self._lines.in_flight_of,
             is_ours=self._claims.is_ours,
         )
-        self._nothing: list[Work] = []  # shaped, and nothing is to be sent
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
         self._under_way = UnderWay()
         self._claim_after = 0.0
+        self._drained_after = 0.0
         self._left_out: Sequence[UUID] = ()  # of the last claim, where that found nothing
         self._sweep_after = 0.0
         self._renew_after = 0.0
@@ -103,9 +105,8 @@ class DeliveryPump:
 
     def _turn(self) -> None:
         """Start what may start, take in what has ended, write it down when that is due."""
-        if self._preparation.is_pending or self._nothing:
+        if self._preparation.is_pending:
             self._line_up(self._preparation.collect())
-            self._cancel_nothing()
         for work in self._under_way.take_older(time.monotonic() - HANGING_SECONDS):
             self._lines.set_apart(work)  # those that hang leave their room to others
         started = self._start()
@@ -126,7 +127,7 @@ class DeliveryPump:
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
         left = False
-        while not left or self._outbound.in_flight or self._results:
+        while not left or self._outbound.in_flight or self._results or self._claims.are_leaving:
             try:
                 if not left:
                     self._place.leave()
@@ -153,6 +154,8 @@ class DeliveryPump:
 
     def _sweep(self) -> None:
         """Renew our own claims; take up what others lost, and what was held and is no longer."""
+        if self._claims.are_leaving:
+            self._claims.settle()
         now = time.monotonic()
         if not self._claims:
             self._renew_after = now + RENEW_SECONDS
@@ -215,20 +218,24 @@ class DeliveryPump:
         for claims in self._flows.claim():
             self._claims.add(claims)
             self._queue_or_forget(claims, is_limited=True)
-        if time.monotonic() < self._claim_after and not self._lines.has_drained(self._left_out):
+        now_s = time.monotonic()
+        if now_s < self._drained_after or (
+            now_s < self._claim_after and not self._lines.has_drained(self._left_out)
+        ):
             return
-        if not self._lines.wants(Delivery.Lane.FIRST):
+        if self._results.are_many or not self._lines.wants(Delivery.Lane.FIRST):
             return
-        now = clock.now()
         full = [*self._lines.full(), *self._preparation.full()]
         found = False
-        for lane in Delivery.objects.lanes_due(now):
+        for lane in Delivery.objects.lanes_due(clock.now()):
             if not self._lines.wants(lane):
                 continue
             horizon = self._horizons[lane]
-            with turn_to_write(connection, waits=self._can_wait) as has_turn:
+            with self._turns.take(connection, waits=not self._outbound.in_flight) as has_turn:
                 if not has_turn:
+                    self._claim_after = self._drained_after = time.monotonic() + TURN_SECONDS
                     return
+                now = clock.now()  # a lease begins when the turn is had
                 claims = Delivery.objects.claim(
                     now=now,
                     lane=lane,
@@ -242,7 +249,9 @@ class DeliveryPump:
                 found = True
                 self._claims.add(claims)
                 self._queue_or_forget(claims)
-        self._claim_after = time.monotonic() + (0 if found else POLL_SECONDS)
+        now_s = time.monotonic()
+        self._claim_after = now_s if found else now_s + POLL_SECONDS
+        self._drained_after = now_s if found else now_s + TURN_SECONDS
         self._left_out = () if found else self._lines.full()
 
     def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
@@ -288,20 +297,15 @@ class DeliveryPump:
         for work, detail in prepared.failed:  # attempts that end before they can be sent
             work.started_at, work.timestamp = clock.now(), int(time.time())
             self._results.note(work, Response(failure=Failure.TRANSFORMATION, detail=detail))
-        self._nothing += prepared.nothing
-
-    def _cancel_nothing(self) -> None:
-        while self._nothing:
-            self._claims.cancel_nothing(self._nothing[-1])
-            self._nothing.pop()
+        if prepared.nothing:
+            self._claims.cancel_nothing(prepared.nothing)
 
     def _give_back_all(self) -> None:
         without_token = self._tokens.drain()
         for work in without_token:
             self._ended(work)
         waiting = [*self._lines.drain(), *self._preparation.drain(), *without_token]
-        self._claims.give_back([*waiting, *self._nothing])
-        self._nothing.clear()
+        self._claims.give_back(waiting)
 
     # --- attempts ---------------------------------------------------------------------------------
 
@@ -389,11 +393,6 @@ class DeliveryPump:
         self._results.note(work, response)
 
     def _record(self) -> None:
-        moved = self._results.record(waits=self._can_wait)
+        moved = self._results.record(waits=not self._outbound.in_flight)
         if moved:
             self._endpoints.reload(moved)
-
-    @property
-    def _can_wait(self) -> bool:
-        """Whether to wait for SQLite's one writer; else what is under way goes on meanwhile."""
-        return not self._outbound.in_flight or self._results.are_many

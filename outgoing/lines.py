@@ -33,7 +33,7 @@ FIRST_TRIGGER: Final = Delivery.Trigger.FIRST.value
 APART_TIMES: Final = 2
 HORIZON_SECONDS: Final = 1.0  # how late something behind the horizon may be found
 MARKS: Final = 8  # sets of full subscriptions that a horizon is known of
-COMMIT_SECONDS: Final = 0.1  # how late most commits are after the moment that their rows are due
+COMMIT_SECONDS: Final = 0.25  # how late most commits are after the moment that their rows are due
 
 
 @dataclass(slots=True, eq=False)

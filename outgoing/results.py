@@ -20,7 +20,7 @@ from outgoing.payload import shown_headers
 from outgoing.record import Result, record_results
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Response
-from webhooks_project.lib.turns import turn_to_write
+from webhooks_project.lib.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ class Results:
         self._worker = worker
         self._results: list[Result] = []
         self._since = 0.0
+        self._turns = Turns()
         self.recorded = 0
 
     def __len__(self) -> int:
@@ -96,7 +97,7 @@ class Results:
         Returns the subscriptions whose breakers have moved by it.
         """
         results = self._results[:RECORD_ROWS]
-        with turn_to_write(connection, waits=waits) as has_turn:
+        with self._turns.take(connection, waits=waits or self.are_many) as has_turn:
             if not has_turn:
                 return ()
             try:

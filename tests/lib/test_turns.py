@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from webhooks_project.lib import turns
 from webhooks_project.lib.turns import turn_to_write
 
 HOLDER = """
@@ -48,14 +51,47 @@ def test_waits_while_another_process_has_it(tmp_path: Path) -> None:
         unrelated.kill()
 
 
-def test_goes_without_it_rather_than_wait(tmp_path: Path) -> None:
-    here = database(str(tmp_path / "hub.sqlite3"))
+def test_goes_without_it_and_waits_once_it_was_refused_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, mine = database(str(tmp_path / "hub.sqlite3")), turns.Turns()
     with holder(str(tmp_path / "hub.sqlite3")) as other:
-        with turn_to_write(here, waits=False) as has_turn:
+        with mine.take(here, waits=False) as has_turn:
+            assert not has_turn
+        monkeypatch.setattr(turns, "REFUSED_SECONDS", 0)
+        threading.Timer(0.3, other.kill).start()
+        began = time.monotonic()
+        with mine.take(here, waits=False) as has_turn:
+            assert has_turn
+            assert time.monotonic() - began >= 0.3
+
+
+def test_waits_no_longer_than_its_bound_and_keeps_nothing_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.2)
+    name = str(tmp_path / "hub.sqlite3")
+    with holder(name) as other:
+        with turns.Turns().take(database(name), waits=True) as has_turn:
             assert not has_turn
         other.kill()
-    with turn_to_write(here, waits=False) as has_turn:
-        assert has_turn
+    for thread in threading.enumerate():
+        if thread.name == "turn":
+            thread.join(5)
+    with holder(name) as next_one:  # it is free: what came too late was given back
+        next_one.kill()
+
+
+def test_gives_it_back_where_the_block_fails(tmp_path: Path) -> None:
+    def fail(*, waits: bool) -> None:
+        with turns.Turns().take(database(str(tmp_path / "hub.sqlite3")), waits=waits) as has_turn:
+            raise ZeroDivisionError if has_turn else AssertionError
+
+    for waits in (True, False):
+        with pytest.raises(ZeroDivisionError):
+            fail(waits=waits)
+    with holder(str(tmp_path / "hub.sqlite3")) as other:
+        other.kill()
 
 
 def test_has_it_again_and_again(tmp_path: Path) -> None:
@@ -72,6 +108,6 @@ def test_needs_no_file_where_there_is_nothing_to_wait_for(tmp_path: Path) -> Non
         database(":memory:"),
         database(str(tmp_path / "hub"), "postgresql"),
     ):
-        with turn_to_write(connection):
-            pass
+        with turn_to_write(connection), turns.Turns().take(connection, waits=False) as has_turn:
+            assert has_turn
     assert list(tmp_path.iterdir()) == []

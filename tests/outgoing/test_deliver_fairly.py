@@ -11,18 +11,25 @@ from typing import Any
 import orjson
 import pytest
 import time_machine
+from django.db import OperationalError
 from standardwebhooks import Webhook
 
 from outgoing import deliver as deliver_module
 from outgoing import endpoints
 from outgoing import results as results_module
+from outgoing.claims import Claims
+from outgoing.lines import Work
+from outgoing.messages import read_messages
 from outgoing.models import Attempt, Delivery
+from outgoing.querysets import DeliveryQuerySet
 from outgoing.services import publish
 from subscriptions.models import SigningSecret, Subscription
 from subscriptions.services import set_status
 from tests.factories import SIGNING_SECRET, make_delivery, make_event, make_subscription
 from tests.lib.receiver import OK, Line, Receiver, answer, receiver, status
 from tests.outgoing.pump import LONGEST_SECONDS, Turn, deliver
+from webhooks_project.lib import turns
+from webhooks_project.lib.turns import Turns
 
 pytestmark = pytest.mark.django_db
 
@@ -111,12 +118,11 @@ def test_what_is_under_way_goes_on_while_another_process_writes(
     asked: list[bool] = []
 
     @contextmanager
-    def seldom(_connection: Any, *, waits: bool) -> Iterator[bool]:
+    def seldom(_: Turns, _connection: Any, *, waits: bool) -> Iterator[bool]:
         asked.append(waits)
         yield waits or len(asked) % 3 == 0
 
-    monkeypatch.setattr(deliver_module, "turn_to_write", seldom)
-    monkeypatch.setattr(results_module, "turn_to_write", seldom)
+    monkeypatch.setattr(Turns, "take", seldom)
     monkeypatch.setattr(deliver_module, "CLAIM_ROWS", 2)
     monkeypatch.setattr(results_module, "RECORD_ROWS", 2)
     with receiver(answer()) as here:
@@ -125,6 +131,100 @@ def test_what_is_under_way_goes_on_while_another_process_writes(
     assert sorted(numbers(here)) == list(range(12))
     assert Attempt.objects.filter(outcome="succeeded").count() == 12
     assert set(asked) == {True, False}  # it waits where it has nothing else to do
+
+
+def test_who_never_finds_the_writer_free_waits_though_something_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Others that wait are woken in order: a try now and then would never have the turn."""
+    monkeypatch.setattr(turns, "_path_of", lambda _: str(tmp_path / "turn"))
+    monkeypatch.setattr(turns, "_taken_at_once", lambda _: None)
+    held = Held()
+    with receiver(held.script) as slow, receiver(answer()) as fast:
+        backlog(make_subscription(url=slow.url), 1)
+        healthy = make_subscription(url=fast.url)
+        seen: list[int] = []
+
+        def is_delivered() -> bool:
+            return Delivery.objects.filter(subscription=healthy, status="delivered").exists()
+
+        turn = Turn(
+            steps=[
+                is_under_way(1, slow),
+                lambda: bool(publish(account=healthy.account, type="a", data={})),
+            ],
+            until=is_delivered,
+            on_leaving=lambda: (seen.append(len(slow.arrived)), held.let_go()),  # type: ignore[arg-type, return-value]
+        )
+        deliver(turn)
+    assert seen == [1]
+
+
+# --- what the database fails at -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sweeps_always")
+def test_what_could_not_be_put_aside_is_when_the_database_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deliver_module, "DATABASE_PAUSE_SECONDS", 0)
+    finish = DeliveryQuerySet.finish
+    failures = [OperationalError("database is locked")]
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return finish(*args, **options)
+
+    held = Held()
+    with receiver(held.script) as slow:
+        subscription = make_subscription(url=slow.url)
+        rows = backlog(subscription, 18)
+
+        def pause() -> None:
+            monkeypatch.setattr(type(Delivery.objects.all()), "finish", failing)
+            set_status(subscription=subscription, status=Status.PAUSED)
+
+        turn = Turn(
+            steps=[is_under_way(6, slow), pause],
+            until=lambda: Delivery.objects.filter(status="held").count() == 12,
+            on_leaving=held.let_go,
+        )
+        deliver(turn)
+    assert failures == []
+    statuses = [row.status for row in Delivery.objects.filter(pk__in=[r.pk for r in rows])]
+    assert sorted(statuses) == ["delivered"] * 6 + ["held"] * 12
+
+
+def test_what_could_not_be_given_back_is_given_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = DeliveryQuerySet.release
+    failures = [None, OperationalError("database is locked")]
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if failures and (error := failures.pop(0)):
+            raise error
+        return release(*args, **options)
+
+    monkeypatch.setattr(type(Delivery.objects.all()), "release", failing)
+    subscription = make_subscription()
+    endpoints_of = endpoints.Endpoints()
+    endpoints_of.load([subscription.pk])
+    claims = Claims()
+    works: list[Work] = []
+    for claimed in (backlog(subscription, 2), backlog(subscription, 1, hours=2)):
+        found = Delivery.objects.claim(now=NOW, lane=0, limit=len(claimed))
+        claims.add(found)
+        messages = read_messages([claim.event_id for claim in found])
+        endpoint = endpoints_of.get(subscription.pk)
+        works += [Work(claim, 0, messages[claim.event_id], endpoint) for claim in found]
+    with pytest.raises(OperationalError):
+        claims.give_back(works)
+    assert claims.are_leaving
+    assert claims
+    claims.settle()
+    assert not claims.are_leaving
+    assert not claims
+    assert Delivery.objects.filter(status="pending", lane=0).count() == 3
 
 
 # --- slow, failing and hanging endpoints ----------------------------------------------------------

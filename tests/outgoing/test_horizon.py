@@ -14,7 +14,7 @@ from tests.factories import make_delivery, make_event, make_subscription
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 A, B = UUID(int=1), UUID(int=2)
 SECOND = timedelta(seconds=1)
-COMMIT = timedelta(seconds=0.1)
+COMMIT = timedelta(seconds=0.25)
 
 
 def claimed(
