@@ -114,15 +114,19 @@ class DeliveryPump:
             for subject, response in self._outbound.wait(self._wait_seconds()):
                 self._take_in(subject, response)
         elif not self._results and not started:
-            time.sleep(POLL_SECONDS)
+            time.sleep(self._wait_seconds())
         is_idle = not self._outbound.in_flight and not self._lines.ready
         if self._results.are_due(is_idle=is_idle):
             self._record()
 
     def _wait_seconds(self) -> float:
         """How long to wait for an answer before it is time to look for more to do."""
-        until_claim = self._claim_after - time.monotonic()
+        until_claim = self._next_claim_at() - time.monotonic()
         return until_claim if 0 < until_claim < POLL_SECONDS else POLL_SECONDS
+
+    def _next_claim_at(self) -> float:
+        has_drained = self._lines.has_drained(self._left_out)
+        return self._drained_after if has_drained else self._claim_after
 
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
@@ -218,10 +222,7 @@ class DeliveryPump:
         for claims in self._flows.claim():
             self._claims.add(claims)
             self._queue_or_forget(claims, is_limited=True)
-        now_s = time.monotonic()
-        if now_s < self._drained_after or (
-            now_s < self._claim_after and not self._lines.has_drained(self._left_out)
-        ):
+        if time.monotonic() < self._next_claim_at():
             return
         if self._results.are_many or not self._lines.wants(Delivery.Lane.FIRST):
             return
