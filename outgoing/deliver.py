@@ -121,8 +121,13 @@ class DeliveryPump:
 
     def _wait_seconds(self) -> float:
         """How long to wait for an answer before it is time to look for more to do."""
-        until_claim = self._next_claim_at() - time.monotonic()
-        return until_claim if 0 < until_claim < POLL_SECONDS else POLL_SECONDS
+        if not self._has_room:
+            return POLL_SECONDS
+        return min(max(0.0, self._next_claim_at() - time.monotonic()), POLL_SECONDS)
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._results.are_many and self._lines.wants(Delivery.Lane.FIRST)
 
     def _next_claim_at(self) -> float:
         has_drained = self._lines.has_drained(self._left_out)
@@ -220,11 +225,8 @@ class DeliveryPump:
 
     def _claim(self) -> None:
         for claims in self._flows.claim():
-            self._claims.add(claims)
             self._queue_or_forget(claims, is_limited=True)
-        if time.monotonic() < self._next_claim_at():
-            return
-        if self._results.are_many or not self._lines.wants(Delivery.Lane.FIRST):
+        if time.monotonic() < self._next_claim_at() or not self._has_room:
             return
         full = [*self._lines.full(), *self._preparation.full()]
         found = False
@@ -244,11 +246,9 @@ class DeliveryPump:
                     except_subscriptions=full,
                     since=horizon.since(full, time.monotonic()),
                 )
-            first = claims[0].due_at if claims else None
-            horizon.note(full, first=first, at=now)
+            horizon.note(full, first=claims[0].due_at if claims else None, at=now)
             if claims:
                 found = True
-                self._claims.add(claims)
                 self._queue_or_forget(claims)
         now_s = time.monotonic()
         self._claim_after = now_s if found else now_s + POLL_SECONDS
@@ -256,6 +256,7 @@ class DeliveryPump:
         self._left_out = () if found else self._lines.full()
 
     def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
+        self._claims.add(claims)
         try:
             self._queue(claims, is_limited)
         except (db.OperationalError, db.InterfaceError):
