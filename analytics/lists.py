@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from heapq import nsmallest
 from typing import Final
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from analytics.integrations import (
     OF_ENDPOINTS,
@@ -16,7 +19,7 @@ from analytics.integrations import (
 )
 from analytics.measures import describe
 from analytics.models import Objective
-from analytics.objectives import statuses_of
+from analytics.objectives import ObjectiveStatus, statuses_of
 from analytics.query import Measure
 from analytics.shown import BEFORE, Cell, Figures, Grid, Key, Line
 from analytics.spans import DAY, Period
@@ -38,11 +41,9 @@ def objective_figures(spec: WidgetSpec, account_ids: Accounts, period: Period) -
     rows = Objective.objects.select_related("subscription", "account").order_by("created_at", "pk")
     if account_ids is not None:
         rows = rows.filter(account__in=list(account_ids))
-    objectives = list(rows[:MAX_ROWS])
-    statuses = statuses_of(objectives, clock.now(), tuple(BURN.values()))
-    found = sorted(
-        zip(objectives, statuses, strict=True), key=lambda pair: pair[1].budget_left_rate
-    )[: spec.limit or DEFAULT_ROWS]
+    found = nsmallest(
+        spec.limit or DEFAULT_ROWS, _with_statuses(rows), key=lambda pair: pair[1].budget_left_rate
+    )
     several = len({objective.account_id for objective, _ in found}) > 1
     lines = []
     for objective, status in found:
@@ -80,6 +81,16 @@ def objective_figures(spec: WidgetSpec, account_ids: Accounts, period: Period) -
         (False, False, *([True] * len(measures))),
     )
     return Figures(spec, period, "", tuple(lines), measures=measures, table=table)
+
+
+def _with_statuses(rows: QuerySet[Objective]) -> Iterator[tuple[Objective, ObjectiveStatus]]:
+    """All of them, in their order: any may be the most endangered. No more are asked for together
+    than a query may well name."""
+    now = clock.now()
+    every = list(rows)
+    for start in range(0, len(every), MAX_ROWS):
+        objectives = every[start : start + MAX_ROWS]
+        yield from zip(objectives, statuses_of(objectives, now, tuple(BURN.values())), strict=True)
 
 
 def unused_figures(spec: WidgetSpec, account_ids: Accounts, period: Period) -> Figures:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import Count, Sum
+from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import TruncMinute
 
 from analytics.models import ReceiptRollup
@@ -24,6 +24,7 @@ from analytics.tallies import (
     Tally,
 )
 from incoming.models import Receipt, RefusalMinute
+from incoming.providers import Cause
 from incoming.querysets import BODY_BYTES
 from outgoing.models import Attempt, Delivery
 
@@ -35,6 +36,15 @@ _VERDICTS: Final = {
     Receipt.Status.DUPLICATE.value: Verdict.DUPLICATE,
     Receipt.Status.HANDSHAKE.value: Verdict.HANDSHAKE,
 }
+# Also of those refused by a node of an older version, which ran on after the upgrade began. What
+# was dropped from quarantine was accepted, and has the one cause that does not tell.
+_REFUSED_FOR: Final = Case(
+    When(
+        Q(refusal="", status=Receipt.Status.REFUSED) & ~Q(cause=Cause.SCHEMA_MISMATCH),
+        then=F("cause"),
+    ),
+    default=F("refusal"),
+)
 
 
 def read_attempts(since: datetime, until: datetime) -> ByMinute:
@@ -84,7 +94,8 @@ def read_receipts(since: datetime, until: datetime) -> ByMinute:
         Receipt.objects.filter(received_at__gte=since, received_at__lt=until)
         .order_by()
         .annotate(minute=TruncMinute("received_at"))
-        .values_list("minute", "account_id", "source_id", "status", "refusal")
+        .annotate(refused_for=_REFUSED_FOR)
+        .values_list("minute", "account_id", "source_id", "status", "refused_for")
         .annotate(count=Count("pk"), bytes=Sum(BODY_BYTES))
     )
     for minute, account_id, source_id, status, refusal, count, size in kept:

@@ -1,7 +1,8 @@
 """Counting whole days anew from attempts and receipts, where those are all still there.
 
 For rollups that were lost or are doubted. A day of an account of which fewer are found than were
-counted has been pruned: it is left as it was counted, and named.
+counted has been pruned: it is left as it was counted, and named. So is one whose receipts are all
+there but stand under other verdicts, unless these are asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +29,17 @@ from analytics.rows import (
     insert_places,
     stored_tallies,
 )
-from analytics.tallies import ATTEMPTS, RECEIPTS, Key, Place, Series, Tally, id_of
+from analytics.tallies import (
+    ATTEMPTS,
+    RECEIPTS,
+    Key,
+    Place,
+    ReceiptKey,
+    ReceiptTally,
+    Series,
+    Tally,
+    id_of,
+)
 
 DAY: Final = timedelta(days=1)
 GRAINS_OF_DAYS: Final = (Grain.MINUTE, Grain.HOUR, Grain.DAY)
@@ -37,11 +48,15 @@ UNLOCKED_TRIES: Final = 3  # of a day that is being counted, before it is read u
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A day of an account that was left alone, since what it was counted from is not all there."""
+    """A day of an account that was left alone, since what it was counted from is not all there.
+
+    `of` are the attempts or receipts of which fewer are there; or the verdicts, where all receipts
+    are there, and some stand under another than was counted.
+    """
 
     day: date
     account_id: UUID
-    of: str  # attempts or receipts
+    of: str
 
 
 @dataclass(slots=True)
@@ -59,9 +74,13 @@ def rebuild_rollups(
     since: datetime,
     until: datetime,
     is_dry_run: bool = False,
+    as_they_stand: bool = False,
     progress: Callable[[datetime], None] = lambda day: None,
 ) -> Rebuilt:
     """Count the days (of UTC) that meet `[since, until)` anew. Doing it twice gives the same.
+
+    `as_they_stand` counts receipts by the verdicts that can be told now, also where others were
+    counted.
 
     One transaction for each day, and one for each month at the end; a day is read before it.
     `progress` is called with each day that is done.
@@ -69,7 +88,7 @@ def rebuild_rollups(
     done = Rebuilt()
     for day in days_of(since, until):
         for series in (ATTEMPTS, RECEIPTS):
-            _rebuild_day(series, day, is_dry_run, done)
+            _rebuild_day(series, day, is_dry_run, as_they_stand, done)
         done.days += 1
         progress(day)
     if not is_dry_run:  # the days that its months would be made of are not written
@@ -86,7 +105,9 @@ def days_of(since: datetime, until: datetime) -> Iterator[datetime]:
         day += DAY
 
 
-def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt) -> None:
+def _rebuild_day(
+    series: Series, day: datetime, is_dry_run: bool, as_they_stand: bool, done: Rebuilt
+) -> None:
     """Read the day while others write, and write it under the lock, if nobody counted it meanwhile.
 
     A day is counted by adding to its rows alone, so rows that are as they were before the reading
@@ -94,7 +115,7 @@ def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt)
     are more than is written: they are counted as ever.
     """
     for _ in range(UNLOCKED_TRIES):
-        found = _read_day(series, day)
+        found = _read_day(series, day, as_they_stand)
         try:
             with counting():
                 if found.stored != _stored_day(series, day):
@@ -105,13 +126,17 @@ def _rebuild_day(series: Series, day: datetime, is_dry_run: bool, done: Rebuilt)
         break
     else:  # it is counted all the time
         with counting():
-            found = _read_day(series, day)
+            found = _read_day(series, day, as_they_stand)
             changed = _write_day(series, found, is_dry_run)
     done.counted += found.counted
     done.changed += changed
     done.refused += [
-        Refused(day.date(), account_id, series.tally.COLUMNS[0])
-        for account_id in sorted(filter(None, found.pruned))
+        Refused(
+            day.date(),
+            account_id,
+            "verdicts" if account_id in found.moved else series.tally.COLUMNS[0],
+        )
+        for account_id in sorted(filter(None, found.left))
     ]
 
 
@@ -121,21 +146,29 @@ class _Day:
 
     day: datetime
     stored: Stored
-    pruned: set[UUID | None]  # accounts of which fewer were found
+    left: set[UUID | None]  # accounts that are left as they were counted
+    moved: set[UUID | None]  # those of which all was found, but under other verdicts
     counted: int
     wanted: dict[tuple[Scope, Grain], Stored]
 
 
-def _read_day(series: Series, day: datetime) -> _Day:
+def _read_day(series: Series, day: datetime, as_they_stand: bool) -> _Day:
     stored = _stored_day(series, day)  # before what happened is read: that has all of it, or more
     found = read(series, day, day + DAY)
     fresh = summed(series, found, Scope.FULL, Grain.DAY)
-    pruned = {account_id for _, account_id in fewer_than_stored(fresh, stored)}
-    whole = _without(found, pruned)
+    left = {account_id for _, account_id in fewer_than_stored(fresh, stored)}
+    moved: set[UUID | None] = set()
+    if left and series is RECEIPTS:
+        fewer = fewer_than_stored(_of_any_verdict(fresh), _of_any_verdict(stored))
+        moved = left - {account_id for _, account_id in fewer}
+    if as_they_stand:
+        left -= moved
+    whole = _without(found, left)
     return _Day(
         day=day,
         stored=stored,
-        pruned=pruned,
+        left=left,
+        moved=moved,
         counted=sum(tally.size for tallies in whole.values() for tally in tallies.values()),
         wanted={
             (scope, grain): summed(series, whole, scope, grain)
@@ -154,8 +187,10 @@ def _write_day(series: Series, found: _Day, is_dry_run: bool) -> int:
     """Have the day's rows as they were found. Returns how many were other or missing."""
     changed = 0
     day, since = found.day, horizons()
-    condition = Q(account__isnull=False) & ~Q(account__in=found.pruned)
+    condition = Q(account__isnull=False) & ~Q(account__in=found.left)
+    moved = Q(account__in=found.moved - found.left)
     for grain in GRAINS_OF_DAYS:
+        gone: Stored = {}
         # The hub last: it is the sum of its accounts.
         for scope in reversed(series.scopes_of(grain)):
             horizon = since.get((grain, scope in WIDE))
@@ -163,11 +198,13 @@ def _write_day(series: Series, found: _Day, is_dry_run: bool) -> int:
                 continue
             start = day if horizon is None else max(day, horizon)
             if scope is Scope.HUB:
-                changed += _sum_hub(series, grain, start, day + DAY)
+                changed += _sum_hub(series, grain, start, day + DAY, gone)
                 continue
             wanted = {
                 at: tallies for at, tallies in found.wanted[scope, grain].items() if at >= start
             }
+            if scope is Scope.ACCOUNT:
+                gone = _gone(_stored_between(series, scope, grain, start, day + DAY, moved), wanted)
             changed += _replace(series, scope, grain, start, day + DAY, wanted, condition)
     if is_dry_run:
         transaction.set_rollback(True)
@@ -189,8 +226,34 @@ def _rebuild_month(series: Series, month: datetime, done: Rebuilt) -> None:
             done.changed += _replace(series, scope, Grain.MONTH, month, end, wanted, Q())
 
 
-def _sum_hub(series: Series, grain: Grain, start: datetime, end: datetime) -> int:
-    """The hub is the sum of its accounts; more where an account is deleted, and then left alone."""
+def _of_any_verdict(of_day: Stored) -> Stored:
+    """Of each source all receipts, whatever became of them."""
+    sums: Stored = {}
+    for at, tallies in of_day.items():
+        for key, tally in tallies.items():
+            if isinstance(key, ReceiptKey):
+                whole = key._replace(verdict="", cause="")
+                into: Any = sums.setdefault(at, {}).setdefault(whole, ReceiptTally())
+                into.add(tally)
+    return sums
+
+
+def _gone(stored: Stored, wanted: Stored) -> Stored:
+    """By the keys of the hub, what accounts were counted under verdicts that it no longer has."""
+    sums: Stored = {}
+    for at, tallies in stored.items():
+        for key, tally in tallies.items():
+            known: Any = tally
+            less = known.beyond(wanted.get(at, {}).get(key, type(tally)()))
+            if less.size > 0:
+                into: Any = sums.setdefault(at, {}).setdefault(key.of(Scope.HUB), type(tally)())
+                into.add(less)
+    return sums
+
+
+def _sum_hub(series: Series, grain: Grain, start: datetime, end: datetime, gone: Stored) -> int:
+    """The hub is the sum of its accounts; more where an account is deleted, and then left alone,
+    save for what is `gone` to other verdicts."""
     periods = _stored_between(series, Scope.ACCOUNT, grain, start, end, Q())
     wanted: Stored = {}
     for at, tallies in periods.items():
@@ -200,9 +263,12 @@ def _sum_hub(series: Series, grain: Grain, start: datetime, end: datetime) -> in
             into.add(tally)
     stored = _stored_between(series, Scope.HUB, grain, start, end, Q())
     for at, tallies in stored.items():
-        for key, known in tallies.items():
+        for key, tally in tallies.items():
+            known: Any = tally
+            if (less := gone.get(at, {}).get(key)) is not None:
+                known = known.beyond(less)
             found: Any = wanted.get(at, {}).get(key)
-            if found is None or not found.covers(known):
+            if known.size and (found is None or not found.covers(known)):
                 wanted.setdefault(at, {})[key] = known
     return _replace(series, Scope.HUB, grain, start, end, wanted, Q())
 

@@ -1,13 +1,11 @@
 from django.db import migrations, models
-from django.db.models import F, Q
 
 
-def keep_refusals(apps, schema_editor):
-    """Of those that stand refused: the cause is that of the arrival, save where it was dropped from
-    quarantine, which had taken its id as what is accepted does."""
-    receipt = apps.get_model("incoming", "Receipt")
-    dropped = Q(cause="schema_mismatch", dedup_slot__isnull=False)
-    receipt.objects.filter(status="refused").exclude(dropped).update(refusal=F("cause"))
+# Of a constant, so that neither database writes a row for it; AddField would have SQLite copy the
+# table, with every body, for a column that cannot be null. The default stays: nodes that still run
+# the code of before insert receipts without it.
+ADD_REFUSAL = """ALTER TABLE "webhooks.incoming" ADD COLUMN "refusal" varchar(64) DEFAULT '' NOT NULL"""
+DROP_REFUSAL = 'ALTER TABLE "webhooks.incoming" DROP COLUMN "refusal"'
 
 
 class Migration(migrations.Migration):
@@ -17,15 +15,21 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Not a positive one: its check would be tried on every row while nobody can receive.
         migrations.AddField(
             model_name='receipt',
             name='pruned_bytes',
-            field=models.PositiveBigIntegerField(null=True),
+            field=models.BigIntegerField(null=True),
         ),
-        migrations.AddField(
-            model_name='receipt',
-            name='refusal',
-            field=models.CharField(blank=True, max_length=64),
+        migrations.RunSQL(
+            [ADD_REFUSAL],
+            [DROP_REFUSAL],
+            state_operations=[
+                migrations.AddField(
+                    model_name='receipt',
+                    name='refusal',
+                    field=models.CharField(blank=True, db_default='', default='', max_length=64),
+                ),
+            ],
         ),
-        migrations.RunPython(keep_refusals, migrations.RunPython.noop),
     ]

@@ -38,7 +38,7 @@ class Receipt(models.Model):
     cause = models.CharField(max_length=64, blank=True)
     # The cause that it was refused for on arrival, whatever became of it: a replay empties `cause`,
     # and what is dropped from quarantine was accepted. Empty for all others.
-    refusal = models.CharField(max_length=64, blank=True)
+    refusal = models.CharField(max_length=64, blank=True, default="", db_default="")
     detail = models.CharField(max_length=500, blank=True)
     # What a repeat has too: the provider's id, or a digest of the fields that its source chose.
     external_id = models.CharField(max_length=255, blank=True)
@@ -84,7 +84,7 @@ class Receipt(models.Model):
     )
     body_pruned_at = models.DateTimeField(null=True)
     # How long its body was before it was emptied; null while it is there.
-    pruned_bytes = models.PositiveBigIntegerField(null=True)
+    pruned_bytes = models.BigIntegerField(null=True)
     # When it last became dead, and what dead receipts that failed alike share.
     dead_at = models.DateTimeField(null=True)
     fingerprint = models.CharField(max_length=32, blank=True)

@@ -15,7 +15,7 @@ from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.counting import count_marked
 from analytics.defaults import DEFAULTS, INTEGRATION_HEALTH
-from analytics.models import Rollup, Scope
+from analytics.models import Objective, Rollup, Scope
 from analytics.objectives import create_objective, statuses_of
 from analytics.periods import Grain
 from analytics.reports import csv_file, html, pdf, xlsx
@@ -96,6 +96,20 @@ def test_objectives_stand_with_the_most_endangered_first() -> None:
         f"{history.account.name}: Warehouse", f"{history.account.name}: all of the account",
         "Other: all of the account",
     ]  # fmt: skip
+
+
+def test_the_most_endangered_is_shown_however_new_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.lists.MAX_ROWS", 2)
+    history = make_history()
+    for _ in range(4):
+        create_objective(account=history.account, subscription=make_subscription(history.account))
+    create_objective(
+        account=history.account, subscription=history.bad, target_percent=Decimal(90), window_days=7
+    )
+    Objective.objects.filter(subscription=history.bad).update(created_at=NOW + DAY)
+    found = figures(widget(Kind.OBJECTIVES, limit=1))
+    assert [row[0] for row in texts(found)] == ["Warehouse"]
+    assert len(figures(widget(Kind.OBJECTIVES, limit=4)).lines) == 4
 
 
 def test_many_objectives_are_asked_for_together(django_assert_max_num_queries: Any) -> None:

@@ -7,12 +7,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.core.management import call_command
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -163,14 +161,73 @@ def test_one_that_was_dropped_from_quarantine_stays_accepted_on_arrival() -> Non
     assert set(ReceiptRollup.objects.values_list("verdict", "cause")) == {("accepted", "")}
 
 
-def test_those_that_stood_refused_before_it_was_kept_have_their_cause_for_it() -> None:
-    refused = make_receipt(status="refused", cause="schema_mismatch", refusal="")
-    dropped = make_receipt(status="refused", cause="schema_mismatch", refusal="", dedup_slot=0)
-    failed = make_receipt(status="dead", cause="handler_failed")
-    import_module("incoming.migrations.0010_verdict_kept").keep_refusals(apps, None)
-    assert dict(Receipt.objects.values_list("pk", "refusal")) == {
-        refused.pk: "schema_mismatch", dropped.pk: "", failed.pk: "",
-    }  # fmt: skip
+def refused_before_it_was_kept(**fields: Any) -> Receipt:
+    """As a node of an older version leaves it."""
+    return make_receipt(
+        status="refused", refusal="", received_at=START, next_attempt_at=None, **fields
+    )
+
+
+def test_one_refused_by_a_node_that_did_not_keep_it_is_refused_all_the_same() -> None:
+    refused_before_it_was_kept(cause="rate_limited")
+    count_marked()
+    rebuilt_from_nothing()
+    found = ReceiptRollup.objects.values_list("verdict", "cause", "receipts").distinct()
+    assert list(found.order_by()) == [("refused", "rate_limited", 1)]
+
+
+def counted_by_verdict(scope: Scope) -> dict[tuple[int, str], tuple[int, int]]:
+    return {
+        (grain, verdict): (receipts, size)
+        for grain, verdict, receipts, size in ReceiptRollup.objects.filter(scope=scope).values_list(
+            "grain", "verdict", "receipts", "receipt_bytes"
+        )
+    }
+
+
+def test_one_replayed_before_its_refusal_was_kept_is_counted_as_it_stands_when_asked() -> None:
+    source = make_source()
+    refused = [
+        refused_before_it_was_kept(source=source, cause="rate_limited", body=b"12345")
+        for _ in range(2)
+    ]
+    make_receipt(source, body=b"123", received_at=START, next_attempt_at=None)
+    elsewhere = refused_before_it_was_kept(cause="rate_limited", body=b"1")
+    count_marked()
+    counted = receipt_rollups()
+    Receipt.objects.filter(pk=refused[0].pk).update(status="processed", cause="")
+    done = rebuild_rollups(since=SINCE, until=UNTIL)
+    assert [(item.day, item.account_id, item.of) for item in done.refused] == [
+        (START.date(), source.account_id, "verdicts")
+    ]
+    assert receipt_rollups() == counted
+    # What was deleted is known by the hub's rows alone, which go on to have it.
+    elsewhere.account.delete()
+    done = rebuild_rollups(since=SINCE, until=UNTIL, as_they_stand=True)
+    assert done.refused == []
+    for scope, of_others in ((Scope.ACCOUNT, 0), (Scope.HUB, 1)):
+        assert counted_by_verdict(scope) == {
+            (grain, verdict): figures
+            for grain in Grain
+            for verdict, figures in (
+                ("accepted", (2, 8)), ("refused", (1 + of_others, 5 + of_others)),
+            )
+        }, scope  # fmt: skip
+    assert rebuild_rollups(since=SINCE, until=UNTIL).changed == 0
+
+
+def test_what_was_pruned_is_left_alone_whatever_verdicts_are_asked_for() -> None:
+    source = make_source()
+    kept, gone = (refused_before_it_was_kept(source=source, cause="rate_limited") for _ in "12")
+    count_marked()
+    counted = receipt_rollups()
+    Receipt.objects.filter(pk=kept.pk).update(status="processed", cause="")
+    gone.delete()
+    done = rebuild_rollups(since=SINCE, until=UNTIL, as_they_stand=True)
+    assert [(item.account_id, item.of) for item in done.refused] == [
+        (source.account_id, "receipts")
+    ]
+    assert receipt_rollups() == counted
 
 
 @pytest.mark.parametrize("status", ["processed", "refused", "dead"])
@@ -331,3 +388,20 @@ def test_the_command_says_what_it_did() -> None:
     assert found == {"days": 1, "counted": 1, "changed": 0, "refused": []}
     Attempt.objects.all().delete()
     assert "is left alone: fewer attempts are there" in run("--since", "2026-03-31T00:00:00Z")
+
+
+def test_the_command_names_what_counts_verdicts_as_they_stand() -> None:
+    receipt = refused_before_it_was_kept(cause="rate_limited")
+    count_marked()
+    Receipt.objects.update(status="processed", cause="")
+    since = ("--since", "2026-03-31T00:00:00Z")
+    [told] = [line for line in run(*since).splitlines() if "left alone" in line]
+    assert told == (
+        f"{START.date()} of account {receipt.account_id} is left alone: all receipts are there, "
+        "but some under another verdict than was counted; --verdicts-as-they-stand counts them by "
+        "what they are now"
+    )
+    assert run(*since, "--verdicts-as-they-stand").splitlines()[-1] == (
+        "1 attempts and receipts of 3 days counted, 24 rows changed"
+    )
+    assert set(ReceiptRollup.objects.values_list("verdict", flat=True)) == {"accepted"}

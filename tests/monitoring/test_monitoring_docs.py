@@ -55,6 +55,18 @@ def test_every_expression_asks_for_what_is_told() -> None:
     assert len(found) > 25
 
 
+def test_the_dashboard_shows_each_metric_that_is_not_by_account() -> None:
+    shown = " ".join(
+        target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())
+    )
+    missing = {
+        metric.name
+        for metric in METRICS
+        if not any(re.search(rf"\b{sample}\b", shown) for sample in metric.samples)
+    }
+    assert missing == {metric.name for metric in METRICS if "account" in metric.labels}
+
+
 def test_every_label_is_one_of_its_metric_and_has_such_values() -> None:
     for title, text in expressions():
         for name, selector in re.findall(r"\b(webhooks_[a-z_]+)\{([^}]*)\}", text):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Min
 
-from analytics.rebuild import Rebuilt, days_of, rebuild_rollups
+from analytics.rebuild import Rebuilt, Refused, days_of, rebuild_rollups
 from incoming.models import Receipt
 from outgoing.arguments import add_telling, progress_of, say
 from outgoing.models import Attempt
@@ -27,6 +27,11 @@ class Command(BaseCommand):
             "--since", type=moment, help="ISO 8601; the oldest attempt or receipt by default."
         )
         parser.add_argument("--until", type=moment, help="ISO 8601; now by default.")
+        parser.add_argument(
+            "--verdicts-as-they-stand",
+            action="store_true",
+            help="Count receipts by the verdicts that can be told now, where others were counted.",
+        )
         add_telling(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,6 +45,7 @@ class Command(BaseCommand):
                 since=since,
                 until=until,
                 is_dry_run=options["dry_run"],
+                as_they_stand=options["verdicts_as_they_stand"],
                 progress=lambda day: advance(1),
             )
         if options["json"]:
@@ -47,14 +53,22 @@ class Command(BaseCommand):
             return
         for refused in done.refused:
             self.stdout.write(
-                f"{refused.day} of account {refused.account_id} is left alone: fewer {refused.of} "
-                "are there than were counted"
+                f"{refused.day} of account {refused.account_id} is left alone: {_why(refused)}"
             )
         would = "would be " if options["dry_run"] else ""
         self.stdout.write(
             f"{done.counted} attempts and receipts of {done.days} days counted, "
             f"{done.changed} rows {would}changed"
         )
+
+
+def _why(refused: Refused) -> str:
+    if refused.of == "verdicts":
+        return (
+            "all receipts are there, but some under another verdict than was counted; "
+            "--verdicts-as-they-stand counts them by what they are now"
+        )
+    return f"fewer {refused.of} are there than were counted"
 
 
 def _oldest() -> Any:
