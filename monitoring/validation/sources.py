@@ -21,6 +21,7 @@ from subscriptions.matching import patterns_for
 from subscriptions.models import SubscribedType, Subscription
 
 ENDED: Final = (Subscription.Status.ARCHIVED, Subscription.Status.EXPIRED)
+SET_UP_FOR: Final = timedelta(days=1)  # somebody may be at it yet
 QUIET_FOR: Final = timedelta(days=7)  # without one call, before that is worth a word
 READ: Final = (
     "account", "name", "provider", "transformation", "disabled_at", "created_at",
@@ -45,7 +46,7 @@ def problems_of_sources(rows: Sequence[Source], now: datetime) -> Iterator[Probl
         for kind, text in [
             *_of_itself(row, now),
             *_of_secrets(row, secrets.get(row.pk, []), now),
-            *_of_routes(row, own),
+            *_of_routes(row, own, now),
             *_of_ends(row, own, heard, now),
         ]:
             yield Problem(row.account_id, kind, text[:500], source_id=row.pk)
@@ -146,8 +147,9 @@ def _leads_somewhere(row: Source, route: Route, heard: Mapping[UUID, set[str]]) 
     return not name or not heard[row.account_id].isdisjoint(patterns_for(name))
 
 
-def _of_routes(row: Source, routes: Sequence[Route]) -> Iterator[tuple[Kind, str]]:
-    if not routes and not _is_handled(row):
+def _of_routes(row: Source, routes: Sequence[Route], now: datetime) -> Iterator[tuple[Kind, str]]:
+    is_new = row.created_at > now - SET_UP_FOR
+    if not routes and not is_new and not _is_handled(row):
         yield Kind.NO_ROUTE, "It has no route that is enabled: nothing follows from its receipts."
     lost = [
         route.handler for route in routes

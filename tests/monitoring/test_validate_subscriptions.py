@@ -235,6 +235,8 @@ def test_what_was_delivered_once_stays_so_when_its_deliveries_are_pruned(account
 
 # --- sources and accounts -------------------------------------------------------------------------
 
+DAY = timedelta(days=1)
+
 SOURCES: list[tuple[Callable[[Source], Any], str, str]] = [
     (lambda row: of(row, created_at=OLD), "never_received",
      "Nothing has called it since it was made on 2026-03-06."),
@@ -244,11 +246,21 @@ SOURCES: list[tuple[Callable[[Source], Any], str, str]] = [
      "No encryption key opens one of its secrets."),
     (lambda row: SourceSecret.objects.update(expires_at=NOW), "no_valid_secret",
      "It has no valid secret: no call can be verified."),
-    (lambda row: Route.objects.update(disabled_at=NOW), "no_route",
+    (lambda row: (Route.objects.update(disabled_at=NOW), of(row, created_at=NOW - DAY)),
+     "no_route",
      "It has no route that is enabled: nothing follows from its receipts."),
     (lambda row: Route.objects.update(action="handle", handler="gone"), "handler_unknown",
      "Its routes name handlers that are not there: gone"),
 ]  # fmt: skip
+
+
+def test_a_new_source_may_be_without_a_route_for_a_day(account: Account) -> None:
+    source = make_source(account)
+    make_subscription(account)
+    Route.objects.update(disabled_at=NOW)
+    of(source, created_at=NOW - DAY + timedelta(seconds=1))
+    validate()
+    assert kinds(source) == []
 
 
 @pytest.mark.parametrize(("spoil", "kind", "expected"), SOURCES)
