@@ -435,12 +435,13 @@ def _make_history(account: Account, url: str, size: int) -> None:
         account=account, type=EVENT_TYPE, data=b"{}", occurred_at=moment, created_at=moment
     )
     _insert_numbered(event, each, id=events)
-    for one in there:
+    for number, one in enumerate(there):
         delivery = Delivery(
             account=account, event=event, subscription=one, status="delivered", lane=None,
             attempt_count=1, next_attempt_at=moment, created_at=moment, delivered_at=moment,
         )  # fmt: skip
-        _insert_numbered(delivery, each, id=new_id().hex[:16], event=events)
+        # A millisecond's ids begin alike.
+        _insert_numbered(delivery, each, id=f"{new_id().hex[:12]}{number:04x}", event=events)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute('VACUUM ANALYZE "webhooks.outgoing"')
