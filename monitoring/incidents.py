@@ -231,7 +231,7 @@ def _carry_out(move: _Move, now: datetime) -> bool:
     if move.step == Step.RELAPSE:
         return _relapse(move.incident.pk, now)
     if move.step == Step.RECOVER:
-        return _recover(move.incident.pk, now)
+        return _recover(move.incident, now)
     if move.step == Step.RESOLVE:
         text = "It is not seen any more."
         return _end(move.incident, Incident.Resolution.RECOVERED, text, now)
@@ -304,12 +304,14 @@ def _join(known: Incident, rule: AlertRule, signal: Signal, now: datetime) -> No
         incident.title, incident.text = signal.title, signal.text
         incident.figures = {**signal.figures, "peak": signal.value}
         incident.raised_at, incident.escalated_at = now, None
+    reminds = KINDS[Kind(rule.kind)].reminds and (incident.raised_at or incident.opened_at) < now
+    incident.round += is_worse or reminds
     incident.save()
     text = f"{rule.name} sees it too{', and makes it critical' if is_worse else ''}. {signal.text}"
     add_entry(incident, Entry.JOINED, text.strip(), now)
     if is_worse:
         tell(incident, Moment.RAISED)
-    elif KINDS[Kind(rule.kind)].reminds and (incident.raised_at or incident.opened_at) < now:
+    elif reminds:
         tell(incident, Moment.REMINDED)
     else:
         tell(incident, Moment.OPENED)  # those whom its own rules alone do not reach
@@ -331,9 +333,11 @@ def _relapse(key: UUID, now: datetime) -> bool:
 
 
 @transaction.atomic
-def _recover(key: UUID, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=key)
+def _recover(known: Incident, now: datetime) -> bool:
+    incident = Incident.objects.select_for_update().get(pk=known.pk)
     if incident.status == Status.RESOLVED or incident.well_since is not None:
+        return False
+    if _was_seen_since(known, incident):
         return False
     incident.well_since = now
     incident.save(update_fields=["well_since"])
@@ -341,6 +345,12 @@ def _recover(key: UUID, now: datetime) -> bool:
         text = "It is not seen any more; it is resolved if that stays so."
         add_entry(incident, Entry.RECOVERING, text, now)
     return False
+
+
+def _was_seen_since(known: Incident, incident: Incident) -> bool:
+    """Whether another look, or another rule in this one, has seen it after it was read."""
+    before = (known.well_since, known.last_seen_at)
+    return (incident.well_since, incident.last_seen_at) != before
 
 
 def _end_as_gone(incident: Incident, now: datetime) -> bool:
@@ -353,8 +363,8 @@ def _end(known: Incident, resolution: Incident.Resolution, text: str, now: datet
     incident = Incident.objects.select_for_update().get(pk=known.pk)
     if incident.status == Status.RESOLVED:
         return False
-    if resolution == Incident.Resolution.RECOVERED and incident.well_since != known.well_since:
-        return False  # another look has seen it meanwhile
+    if resolution == Incident.Resolution.RECOVERED and _was_seen_since(known, incident):
+        return False
     incident.status = Status.RESOLVED
     incident.resolved_at = now
     incident.resolution = resolution

@@ -11,7 +11,7 @@ import time_machine
 from django.apps import apps
 
 from monitoring.alert_rules import create_rule, delete_rule
-from monitoring.alerting import escalate_incidents
+from monitoring.alerting import escalate_incidents, tell
 from monitoring.channels.services import create_channel
 from monitoring.evaluating import evaluate_health
 from monitoring.models import AlertRule, Channel, Incident, Notification, Sighting
@@ -169,6 +169,84 @@ def test_escalates_by_the_time_of_the_rule_that_raised_it(
     assert (escalate_incidents(), escalate_incidents()) == (1, 0)
     entry = Incident.objects.get().entries.get(kind="escalated")
     assert entry.text == "Nobody has acknowledged it in 10 min."
+
+
+def test_who_was_told_by_escalation_hears_that_it_is_raised_and_of_the_next_escalation(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)  # gives the rules
+    team = add_channel(account, "Team", "Ending soon: 30 days", "Ending soon: 1 day")
+    chief = add_channel(account, "Chief")
+    rules = AlertRule.objects.filter(name__in=["Ending soon: 30 days", "Ending soon: 1 day"])
+    rules.update(escalates_after_seconds=600)
+    for rule in rules:
+        rule.escalation_channels.add(chief)
+    look_at(clock, NOW)
+    clock.move_to(NOW + timedelta(seconds=600))
+    assert escalate_incidents() == 1
+    look_at(clock, NOW + 19 * DAY)
+    clock.move_to(NOW + 19 * DAY + timedelta(seconds=600))
+    Notification.objects.update(status="sent", next_attempt_at=None)
+    assert (escalate_incidents(), escalate_incidents()) == (1, 0)
+    rows = Notification.objects.filter(incident__isnull=False).order_by("created_at", "channel")
+    assert [(row.channel, row.moment, row.round) for row in rows] == [
+        (team, "opened", 0), (chief, "escalated", 0), (chief, "raised", 0), (team, "raised", 0),
+        (chief, "escalated", 1),
+    ]  # fmt: skip
+    raised = rows.get(channel=chief, moment="raised")
+    assert raised.title == "Now critical: The certificate of Shop ends on 2026-03-24"
+    assert not tell(Incident.objects.get(), Notification.Moment.RAISED)  # twice is once
+
+
+def test_each_rule_that_joins_later_reminds(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    look_at(clock, NOW)
+    look_at(clock, NOW + 7 * DAY)
+    look_at(clock, NOW + 14 * DAY)
+    incident = Incident.objects.get()
+    assert [moment for moment, _ in told(incident)] == ["opened", "reminded", "reminded"]
+    assert incident.round == 2
+
+
+def test_rules_that_join_at_once_remind_once(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    look_at(clock, NOW)
+    look_at(clock, NOW + 14 * DAY)
+    incident = Incident.objects.get()
+    assert [moment for moment, _ in told(incident)] == ["opened", "reminded"]
+    assert len(names(incident)) == 3
+
+
+def test_what_another_rule_joins_is_not_over(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    """The rule that opened it is done with it in the same look in which another takes it up."""
+    look_at(clock, NOW)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    AlertRule.objects.filter(name="Ending soon: 30 days").update(threshold=1)
+    look_at(clock, NOW + 7 * DAY)
+    incident = Incident.objects.get()
+    assert (incident.status, incident.well_since) == ("open", None)
+    assert names(incident) == {"Ending soon: 30 days", "Fortnight"}
+
+
+def test_what_another_rule_joins_does_not_recover(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    AlertRule.objects.filter(name="Ending soon: 30 days").update(
+        threshold=1, resolves_after_seconds=60
+    )
+    look_at(clock, NOW + 7 * DAY)
+    incident = Incident.objects.get()
+    assert (incident.status, incident.well_since, incident.relapse_count) == ("open", None, 0)
 
 
 def test_acknowledged_it_stays_so_when_it_is_raised(shop: Subscription, clock: Any) -> None:
