@@ -682,6 +682,26 @@ def test_of_a_backlog_that_is_not_counted_to_its_end_it_is_not_said_whether_it_s
     assert HealthCheck.objects.get().figures["backlog_low_since"] is None
 
 
+def test_the_backlog_of_others_hides_none_that_does_not_shrink(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "COUNTED_BACKLOG", 6)
+    for _ in range(3):
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW)
+    look(clock)
+    other = make_subscription(make_account(), name="Other", health_checked_at=NOW)
+    for _ in range(5):  # with what waits for longer
+        make_delivery(make_event(other.account), other, next_attempt_at=NOW - 60 * MINUTE)
+    look(clock, 2)
+    figures = HealthCheck.objects.get(subscription=shop).figures
+    assert (figures["backlog"], figures["backlog_low"], figures["backlog_low_since"]) == (
+        1, 3, (NOW + MINUTE).isoformat(),
+    )  # fmt: skip
+    look(clock, 30)
+    incident = Incident.objects.get(subscription=shop)
+    assert (incident.kind, incident.severity) == ("backlog_not_shrinking", "critical")
+
+
 def test_a_finding_opens_an_incident_that_its_mending_resolves(
     account: Account, clock: Any
 ) -> None:
