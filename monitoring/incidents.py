@@ -103,6 +103,7 @@ def _signal_of(incident: Incident, rules: Sequence[AlertRule], seen: Seen) -> Si
 
 def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]]:
     """What is to be done about each sight of a problem whose rule has no part in an incident."""
+    peaces = _peaces(seen, known)
     for key in sorted({*seen.signals, *known.sightings}):
         rule_id, problem = parts_of(key)
         if rule_id in seen.broken:
@@ -114,7 +115,26 @@ def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]
             opens_after=timedelta(seconds=rule.opens_after_seconds if rule else 0),
             resolves_after=timedelta(),
         )
-        yield key, next_step(_facts(key, known), seen.signals.get(key), timing, now)
+        facts = _facts(key, known)
+        if facts.quiet_until is None and rule is not None:
+            facts = replace(facts, quiet_until=peaces.get((problem, rule.severity)))
+        yield key, next_step(facts, seen.signals.get(key), timing, now)
+
+
+def _peaces(seen: Seen, known: Known) -> dict[tuple[str, str], datetime]:
+    """Until when a person wants no more of a problem, by rules of that severity: of those that held
+    its incident, and of all that are no more severe than one of them."""
+    found: dict[tuple[str, str], datetime] = {}
+    for key, sighting in known.sightings.items():
+        rule_id, problem = parts_of(key)
+        rule = seen.rules.get(rule_id)
+        if rule is None or sighting.quiet_until is None:
+            continue
+        is_critical = rule.severity == Severity.CRITICAL
+        for severity in Severity if is_critical else (Severity.WARNING,):
+            name = (problem, severity.value)
+            found[name] = max(sighting.quiet_until, found.get(name, sighting.quiet_until))
+    return found
 
 
 def _within(

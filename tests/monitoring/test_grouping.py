@@ -269,6 +269,43 @@ def test_resolved_by_a_person_none_of_its_rules_opens_it_for_an_hour(
     assert Incident.objects.count() == 2
 
 
+@pytest.mark.parametrize(("severity", "count"), [("warning", 1), ("critical", 2)])
+def test_resolved_by_a_person_a_rule_that_waits_opens_it_only_where_it_is_more_severe(
+    shop: Subscription, clock: Any, severity: str, count: int
+) -> None:
+    look_at(clock, NOW - 20 * DAY)  # gives the rules
+    create_rule(
+        account=shop.account, name="Mine", kind="expiring", threshold=25, opens_after_seconds=120,
+        severity=severity,
+    )  # fmt: skip
+    look_at(clock, NOW)
+    resolve_incident(incident=Incident.objects.get())
+    for minute in range(1, 60):
+        look_at(clock, NOW + minute * MINUTE)
+    assert Incident.objects.count() == count
+    for minute in range(60, 63):
+        look_at(clock, NOW + minute * MINUTE)
+    assert Incident.objects.count() == 2  # and no longer than that
+
+
+def test_resolved_by_a_person_it_may_come_back_by_a_rule_that_waited(
+    shop: Subscription, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)
+    create_rule(
+        account=shop.account, name="Mine", kind="expiring", threshold=25, opens_after_seconds=120
+    )
+    look_at(clock, NOW)
+    resolve_incident(incident=Incident.objects.get())
+    Subscription.objects.update(certificate_expires_at=NOW + 400 * DAY)
+    look_at(clock, NOW + MINUTE)
+    AlertRule.objects.filter(name="Ending soon: 30 days").update(threshold=1)
+    Subscription.objects.update(certificate_expires_at=NOW + 20 * DAY)
+    for minute in range(2, 5):
+        look_at(clock, NOW + minute * MINUTE)
+    assert Incident.objects.filter(status="open").count() == 1
+
+
 def test_a_rule_joins_once_it_was_seen_for_its_own_time(shop: Subscription, clock: Any) -> None:
     create_rule(
         account=shop.account, name="Mine", kind="expiring", threshold=25, opens_after_seconds=120
