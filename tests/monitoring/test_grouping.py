@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.apps import apps
 
+from monitoring.admission import Send, admit
 from monitoring.alert_rules import create_rule, delete_rule
 from monitoring.alerting import escalate_incidents, tell
 from monitoring.channels.services import create_channel
@@ -19,7 +20,7 @@ from monitoring.responses import acknowledge_incident, resolve_incident
 from monitoring.rules import key_of
 from subscriptions.models import Subscription
 from tests.factories import make_account, make_subscription, make_user
-from tests.monitoring.receivers import make_incident, make_rule
+from tests.monitoring.receivers import make_channel, make_incident, make_rule
 from webhooks_project.accounts.models import Account, Role
 
 pytestmark = pytest.mark.django_db
@@ -343,5 +344,43 @@ def test_old_keys_are_named_anew(account: Account) -> None:
         incident.refresh_from_db()
     assert (short.key, names(short)) == (f"{shop.pk.hex}:secret", {"30", "1"})
     assert (slow.key, names(slow)) == (f"{shop.pk.hex}:latency_above", {"Slow"})
-    assert names(long) == set()  # and so it is closed with the next look
+    assert (long.status, long.resolution, names(long)) == ("resolved", "gone", set())
+    assert (short.status, slow.status) == ("open", "open")
     assert Sighting.objects.get().key == key_of(rules[2].pk, "hub:latency_above")
+
+
+def test_what_is_merged_is_closed_in_pagers_and_told_to_nobody(
+    account: Account, clock: Any
+) -> None:
+    shop = make_subscription(account)
+    pager = make_channel(account, "pagerduty")
+    team = make_channel(account, "slack")
+    mute = make_channel(account, "slack", name="Later")
+    merged, kept = (
+        make_incident(
+            rule, kind="expiring", severity=severity, subscription=shop,
+            key=f"{rule.pk.hex}:{shop.pk.hex}:secret",
+        )
+        for rule, severity in (
+            (make_rule(account, pager, team, name="30", kind="expiring"), "warning"),
+            (make_rule(account, name="1", kind="expiring"), "critical"),
+        )
+    )  # fmt: skip
+    tell(merged, Notification.Moment.OPENED)
+    Notification.objects.update(status="sent", next_attempt_at=None, attempt_count=1)
+    AlertRule.objects.get(name="30").channels.add(mute)
+    tell(merged, Notification.Moment.OPENED)
+    step = importlib.import_module("monitoring.migrations.0010_incidents_by_problem")
+    step.name_by_problem(apps, None)
+    rows = Notification.objects.filter(incident=merged).order_by("moment", "channel")
+    assert [(row.channel, row.moment, row.status) for row in rows] == [
+        (pager, "opened", "sent"), (team, "opened", "sent"), (mute, "opened", "withdrawn"),
+        (pager, "resolved", "pending"),
+    ]  # fmt: skip
+    assert isinstance(admit(rows[3], NOW), Send)
+    merged.refresh_from_db()
+    assert (merged.status, merged.resolved_at) == ("resolved", NOW)
+    entry = merged.entries.get(kind="resolved")
+    assert entry.text == f"It is one with another incident now, which goes on: {kept.title}"
+    evaluate_health()
+    assert not Notification.objects.filter(incident=merged, moment="resolved", via="slack").exists()
