@@ -68,7 +68,8 @@ def _to_channels(incident: Incident, moment: Moment) -> list[Notification]:
 
 
 def _to_old_and_new(incident: Incident, moment: Moment) -> list[Notification]:
-    """What waits to be told already says it as it is now, and stands for this moment."""
+    """What waits to be told already says it as it is now; of the opening or of the same moment it
+    stands for this one."""
     told = Notification.objects.filter(incident=incident, moment__in=TELLING)
     waiting = told.filter(status=Status.PENDING, attempt_count=0, next_attempt_at__isnull=False)
     hear_by_that = set()
@@ -77,7 +78,7 @@ def _to_old_and_new(incident: Incident, moment: Moment) -> list[Notification]:
         is_still_so = waiting.filter(pk=row.pk).update(
             title=fresh.title, text=fresh.text, next_attempt_at=fresh.next_attempt_at
         )
-        if is_still_so:
+        if is_still_so and row.moment in (Moment.OPENED, moment):
             hear_by_that.add((row.target, row.recipient))
     have_heard = set(told.values_list("target", "recipient"))
     rows = {(row.target, row.recipient): row for row in _to_channels(incident, moment)}
