@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from monitoring import conf, journal
 from monitoring.errors import RuleNotAcceptable
@@ -114,8 +115,8 @@ def give_defaults(limit: int = 500) -> int:
 def give_hub_rules() -> bool:
     """Give the platform's own account the default rules about the hub, once. Whether it got them.
 
-    It is the one that WEBHOOKS_PLATFORM_ACCOUNT names; else, once, the oldest that one of the
-    platform's staff is a member of.
+    It is the one that WEBHOOKS_PLATFORM_ACCOUNT names; else, once, the oldest whose members are all
+    of the platform's staff: one of them may be a member of a customer's account, too.
     """
     slug = conf.platform_account()
     own = Account.objects.filter(slug=slug)
@@ -123,7 +124,10 @@ def give_hub_rules() -> bool:
         if HealthPolicy.objects.filter(hub_rules_at__isnull=False).exists():
             return False
         staff = Membership.objects.filter(user__is_superuser=True, user__is_active=True)
-        own = Account.objects.filter(pk__in=staff.values("account")).order_by("created_at", "pk")
+        others = Membership.objects.filter(user__is_superuser=False)
+        own = Account.objects.filter(
+            ~Exists(others.filter(account=OuterRef("pk"))), pk__in=staff.values("account")
+        ).order_by("created_at", "pk")
     policy = HealthPolicy.objects.filter(account__in=list(own[:1])).first()
     return policy is not None and policy.hub_rules_at is None and _give_hub_rules(policy.account_id)
 

@@ -13,7 +13,7 @@ from monitoring import journal, wording
 from monitoring.admission import quiet_end
 from monitoring.channels import kind_of
 from monitoring.models import Channel, Incident, IncidentEntry, Notification
-from monitoring.models.notifications import MAIL, TELLING
+from monitoring.models.notifications import MAIL, REPEATED, TELLING
 from webhooks_project.accounts.models import Role
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -33,10 +33,11 @@ def tell(incident: Incident, moment: IncidentEntry.Kind | Notification.Moment | 
 
     Part of the caller's transaction; the incident's row is as the moment left it. Opened goes
     through the channels of its rules that are on, and by e-mail to the account's operators where
-    there is none; raised and reminded the same way, as opened to those who have not heard of it;
-    escalated through the rules' escalation channels, else the same way again; acknowledged and
-    resolved to whom it was told before. What a target has been told is never queued for it again,
-    however often this is called. Returns how many messages were queued.
+    there is none; raised and reminded the same way, as opened to those who have not heard of it,
+    and raised to all others who have, too; escalated through the rules' escalation channels, else
+    the same way again; acknowledged and resolved to whom it was told before. What a target has been
+    told is never queued for it again, however often this is called, but that each round of the
+    incident reminds and escalates anew. Returns how many messages were queued.
     """
     moment = Moment(str(moment))
     if moment in (Moment.OPENED, Moment.ESCALATED):
@@ -67,30 +68,28 @@ def _to_channels(incident: Incident, moment: Moment) -> list[Notification]:
 
 
 def _to_old_and_new(incident: Incident, moment: Moment) -> list[Notification]:
-    """What waits to tell of the opening says it as it is now, and stands for this moment."""
-    opened = Notification.objects.filter(incident=incident, moment=Moment.OPENED)
-    waiting = opened.filter(status=Status.PENDING, attempt_count=0, next_attempt_at__isnull=False)
+    """What waits to be told already says it as it is now; of the opening or of the same moment it
+    stands for this one."""
+    told = Notification.objects.filter(incident=incident, moment__in=TELLING)
+    waiting = told.filter(status=Status.PENDING, attempt_count=0, next_attempt_at__isnull=False)
+    hear_by_that = set()
     for row in waiting.select_related("channel"):
-        fresh = _row(incident, Moment.OPENED, via=row.via, channel=row.channel)
-        waiting.filter(pk=row.pk).update(
+        fresh = _row(incident, Moment(row.moment), via=row.via, channel=row.channel)
+        is_still_so = waiting.filter(pk=row.pk).update(
             title=fresh.title, text=fresh.text, next_attempt_at=fresh.next_attempt_at
         )
-    status_of = {
-        (target, recipient): (status, count)
-        for target, recipient, status, count in opened.values_list(
-            "target", "recipient", "status", "attempt_count"
-        )
-    }
-    rows = []
-    for row in _to_channels(incident, moment):
-        known = status_of.get((row.target, row.recipient))
-        if known is None:
-            row.moment, row.kind = Moment.OPENED.value, f"incident.{Moment.OPENED.value}"
-            row.title = wording.title_of(incident, Moment.OPENED)
-            rows.append(row)
-        elif known != (Status.PENDING, 0):
-            rows.append(row)
-    return rows
+        if is_still_so and row.moment in (Moment.OPENED, moment):
+            hear_by_that.add((row.target, row.recipient))
+    have_heard = set(told.values_list("target", "recipient"))
+    rows = {(row.target, row.recipient): row for row in _to_channels(incident, moment)}
+    for whom in rows.keys() - have_heard:
+        row = rows[whom]
+        row.moment, row.kind = Moment.OPENED.value, f"incident.{Moment.OPENED.value}"
+        row.title, row.round = wording.title_of(incident, Moment.OPENED), 0
+    if moment == Moment.RAISED:
+        others = {(row.target, row.recipient): row for row in _to_those_told(incident, moment)}
+        rows = others | rows
+    return [row for whom, row in rows.items() if whom not in hear_by_that]
 
 
 def _channels_of(incident: Incident, moment: Moment) -> list[Channel]:
@@ -171,6 +170,7 @@ def _row(incident: Incident, moment: Moment, **fields: Any) -> Notification:
         kind=f"incident.{moment.value}",
         incident=incident,
         moment=moment.value,
+        round=incident.round if moment in REPEATED else 0,
         status=Status.PENDING.value,
         title=wording.title_of(incident, moment) or incident.kind,
         text=journal.storable(wording.text_of(incident, moment, channel))[

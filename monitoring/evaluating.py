@@ -7,6 +7,7 @@ is not reached is first in the next one.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -272,10 +273,28 @@ def _ask_rules(
     targets = targets_of(ids)
     for key in ids:
         try:
-            seen = _look(key, rules[key], figures[key], targets, now)
+            account = _with_usual_before(figures[key], known.get(key, Known()))
+            seen = _look(key, rules[key], account, targets, now)
             follow(seen, known.get(key, Known()), now, openings)
         except Exception:
             log.exception("an account's rules were not followed", account_id=str(key))
+
+
+def _with_usual_before(figures: AccountFigures, known: Known) -> AccountFigures:
+    """With what was usual before what is open now: that holds for as long as it is open."""
+    found: dict[UUID, dict[str, float]] = defaultdict(dict)
+    for incident in known.incidents.values():
+        subject = incident.subscription_id or incident.source_id
+        usual, seconds = (incident.figures.get(name) for name in ("usual", "window_seconds"))
+        if subject is not None and usual is not None and seconds:
+            found[subject][incident.kind] = usual / seconds
+    if not found:
+        return figures
+    return replace(
+        figures,
+        endpoints=tuple(replace(item, usual_before=found[item.id]) for item in figures.endpoints),
+        sources=tuple(replace(item, usual_before=found[item.id]) for item in figures.sources),
+    )
 
 
 def _look(

@@ -107,6 +107,8 @@ class EndpointFigures:
     check: Check = field(default_factory=Check)
     # What ends one day: certificate, client_certificate, secret, subscription.
     ends: Mapping[str, datetime] = field(default_factory=dict)
+    # By kind of rule, what was usual in a second before an incident of it was opened that is open.
+    usual_before: Mapping[str, float] = field(default_factory=dict)
 
     def over(self, seconds: int) -> Outcome:
         return self.windows.get(seconds, NOTHING_TRIED)
@@ -162,6 +164,8 @@ class SourceFigures:
     backlog_age_seconds: float = 0.0
     backlog_low: Low | None = None
     ends: Mapping[str, datetime] = field(default_factory=dict)  # secret
+    # By kind of rule, what was usual in a second before an incident of it was opened that is open.
+    usual_before: Mapping[str, float] = field(default_factory=dict)
 
     def over(self, seconds: int) -> Arrivals:
         return self.windows.get(seconds, NOTHING_CAME)

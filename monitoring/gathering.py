@@ -71,17 +71,24 @@ class HubFigures:
     deliveries: Mapping[UUID, Backlog]
     receipts: Mapping[UUID, Backlog]
     queues: Mapping[str, float]
+    # Whether more is due than was counted, of whomever it is.
+    are_deliveries_cut: bool = False
+    are_receipts_cut: bool = False
 
 
 def read_hub(now: datetime) -> HubFigures:
     """Count over the whole hub."""
+    deliveries, are_deliveries_cut = _deliveries(now)
+    receipts, are_receipts_cut = _waiting(Receipt.objects.all().due(now), "source_id")
     return HubFigures(
         outcomes=outcomes_by_window(now),
         failures=failures_in_a_row(now),
         arrivals=arrivals_by_window(now),
-        deliveries=_deliveries(now),
-        receipts=_waiting(Receipt.objects.all().due(now), "source_id"),
+        deliveries=deliveries,
+        receipts=receipts,
         queues={family: state["age_seconds"] for family, state in queue_states(now).items()},
+        are_deliveries_cut=are_deliveries_cut,
+        are_receipts_cut=are_receipts_cut,
     )
 
 
@@ -176,7 +183,9 @@ def _endpoint(
         backlog=waiting.count if waiting else 0,
         backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
         # What its window holds back is due to be let out once it opens, and shrinks from then on.
-        backlog_low=None if is_window_closed else _low(check, waiting, now),
+        backlog_low=None
+        if is_window_closed
+        else _low(check, waiting, now, is_cut=hub.are_deliveries_cut),
         is_window_closed=is_window_closed,
         dead_letters=dead,
         check=Check(
@@ -217,16 +226,20 @@ def _source(
         dead_receipts=dead,
         backlog=waiting.count if waiting else 0,
         backlog_age_seconds=(now - waiting.oldest).total_seconds() if waiting else 0.0,
-        backlog_low=_low(check, waiting, now),
+        backlog_low=_low(check, waiting, now, is_cut=hub.are_receipts_cut),
         ends={"secret": secrets_end} if secrets_end is not None else {},
     )
 
 
-def _low(check: HealthCheck | None, waiting: Backlog | None, now: datetime) -> Low | None:
-    """Of a backlog that is not counted to its end it is not known whether it shrinks."""
-    if waiting is None or waiting.count >= COUNTED_BACKLOG:
-        return None
-    return next_low(Low.from_figures(check.figures) if check else None, waiting.count, now)
+def _low(
+    check: HealthCheck | None, waiting: Backlog | None, now: datetime, *, is_cut: bool
+) -> Low | None:
+    """Where not all that is due was counted it is not known whether a backlog shrinks: what was
+    known before stays."""
+    before = Low.from_figures(check.figures) if check else None
+    if is_cut:
+        return before
+    return next_low(before, waiting.count if waiting else 0, now)
 
 
 def _windows(counted: Mapping[int, Mapping[UUID, Item]], key: UUID) -> dict[int, Item]:
@@ -247,20 +260,25 @@ def _end_of(certificate: str) -> datetime | None:
     return ends_at(certificate)
 
 
-def _deliveries(now: datetime) -> dict[UUID, Backlog]:
-    """Line by line, so that the index of what is due gives the oldest in its own order."""
+def _deliveries(now: datetime) -> tuple[dict[UUID, Backlog], bool]:
+    """Line by line, so that the index of what is due gives the oldest in its own order; and whether
+    one was cut."""
     found: dict[UUID, Backlog] = {}
+    is_any_cut = False
     for lane in Delivery.Lane:
-        for key, item in _waiting(Delivery.objects.all().due(now, lane), "subscription_id").items():
+        of_lane, is_cut = _waiting(Delivery.objects.all().due(now, lane), "subscription_id")
+        is_any_cut |= is_cut
+        for key, item in of_lane.items():
             other = found.get(key)
             found[key] = (
                 Backlog(item.count + other.count, min(item.oldest, other.oldest)) if other else item
             )
-    return found
+    return found, is_any_cut
 
 
-def _waiting(due: QuerySet[Any], column: str) -> dict[UUID, Backlog]:
-    """The oldest of what is due, which is in that order, by `column`."""
+def _waiting(due: QuerySet[Any], column: str) -> tuple[dict[UUID, Backlog], bool]:
+    """The oldest of what is due, which is in that order, by `column`; and whether there may be
+    more."""
     oldest = due.values("pk")[:COUNTED_BACKLOG]
     rows = (
         due.model._default_manager.filter(pk__in=oldest)
@@ -268,7 +286,8 @@ def _waiting(due: QuerySet[Any], column: str) -> dict[UUID, Backlog]:
         .values_list(column)
         .annotate(count=Count("pk"), oldest=Min("next_attempt_at"))
     )
-    return {key: Backlog(count, moment) for key, count, moment in rows}
+    found = {key: Backlog(count, moment) for key, count, moment in rows}
+    return found, sum(item.count for item in found.values()) >= COUNTED_BACKLOG
 
 
 def _by_window(

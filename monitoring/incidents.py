@@ -103,6 +103,7 @@ def _signal_of(incident: Incident, rules: Sequence[AlertRule], seen: Seen) -> Si
 
 def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]]:
     """What is to be done about each sight of a problem whose rule has no part in an incident."""
+    peaces = _peaces(seen, known)
     for key in sorted({*seen.signals, *known.sightings}):
         rule_id, problem = parts_of(key)
         if rule_id in seen.broken:
@@ -114,7 +115,26 @@ def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]
             opens_after=timedelta(seconds=rule.opens_after_seconds if rule else 0),
             resolves_after=timedelta(),
         )
-        yield key, next_step(_facts(key, known), seen.signals.get(key), timing, now)
+        facts = _facts(key, known)
+        if facts.quiet_until is None and rule is not None:
+            facts = replace(facts, quiet_until=peaces.get((problem, rule.severity)))
+        yield key, next_step(facts, seen.signals.get(key), timing, now)
+
+
+def _peaces(seen: Seen, known: Known) -> dict[tuple[str, str], datetime]:
+    """Until when a person wants no more of a problem, by rules of that severity: of those that held
+    its incident, and of all that are no more severe than one of them."""
+    found: dict[tuple[str, str], datetime] = {}
+    for key, sighting in known.sightings.items():
+        rule_id, problem = parts_of(key)
+        rule = seen.rules.get(rule_id)
+        if rule is None or sighting.quiet_until is None:
+            continue
+        is_critical = rule.severity == Severity.CRITICAL
+        for severity in Severity if is_critical else (Severity.WARNING,):
+            name = (problem, severity.value)
+            found[name] = max(sighting.quiet_until, found.get(name, sighting.quiet_until))
+    return found
 
 
 def _within(
@@ -231,7 +251,7 @@ def _carry_out(move: _Move, now: datetime) -> bool:
     if move.step == Step.RELAPSE:
         return _relapse(move.incident.pk, now)
     if move.step == Step.RECOVER:
-        return _recover(move.incident.pk, now)
+        return _recover(move.incident, now)
     if move.step == Step.RESOLVE:
         text = "It is not seen any more."
         return _end(move.incident, Incident.Resolution.RECOVERED, text, now)
@@ -304,12 +324,14 @@ def _join(known: Incident, rule: AlertRule, signal: Signal, now: datetime) -> No
         incident.title, incident.text = signal.title, signal.text
         incident.figures = {**signal.figures, "peak": signal.value}
         incident.raised_at, incident.escalated_at = now, None
+    reminds = KINDS[Kind(rule.kind)].reminds and (incident.raised_at or incident.opened_at) < now
+    incident.round += is_worse or reminds
     incident.save()
     text = f"{rule.name} sees it too{', and makes it critical' if is_worse else ''}. {signal.text}"
     add_entry(incident, Entry.JOINED, text.strip(), now)
     if is_worse:
         tell(incident, Moment.RAISED)
-    elif KINDS[Kind(rule.kind)].reminds and (incident.raised_at or incident.opened_at) < now:
+    elif reminds:
         tell(incident, Moment.REMINDED)
     else:
         tell(incident, Moment.OPENED)  # those whom its own rules alone do not reach
@@ -331,9 +353,11 @@ def _relapse(key: UUID, now: datetime) -> bool:
 
 
 @transaction.atomic
-def _recover(key: UUID, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=key)
+def _recover(known: Incident, now: datetime) -> bool:
+    incident = Incident.objects.select_for_update().get(pk=known.pk)
     if incident.status == Status.RESOLVED or incident.well_since is not None:
+        return False
+    if _was_seen_since(known, incident):
         return False
     incident.well_since = now
     incident.save(update_fields=["well_since"])
@@ -341,6 +365,12 @@ def _recover(key: UUID, now: datetime) -> bool:
         text = "It is not seen any more; it is resolved if that stays so."
         add_entry(incident, Entry.RECOVERING, text, now)
     return False
+
+
+def _was_seen_since(known: Incident, incident: Incident) -> bool:
+    """Whether another look, or another rule in this one, has seen it after it was read."""
+    before = (known.well_since, known.last_seen_at)
+    return (incident.well_since, incident.last_seen_at) != before
 
 
 def _end_as_gone(incident: Incident, now: datetime) -> bool:
@@ -353,8 +383,8 @@ def _end(known: Incident, resolution: Incident.Resolution, text: str, now: datet
     incident = Incident.objects.select_for_update().get(pk=known.pk)
     if incident.status == Status.RESOLVED:
         return False
-    if resolution == Incident.Resolution.RECOVERED and incident.well_since != known.well_since:
-        return False  # another look has seen it meanwhile
+    if resolution == Incident.Resolution.RECOVERED and _was_seen_since(known, incident):
+        return False
     incident.status = Status.RESOLVED
     incident.resolved_at = now
     incident.resolution = resolution

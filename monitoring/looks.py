@@ -128,7 +128,15 @@ def _main_cause_of_longer(figures: EndpointFigures) -> str:
     return ""
 
 
-def _rising(rule: Rule, count: int, of_day: int, what: str, text: str, more: str) -> Figure:
+def _rising(
+    rule: Rule,
+    figures: EndpointFigures | SourceFigures,
+    count: int,
+    of_day: int,
+    what: str,
+    text: str,
+    more: str,
+) -> Figure:
     """A count of the window, held against the day's where the rule asks whether it rises."""
     rise = rise_of(
         count=count,
@@ -136,6 +144,7 @@ def _rising(rule: Rule, count: int, of_day: int, what: str, text: str, more: str
         seconds=rule.window_seconds,
         least=rule.threshold,
         factor=rule.rise_factor,
+        before=figures.usual_before.get(rule.kind),
     )
     if rise is None:
         return Figure(count, what, f"{text}. {more}")
@@ -154,6 +163,7 @@ def _dead_letters(
     count = figures.dead_letters.get(rule.window_seconds, 0)
     yield _rising(
         rule,
+        figures,
         count,
         figures.dead_letters.get(DAY, 0),
         "Deliveries to {} are given up",
@@ -168,6 +178,7 @@ def _dead_receipts(
     count = figures.dead_receipts.get(rule.window_seconds, 0)
     yield _rising(
         rule,
+        figures,
         count,
         figures.dead_receipts.get(DAY, 0),
         "Receipts of {} die",
@@ -271,6 +282,7 @@ def _signatures(
     window = figures.over(rule.window_seconds)
     yield _rising(
         rule,
+        figures,
         window.signature_failures,
         figures.over(DAY).signature_failures,
         "Calls of {} cannot be proved",

@@ -47,7 +47,7 @@ def acknowledge_incident(*, incident: Incident) -> Incident:
 @transaction.atomic
 def resolve_incident(*, incident: Incident, comment: str = "") -> Incident:
     """Close it by a person's word. Where the problem is still seen, nothing is opened for an hour,
-    unless it goes and comes back. Resolved already is left as it is.
+    unless it goes and comes back, or a more severe rule sees it. Resolved already is left as it is.
 
     Raises CommentNotAcceptable.
     """

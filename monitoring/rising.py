@@ -26,15 +26,25 @@ class Rise:
 
 
 def rise_of(
-    *, count: int, of_day: int, seconds: int, least: float, factor: float | None
+    *,
+    count: int,
+    of_day: int,
+    seconds: int,
+    least: float,
+    factor: float | None,
+    before: float | None = None,
 ) -> Rise | None:
     """How a window's count stands to the day's. None without a factor, and where the window is the
     day itself.
 
     `of_day` includes the window. It rises from `factor` times the mean of the day's other windows
-    on, and from `least` on: where there was nothing before, that alone decides.
+    on, and from `least` on: where there was nothing before, that alone decides. `before` is what
+    was usual in a second before an incident of it was opened: while that is open it stands, or what
+    goes on would become usual.
     """
     if factor is None or seconds >= DAY:
         return None
     usual = max(0, of_day - count) * seconds / (DAY - seconds)
+    if before is not None:
+        usual = before * seconds
     return Rise(count, usual, max(least, factor * usual), factor)

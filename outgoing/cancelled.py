@@ -38,7 +38,7 @@ def note_cancelled(*, account_id: UUID, subscription_id: UUID, count: int = 1) -
         journal.count_activity(
             account_id=account_id,
             kind="delivery.cancelled",
-            text=f"{count:,} {'delivery was' if count == 1 else 'deliveries were'} cancelled.",
+            text="Deliveries were cancelled.",  # the line's count says how many
             subject=Subscription(pk=subscription_id),
             times=count,
         )

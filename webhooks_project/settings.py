@@ -225,7 +225,7 @@ WEBHOOKS_METRICS_PUBLIC = env.bool("WEBHOOKS_METRICS_PUBLIC", default=False)
 # How many accounts, the oldest, have series of their own.
 WEBHOOKS_METRICS_ACCOUNTS = env.int("WEBHOOKS_METRICS_ACCOUNTS", default=0)
 # The slug of the platform's own account, which is told where the hub's queues are not drained; else
-# the oldest that a superuser is a member of.
+# the oldest whose members are all superusers.
 WEBHOOKS_PLATFORM_ACCOUNT = env.str("WEBHOOKS_PLATFORM_ACCOUNT", default="")
 
 # --- incoming and outgoing ------------------------------------------------------------------------

@@ -3,16 +3,49 @@
 from uuid import UUID
 
 from django.db import migrations, models
+from django.utils import timezone
 
 
 CAUSES = {"backlog_old": "backlog"}  # of other kinds without a cause it is the kind
+
+
+def close(apps, incident, first):
+    """As one that goes on in the other; what waits to be sent of it is withdrawn."""
+    Notification = apps.get_model("monitoring", "Notification")
+    IncidentEntry = apps.get_model("monitoring", "IncidentEntry")
+    now = timezone.now()
+    incident.status, incident.resolution, incident.resolved_at = "resolved", "gone", now
+    incident.save(update_fields=["status", "resolution", "resolved_at"])
+    IncidentEntry.objects.create(
+        incident=incident, kind="resolved", created_at=now,
+        text=f"It is one with another incident now, which goes on: {first.title}",
+    )
+    told = Notification.objects.filter(incident=incident)
+    told.filter(status="pending").update(
+        status="withdrawn", next_attempt_at=None, error="the incident is one with another now"
+    )
+    # What may be open there; what was never sent is withdrawn when its turn comes.
+    alerts = told.filter(via="pagerduty", channel__isnull=False).exclude(moment="resolved")
+    for row in {row.target: row for row in alerts.select_related("channel")}.values():
+        Notification.objects.get_or_create(
+            incident=incident, target=row.target, recipient=row.recipient, moment="resolved",
+            defaults={
+                "account_id": incident.account_id, "kind": "incident.resolved",
+                "via": row.via, "channel": row.channel, "host": row.host,
+                "title": f"Closed: {incident.title}"[:200],
+                "text": f"It is one with another incident now, which goes on: {first.title}",
+                "object_type": "monitoring.incident", "object_id": str(incident.pk),
+                "next_attempt_at": now, "created_at": now,
+            },
+        )
 
 
 def name_by_problem(apps, schema_editor):
     """Keys named the rule first; now they name the endpoint or source and the cause.
 
     Of several open incidents of one problem the most severe, then the oldest goes on with the rules
-    of all; the others, of no rule any more, are closed and told so with the next look.
+    of all; the others are closed. Nobody is told that: the problem is not over. Only where an alert
+    of theirs is open in a pager it is closed there.
     """
     Incident = apps.get_model("monitoring", "Incident")
     Sighting = apps.get_model("monitoring", "Sighting")
@@ -29,6 +62,8 @@ def name_by_problem(apps, schema_editor):
         if first is incident:
             incident.key = problem
             incident.save(update_fields=["key"])
+        else:
+            close(apps, incident, first)
         if incident.rule_id is not None:
             first.rules.add(incident.rule_id)
     for sighting in list(Sighting.objects.filter(key__endswith=":")):

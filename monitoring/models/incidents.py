@@ -122,6 +122,8 @@ class Incident(models.Model):
     acknowledged_by = models.CharField(max_length=200, blank=True)
     raised_at = models.DateTimeField(null=True)  # when a more severe rule made it its own
     escalated_at = models.DateTimeField(null=True)
+    # How often it was raised or people were reminded: what they are told anew is of another round.
+    round = models.PositiveIntegerField(default=0)
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.CharField(max_length=200, blank=True)
     resolution = models.CharField(max_length=16, choices=Resolution.choices, blank=True)

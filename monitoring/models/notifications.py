@@ -104,6 +104,8 @@ class Notification(models.Model):
         db_index=False,
     )  # fmt: skip
     moment = models.CharField(max_length=16, choices=Moment.choices, blank=True)
+    # The incident's, of a moment that comes more than once; else 0.
+    round = models.PositiveIntegerField(default=0)
     target = models.CharField(max_length=64, blank=True)
     title = models.CharField(max_length=200)
     text = models.TextField()
@@ -127,7 +129,7 @@ class Notification(models.Model):
         constraints: ClassVar = [
             # Nobody is told the same of an incident twice; also what was told of it.
             models.UniqueConstraint(
-                fields=["incident", "target", "moment", "recipient"],
+                fields=["incident", "target", "moment", "recipient", "round"],
                 condition=Q(incident__isnull=False),
                 name="notification_once",
             ),
@@ -174,6 +176,8 @@ class Notification(models.Model):
         return self.recipient or str(self.channel or self.get_via_display())
 
 
+# What comes with each round of an incident anew.
+REPEATED: Final = (Notification.Moment.REMINDED, Notification.Moment.ESCALATED)
 # What tells of an incident that is open.
 TELLING: Final = (
     Notification.Moment.OPENED,

@@ -111,7 +111,8 @@ def _heard(rows: Sequence[Source], routes: Mapping[UUID, Sequence[Route]]) -> di
     heard: dict[UUID, set[str]] = {key: set() for key in live.values_list("account", flat=True)}
     patterns = SubscribedType.objects.filter(subscription__in=live.values("pk"), pattern__in=named)
     for key, pattern in patterns.values_list("subscription__account", "pattern").distinct():
-        heard[key].add(pattern)
+        # One whose first subscription came between the two queries has heard something already.
+        heard.setdefault(key, set()).add(pattern)
     return heard
 
 

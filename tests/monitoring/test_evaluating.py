@@ -583,6 +583,34 @@ def test_dead_letters_open_an_incident_at_once(shop: Subscription) -> None:
     assert (incident.kind, incident.figures["value"]) == ("dead_letters_rising", 1)
 
 
+def test_a_failure_that_goes_on_does_not_become_usual(shop: Subscription, clock: Any) -> None:
+    def die(since: datetime, hours: int) -> None:
+        for number in range(hours * 6):
+            at = since + number * 10 * MINUTE
+            event = make_event(shop.account)
+            make_delivery(event, shop, status="exhausted", lane=None, exhausted_at=at)
+
+    die(NOW - 20 * 60 * MINUTE + MINUTE, 1)  # one in four hours is usual
+    die(NOW - 58 * MINUTE, 1)
+    look(clock)
+    incident = Incident.objects.get()
+    usual = incident.figures["usual"]
+    assert (incident.figures["value"], usual, incident.figures["threshold"]) == (6, 0.26, 1)
+    die(NOW + MINUTE, 14)
+    clock.move_to(NOW + 14 * 60 * MINUTE)
+    look(clock, 30)
+    incident.refresh_from_db()
+    assert (incident.status, incident.well_since, incident.figures["usual"]) == (
+        "open",
+        None,
+        usual,
+    )
+    clock.move_to(NOW + 15 * 60 * MINUTE)
+    look(clock, 30)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolution) == ("resolved", "recovered")
+
+
 def test_the_last_secrets_end_is_seen_while_another_has_none(
     shop: Subscription, clock: Any
 ) -> None:
@@ -633,7 +661,11 @@ def test_the_account_that_is_named_is_given_the_rule_of_the_hub_once(
 def test_else_the_oldest_account_of_the_platforms_staff_is(account: Account, clock: Any) -> None:
     look(clock)
     assert not AlertRule.objects.filter(kind="queue_not_drained").exists()
-    own, other = make_account(), make_account()
+    customer, own, other = make_account(), make_account(), make_account()
+    make_user(customer, Role.ADMIN)
+    make_user(customer, Role.ADMIN, is_superuser=True)
+    look(clock, 2)
+    assert not AlertRule.objects.filter(kind="queue_not_drained").exists()
     for one in (other, own):
         make_user(one, Role.ADMIN, is_superuser=True)
     look(clock, 2)
@@ -680,6 +712,26 @@ def test_of_a_backlog_that_is_not_counted_to_its_end_it_is_not_said_whether_it_s
         make_delivery(make_event(shop.account), shop, next_attempt_at=NOW - MINUTE)
     evaluate_health()
     assert HealthCheck.objects.get().figures["backlog_low_since"] is None
+
+
+def test_the_backlog_of_others_hides_none_that_does_not_shrink(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "COUNTED_BACKLOG", 6)
+    for _ in range(3):
+        make_delivery(make_event(shop.account), shop, next_attempt_at=NOW)
+    look(clock)
+    other = make_subscription(make_account(), name="Other", health_checked_at=NOW)
+    for _ in range(5):  # with what waits for longer
+        make_delivery(make_event(other.account), other, next_attempt_at=NOW - 60 * MINUTE)
+    look(clock, 2)
+    figures = HealthCheck.objects.get(subscription=shop).figures
+    assert (figures["backlog"], figures["backlog_low"], figures["backlog_low_since"]) == (
+        1, 3, (NOW + MINUTE).isoformat(),
+    )  # fmt: skip
+    look(clock, 30)
+    incident = Incident.objects.get(subscription=shop)
+    assert (incident.kind, incident.severity) == ("backlog_not_shrinking", "critical")
 
 
 def test_a_finding_opens_an_incident_that_its_mending_resolves(

@@ -10,8 +10,9 @@ import pytest
 import time_machine
 from django.apps import apps
 
+from monitoring.admission import Send, admit
 from monitoring.alert_rules import create_rule, delete_rule
-from monitoring.alerting import escalate_incidents
+from monitoring.alerting import escalate_incidents, tell
 from monitoring.channels.services import create_channel
 from monitoring.evaluating import evaluate_health
 from monitoring.models import AlertRule, Channel, Incident, Notification, Sighting
@@ -19,7 +20,7 @@ from monitoring.responses import acknowledge_incident, resolve_incident
 from monitoring.rules import key_of
 from subscriptions.models import Subscription
 from tests.factories import make_account, make_subscription, make_user
-from tests.monitoring.receivers import make_incident, make_rule
+from tests.monitoring.receivers import make_channel, make_incident, make_rule
 from webhooks_project.accounts.models import Account, Role
 
 pytestmark = pytest.mark.django_db
@@ -171,6 +172,84 @@ def test_escalates_by_the_time_of_the_rule_that_raised_it(
     assert entry.text == "Nobody has acknowledged it in 10 min."
 
 
+def test_who_was_told_by_escalation_hears_that_it_is_raised_and_of_the_next_escalation(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)  # gives the rules
+    team = add_channel(account, "Team", "Ending soon: 30 days", "Ending soon: 1 day")
+    chief = add_channel(account, "Chief")
+    rules = AlertRule.objects.filter(name__in=["Ending soon: 30 days", "Ending soon: 1 day"])
+    rules.update(escalates_after_seconds=600)
+    for rule in rules:
+        rule.escalation_channels.add(chief)
+    look_at(clock, NOW)
+    clock.move_to(NOW + timedelta(seconds=600))
+    assert escalate_incidents() == 1
+    look_at(clock, NOW + 19 * DAY)
+    clock.move_to(NOW + 19 * DAY + timedelta(seconds=600))
+    Notification.objects.update(status="sent", next_attempt_at=None)
+    assert (escalate_incidents(), escalate_incidents()) == (1, 0)
+    rows = Notification.objects.filter(incident__isnull=False).order_by("created_at", "channel")
+    assert [(row.channel, row.moment, row.round) for row in rows] == [
+        (team, "opened", 0), (chief, "escalated", 0), (chief, "raised", 0), (team, "raised", 0),
+        (chief, "escalated", 1),
+    ]  # fmt: skip
+    raised = rows.get(channel=chief, moment="raised")
+    assert raised.title == "Now critical: The certificate of Shop ends on 2026-03-24"
+    assert not tell(Incident.objects.get(), Notification.Moment.RAISED)  # twice is once
+
+
+def test_each_rule_that_joins_later_reminds(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    look_at(clock, NOW)
+    look_at(clock, NOW + 7 * DAY)
+    look_at(clock, NOW + 14 * DAY)
+    incident = Incident.objects.get()
+    assert [moment for moment, _ in told(incident)] == ["opened", "reminded", "reminded"]
+    assert incident.round == 2
+
+
+def test_rules_that_join_at_once_remind_once(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    look_at(clock, NOW)
+    look_at(clock, NOW + 14 * DAY)
+    incident = Incident.objects.get()
+    assert [moment for moment, _ in told(incident)] == ["opened", "reminded"]
+    assert len(names(incident)) == 3
+
+
+def test_what_another_rule_joins_is_not_over(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    """The rule that opened it is done with it in the same look in which another takes it up."""
+    look_at(clock, NOW)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    AlertRule.objects.filter(name="Ending soon: 30 days").update(threshold=1)
+    look_at(clock, NOW + 7 * DAY)
+    incident = Incident.objects.get()
+    assert (incident.status, incident.well_since) == ("open", None)
+    assert names(incident) == {"Ending soon: 30 days", "Fortnight"}
+
+
+def test_what_another_rule_joins_does_not_recover(
+    shop: Subscription, account: Account, clock: Any
+) -> None:
+    look_at(clock, NOW)
+    create_rule(account=account, name="Fortnight", kind="expiring", threshold=14)
+    AlertRule.objects.filter(name="Ending soon: 30 days").update(
+        threshold=1, resolves_after_seconds=60
+    )
+    look_at(clock, NOW + 7 * DAY)
+    incident = Incident.objects.get()
+    assert (incident.status, incident.well_since, incident.relapse_count) == ("open", None, 0)
+
+
 def test_acknowledged_it_stays_so_when_it_is_raised(shop: Subscription, clock: Any) -> None:
     look_at(clock, NOW)
     acknowledge_incident(incident=Incident.objects.get())
@@ -189,6 +268,43 @@ def test_resolved_by_a_person_none_of_its_rules_opens_it_for_an_hour(
     assert Incident.objects.count() == 1
     look_at(clock, at + 61 * MINUTE)
     assert Incident.objects.count() == 2
+
+
+@pytest.mark.parametrize(("severity", "count"), [("warning", 1), ("critical", 2)])
+def test_resolved_by_a_person_a_rule_that_waits_opens_it_only_where_it_is_more_severe(
+    shop: Subscription, clock: Any, severity: str, count: int
+) -> None:
+    look_at(clock, NOW - 20 * DAY)  # gives the rules
+    create_rule(
+        account=shop.account, name="Mine", kind="expiring", threshold=25, opens_after_seconds=120,
+        severity=severity,
+    )  # fmt: skip
+    look_at(clock, NOW)
+    resolve_incident(incident=Incident.objects.get())
+    for minute in range(1, 60):
+        look_at(clock, NOW + minute * MINUTE)
+    assert Incident.objects.count() == count
+    for minute in range(60, 63):
+        look_at(clock, NOW + minute * MINUTE)
+    assert Incident.objects.count() == 2  # and no longer than that
+
+
+def test_resolved_by_a_person_it_may_come_back_by_a_rule_that_waited(
+    shop: Subscription, clock: Any
+) -> None:
+    look_at(clock, NOW - 20 * DAY)
+    create_rule(
+        account=shop.account, name="Mine", kind="expiring", threshold=25, opens_after_seconds=120
+    )
+    look_at(clock, NOW)
+    resolve_incident(incident=Incident.objects.get())
+    Subscription.objects.update(certificate_expires_at=NOW + 400 * DAY)
+    look_at(clock, NOW + MINUTE)
+    AlertRule.objects.filter(name="Ending soon: 30 days").update(threshold=1)
+    Subscription.objects.update(certificate_expires_at=NOW + 20 * DAY)
+    for minute in range(2, 5):
+        look_at(clock, NOW + minute * MINUTE)
+    assert Incident.objects.filter(status="open").count() == 1
 
 
 def test_a_rule_joins_once_it_was_seen_for_its_own_time(shop: Subscription, clock: Any) -> None:
@@ -228,5 +344,43 @@ def test_old_keys_are_named_anew(account: Account) -> None:
         incident.refresh_from_db()
     assert (short.key, names(short)) == (f"{shop.pk.hex}:secret", {"30", "1"})
     assert (slow.key, names(slow)) == (f"{shop.pk.hex}:latency_above", {"Slow"})
-    assert names(long) == set()  # and so it is closed with the next look
+    assert (long.status, long.resolution, names(long)) == ("resolved", "gone", set())
+    assert (short.status, slow.status) == ("open", "open")
     assert Sighting.objects.get().key == key_of(rules[2].pk, "hub:latency_above")
+
+
+def test_what_is_merged_is_closed_in_pagers_and_told_to_nobody(
+    account: Account, clock: Any
+) -> None:
+    shop = make_subscription(account)
+    pager = make_channel(account, "pagerduty")
+    team = make_channel(account, "slack")
+    mute = make_channel(account, "slack", name="Later")
+    merged, kept = (
+        make_incident(
+            rule, kind="expiring", severity=severity, subscription=shop,
+            key=f"{rule.pk.hex}:{shop.pk.hex}:secret",
+        )
+        for rule, severity in (
+            (make_rule(account, pager, team, name="30", kind="expiring"), "warning"),
+            (make_rule(account, name="1", kind="expiring"), "critical"),
+        )
+    )  # fmt: skip
+    tell(merged, Notification.Moment.OPENED)
+    Notification.objects.update(status="sent", next_attempt_at=None, attempt_count=1)
+    AlertRule.objects.get(name="30").channels.add(mute)
+    tell(merged, Notification.Moment.OPENED)
+    step = importlib.import_module("monitoring.migrations.0010_incidents_by_problem")
+    step.name_by_problem(apps, None)
+    rows = Notification.objects.filter(incident=merged).order_by("moment", "channel")
+    assert [(row.channel, row.moment, row.status) for row in rows] == [
+        (pager, "opened", "sent"), (team, "opened", "sent"), (mute, "opened", "withdrawn"),
+        (pager, "resolved", "pending"),
+    ]  # fmt: skip
+    assert isinstance(admit(rows[3], NOW), Send)
+    merged.refresh_from_db()
+    assert (merged.status, merged.resolved_at) == ("resolved", NOW)
+    entry = merged.entries.get(kind="resolved")
+    assert entry.text == f"It is one with another incident now, which goes on: {kept.title}"
+    evaluate_health()
+    assert not Notification.objects.filter(incident=merged, moment="resolved", via="slack").exists()

@@ -60,6 +60,14 @@ def test_dead_letters_that_are_usual_are_no_rise(hour: int, day: int, is_over: b
     assert found == ([] if is_over is None else [is_over])
 
 
+def test_what_was_usual_before_an_incident_stands_while_that_is_open() -> None:
+    asked = rule(Kind.DEAD_LETTERS_RISING, 2, HOUR, rise_factor=3.0)
+    before = {Kind.DEAD_LETTERS_RISING.value: 10 / HOUR}
+    figures = endpoint(dead_letters={HOUR: 30, DAY: 30 * 24}, usual_before=before)
+    [signal] = signals_of(asked, account(figures), NOW)
+    assert (signal.is_over, signal.figures["usual"], signal.figures["threshold"]) == (True, 10, 30)
+
+
 def test_says_the_numbers_that_it_went_by() -> None:
     asked = rule(Kind.DEAD_LETTERS_RISING, 1, HOUR, rise_factor=3.0)
     [signal] = signals_of(asked, dead(30, 260), NOW)

@@ -20,7 +20,13 @@ from incoming.models import Route, Source, SourceSecret
 from monitoring.models import Activity, Finding, Notification
 from monitoring.validation import running, validate
 from outgoing.models import Attempt, Delivery
-from subscriptions.models import EventSchema, EventType, SigningSecret, Subscription
+from subscriptions.models import (
+    EventSchema,
+    EventType,
+    SigningSecret,
+    SubscribedType,
+    Subscription,
+)
 from tests.factories import (
     make_account,
     make_api_key,
@@ -448,6 +454,22 @@ def test_a_look_that_was_cut_off_goes_on_there(
             break
     assert Finding.objects.count() == 5
     assert max(seen) <= 3
+
+
+def test_an_account_may_subscribe_for_the_first_time_meanwhile(account: Account) -> None:
+    source = make_source(account, routes=(PUBLISHES,), last_received_at=NOW)
+    of(source, created_at=OLD)
+
+    def subscribe(execute: Any, sql: str, *more: Any) -> Any:
+        """Before the patterns are read, after the accounts that have a subscription were."""
+        if f'FROM "{SubscribedType._meta.db_table}"' in sql and not Subscription.objects.exists():
+            make_subscription(account, event_types=("invoice.paid",))
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(subscribe):
+        validate()
+    assert Subscription.objects.exists()
+    assert kinds(source) == []
 
 
 def test_the_command_says_which(account: Account) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from monitoring.models import Activity
+from outgoing.cancelled import note_cancelled
 from outgoing.dead_letters import discard_dead_letter
 from outgoing.models import Delivery
 from outgoing.publishing import publish
@@ -92,7 +93,7 @@ def test_a_cancelled_delivery_is_counted_once(cancel: Callable[[Subscription], N
     assert Delivery.objects.get().status == "cancelled"
     line = Activity.objects.get(kind="delivery.cancelled")
     assert (line.account, line.object_id, line.count, line.text) == (
-        subscription.account, str(subscription.pk), 1, "1 delivery was cancelled.",
+        subscription.account, str(subscription.pk), 1, "Deliveries were cancelled.",
     )  # fmt: skip
 
 
@@ -103,4 +104,14 @@ def test_many_of_one_transaction_are_one_line() -> None:
     later = clock.now() + timedelta(minutes=1)
     resume_subscription(subscription=subscription, skip_older_than=later)
     line = Activity.objects.get(kind="delivery.cancelled")
-    assert (line.count, line.text) == (3, "3 deliveries were cancelled.")
+    assert (line.count, line.text) == (3, "Deliveries were cancelled.")
+
+
+def test_the_line_of_an_hour_says_no_number_but_its_count() -> None:
+    subscription = make_subscription()
+    for count in (300, 1):
+        note_cancelled(
+            account_id=subscription.account_id, subscription_id=subscription.pk, count=count
+        )
+    line = Activity.objects.get(kind="delivery.cancelled")
+    assert (line.count, line.text) == (301, "Deliveries were cancelled.")
