@@ -163,6 +163,7 @@ def test_who_never_finds_the_writer_free_waits_though_something_hangs(
 # --- what the database fails at -------------------------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)  # the pump looks whether its connection is alive
 @pytest.mark.usefixtures("sweeps_always")
 def test_what_could_not_be_put_aside_is_when_the_database_is_back(
     monkeypatch: pytest.MonkeyPatch,
