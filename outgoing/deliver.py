@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -76,11 +77,9 @@ class DeliveryPump:
         )
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
         self._under_way = UnderWay()
-        self._claim_after = 0.0
-        self._drained_after = 0.0
+        self._claim_after = self._drained_after = 0.0
         self._left_out: Sequence[UUID] = ()  # of the last claim, where that found nothing
-        self._sweep_after = 0.0
-        self._renew_after = 0.0
+        self._sweep_after = self._renew_after = 0.0
 
     def run(self) -> int:
         """Work until the turn is over; then leave the place, finish what is under way, and end.
@@ -136,6 +135,7 @@ class DeliveryPump:
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
         left = False
+        self._left_out, self._claim_after = (), math.inf  # it claims no more
         while not left or self._outbound.in_flight or self._results or self._claims.are_leaving:
             try:
                 if not left:

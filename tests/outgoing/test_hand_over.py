@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,8 @@ from tests.lib.receiver import answer, receiver
 from tests.outgoing.pump import Turn, deliver
 from tests.outgoing.test_deliver_fairly import Held, backlog, is_under_way
 from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.outbound import Outbound
+from webhooks_project.pumps import POLL_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +76,27 @@ def test_gives_back_what_was_not_started_and_finishes_what_is_under_way(
         ("pending", lane, 0, None),
     ]
     assert (turn.left, len(here.arrived), Attempt.objects.count()) == (1, 1, 1)
+
+
+def test_rests_until_the_last_answers_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It claims no more, so there is nothing to look for while it waits."""
+    waited: list[float] = []
+    wait = Outbound.wait
+
+    def counted(outbound: Outbound, seconds: float) -> Any:
+        waited.append(seconds)
+        return wait(outbound, seconds)
+
+    held = Held()
+    with receiver(held.script) as here:
+        backlog(make_subscription(url=here.url), 1)
+
+        def leave() -> None:
+            monkeypatch.setattr(Outbound, "wait", counted)
+            threading.Timer(0.4, held.let_go).start()
+
+        assert deliver(Turn(until=is_under_way(1, here), on_leaving=leave)) == 1
+    assert set(waited) == {POLL_SECONDS}
 
 
 def test_takes_up_nothing_once_its_turn_is_over() -> None:
