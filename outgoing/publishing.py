@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
-from types import MappingProxyType
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import transaction
 
-from outgoing.acceptable import event_problems
-from outgoing.conf import MAX_EVENT_BYTES
-from outgoing.errors import (
-    REJECTIONS,
-    EventNotAcceptable,
-    EventTypeMalformed,
-    EventTypeReserved,
-    IdempotencyConflict,
-    OutgoingError,
-    PayloadNotJson,
-    PayloadTooLarge,
-)
+from outgoing.drafting import Draft, NewEvent, draft_events
+from outgoing.errors import IdempotencyConflict, OutgoingError
 from outgoing.idempotency import is_repeat
 from outgoing.models import Delivery, Event
-from outgoing.tracing import trace_published, traceparent_of_new
-from subscriptions.matching import Facts, Match, hearers_of, is_event_type
-from subscriptions.models import EventType
-from subscriptions.operational import is_operational
-from subscriptions.schemas import Judgement, Verdict, judge_event, load_catalogue
-from webhooks_project.acceptable import Problem, refuse
+from outgoing.tracing import trace_published
+from subscriptions.matching import Match
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id, new_id_at
-from webhooks_project.lib.trace_context import accept_trace
 from webhooks_project.queues import wake
-
-SchemaMode = EventType.SchemaMode
-
-ABOUT_ITSELF: Final = "event_about_itself"  # why a subscription does not get it
-MAX_AHEAD: Final = timedelta(days=30)  # how far ahead `deliver_at` may be
-
-
-@dataclass(frozen=True)
-class NewEvent:
-    """What is to be published. `data` is any JSON value, or JSON text as bytes, kept exactly."""
-
-    account_id: UUID
-    type: str
-    data: Any
-    idempotency_key: str | None = None
-    occurred_at: datetime | None = None
-    deliver_at: datetime | None = None
-    correlation_id: str = ""
-    causation_id: str = ""
-    traceparent: str = ""
-    tracestate: str = ""
-    channels: Sequence[str] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    schema_version: str = ""
-    # Of the hub's own events: the subscription that one is about, which does not get it.
-    about_subscription: UUID | None = None
-    is_of_hub: bool = False  # the hub's own, about something else than a subscription
 
 
 @dataclass(frozen=True)
@@ -136,59 +89,50 @@ def publish(
 def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
     """`publish` for many at once, in the same order: all of them, or none and the first error."""
     published: list[Published] = []
-    for outcome in _publish(new_events):
+    for outcome in publish_each(new_events):
         if isinstance(outcome, OutgoingError):
             raise outcome
         published.append(outcome)
     return published
 
 
-@transaction.atomic
 def publish_each(new_events: Sequence[NewEvent]) -> list[Published | OutgoingError]:
-    """`publish` for each of many, in the same order and one transaction.
+    """`publish` for each of many, in the same order; those that are stored are so together.
 
     One that is refused keeps no other back, and nothing of it is stored.
     """
-    return _publish(new_events)
+    drafts = draft_events(new_events)
+    stored = iter(store_drafts([draft for draft in drafts if isinstance(draft, Draft)]))
+    return [next(stored) if isinstance(draft, Draft) else draft for draft in drafts]
 
 
-def _publish(new_events: Sequence[NewEvent]) -> list[Published | OutgoingError]:
+def store_drafts(drafts: Sequence[Draft]) -> list[Published | OutgoingError]:
+    """Store the events and their deliveries, all or nothing, and wake the queue.
+
+    What an idempotency key was used for before is not stored again: the first of it is given back,
+    or the conflict with it. Raises what the database raises.
+    """
     now = clock.now()
-    refused: dict[int, OutgoingError] = {}
-    texts: dict[int, bytes] = {}
-    for index, new in enumerate(new_events):
-        try:
-            texts[index] = _checked_text(new, now)
-        except OutgoingError as error:
-            refused[index] = error
-    judgements = _judge({index: (new_events[index], text) for index, text in texts.items()})
-    events: dict[int, Event] = {}
-    for index, judgement in judgements.items():
-        if isinstance(judgement, OutgoingError):
-            refused[index] = judgement
-        else:
-            events[index] = _event(new_events[index], texts[index], judgement, now)
-    about = {event.pk: new_events[index].about_subscription for index, event in events.items()}
-    matches = match_events([event for event in events.values() if not event.quarantined_at], about)
-    known = _store(list(events.values()))
-    deliveries = deliver_to(
-        {key: found for key, found in matches.items() if key not in known},
-        {event.pk: event for event in events.values()},
-    )
-    trace_published([event for event in events.values() if event.pk not in known], now)
+    deliveries: dict[UUID, list[Delivery]] = {}
+    for draft in drafts:
+        draft.event.created_at = now
+        deliveries[draft.event.pk] = _deliveries(draft.event, draft.matches)
+    rows = [row for group in deliveries.values() for row in group]
+    stored = Event.objects.insert_new([draft.event for draft in drafts], rows)
+    known = _known([draft.event for draft in drafts if draft.event.pk not in stored])
+    _wake_for([row for row in rows if row.event_id in stored])
+    trace_published([draft.event for draft in drafts if draft.event.pk in stored], now)
     return [
-        refused[index]
-        if index in refused
-        else _outcome(events[index], known.get(events[index].pk), deliveries)
-        for index in range(len(new_events))
+        _outcome(draft.event, known.get(draft.event.pk), deliveries[draft.event.pk])
+        for draft in drafts
     ]
 
 
 def _outcome(
-    event: Event, first: Event | None, deliveries: Mapping[UUID, Sequence[Delivery]]
+    event: Event, first: Event | None, deliveries: Sequence[Delivery]
 ) -> Published | OutgoingError:
     if first is None:
-        return Published(event, delivery_ids=tuple(row.pk for row in deliveries.get(event.pk, ())))
+        return Published(event, delivery_ids=tuple(row.pk for row in deliveries))
     if is_repeat(first, event):
         return Published(first, is_new=False)
     return IdempotencyConflict(
@@ -196,174 +140,8 @@ def _outcome(
     )
 
 
-def match_events(
-    events: Sequence[Event], about: Mapping[UUID, UUID | None] = MappingProxyType({})
-) -> dict[UUID, list[Match]]:
-    """What each event means for those that hear its type; the reasons are noted in the events.
-
-    `about` are the subscriptions that events of the hub's own are about, which do not get them.
-    """
-    types: dict[UUID, set[str]] = {}
-    for event in events:
-        types.setdefault(event.account_id, set()).add(event.type)
-    hearers = hearers_of(types)
-    matches: dict[UUID, list[Match]] = {}
-    for event in events:
-        facts = facts_of(event)
-        found = [
-            Match(hearer.subscription_id, reason=ABOUT_ITSELF)
-            if hearer.subscription_id == about.get(event.pk)
-            else hearer.match(facts)
-            for hearer in hearers[event.account_id, event.type]
-        ]
-        event.not_matched = [match.as_json() for match in found if match.reason]
-        matches[event.pk] = found
-    return matches
-
-
-def deliver_to(
-    matches: Mapping[UUID, Sequence[Match]], events: Mapping[UUID, Event]
-) -> dict[UUID, list[Delivery]]:
-    """Store a delivery for each match without a reason against it, and wake the queue."""
-    deliveries = {
-        key: [new_delivery(events[key], match) for match in found if not match.reason]
-        for key, found in matches.items()
-    }
-    rows = [row for group in deliveries.values() for row in group]
-    Delivery.objects.insert_many(rows)
-    if any(row.lane is not None and row.next_attempt_at == row.created_at for row in rows):
-        transaction.on_commit(_wake_delivery)
-    return deliveries
-
-
-def _wake_delivery() -> None:
-    wake("delivery")
-
-
-def _checked_text(new: NewEvent, now: datetime) -> bytes:
-    """The data as JSON text. Raises what is wrong with the event in itself."""
-    if not is_event_type(new.type):
-        raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
-    refuse(_problems(new, now), EventNotAcceptable)
-    is_of_hub = new.is_of_hub or new.about_subscription is not None
-    if is_operational(new.type) and not is_of_hub:
-        raise EventTypeReserved(f"{new.type} is published by the hub alone")
-    try:
-        if isinstance(new.data, bytes):
-            orjson.loads(new.data)
-            text = bytes(new.data)
-        else:
-            text = orjson.dumps(new.data)
-            if b"null" in text:
-                # It may stand for a NaN or an infinity, which orjson writes so.
-                json.dumps(new.data, allow_nan=False, default=str)
-    except (TypeError, ValueError) as error:
-        raise PayloadNotJson(f"the data is not JSON: {error}") from error
-    if len(text) > MAX_EVENT_BYTES:
-        raise PayloadTooLarge(f"the data has {len(text)} bytes; {MAX_EVENT_BYTES} are allowed")
-    return text
-
-
-def _problems(new: NewEvent, now: datetime) -> list[Problem]:
-    problems = event_problems(new.channels, new.metadata, new.headers)
-    if new.deliver_at is not None and new.deliver_at > now + MAX_AHEAD:
-        message = f"is more than {MAX_AHEAD.days} days ahead"
-        problems.append(Problem("too_late", message, field="deliver_at"))
-    return problems
-
-
-def _judge(
-    asked: Mapping[int, tuple[NewEvent, bytes]],
-) -> dict[int, Judgement | OutgoingError]:
-    """What the catalogue says of each, and the error of one that it rejects."""
-    catalogue = load_catalogue(
-        (new.account_id, new.type, new.schema_version) for new, _ in asked.values()
-    )
-    found: dict[int, Judgement | OutgoingError] = {}
-    for index, (new, text) in asked.items():
-        if is_operational(new.type):
-            found[index] = Judgement(Verdict.FIT)  # the hub's own stand in no catalogue
-            continue
-        known = catalogue.types.get((new.account_id, new.type))
-        is_checked = known is not None and known.schemas and known.mode != SchemaMode.OFF
-        judgement = judge_event(
-            catalogue,
-            account_id=new.account_id,
-            type=new.type,
-            data=orjson.loads(text) if is_checked else None,
-            version=new.schema_version,
-        )
-        if judgement.verdict == Verdict.REJECT and not _was_published(new):
-            found[index] = REJECTIONS[judgement.code](
-                judgement.warnings[-1], errors=_shown_errors(judgement)
-            )
-        else:
-            found[index] = judgement
-    return found
-
-
-def _was_published(new: NewEvent) -> bool:
-    """Whether this is a call made again, whose first answer counts whatever is in force now."""
-    return (
-        bool(new.idempotency_key)
-        and Event.objects.filter(
-            account_id=new.account_id, idempotency_key=new.idempotency_key
-        ).exists()
-    )
-
-
-def _shown_errors(judgement: Judgement) -> list[dict[str, str]]:
-    return [{"path": error.path, "message": error.message} for error in judgement.errors]
-
-
-def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> Event:
-    traceparent, tracestate = accept_trace(new.traceparent, new.tracestate)
-    key = new_id()
-    return Event(
-        id=key,
-        account_id=new.account_id,
-        type=new.type,
-        data=text,
-        occurred_at=new.occurred_at or now,
-        created_at=now,
-        deliver_at=new.deliver_at,
-        idempotency_key=new.idempotency_key or None,
-        correlation_id=new.correlation_id,
-        causation_id=new.causation_id,
-        traceparent=traceparent or traceparent_of_new(key),
-        tracestate=tracestate,
-        channels=list(new.channels),
-        metadata=dict(new.metadata),
-        headers=dict(new.headers),
-        schema_version=judgement.schema_version,
-        asked_version=new.schema_version,
-        warnings=list(judgement.warnings),
-        schema_errors=_shown_errors(judgement),
-        quarantined_at=now if judgement.verdict == Verdict.QUARANTINE else None,
-    )
-
-
-def facts_of(event: Event) -> Facts:
-    """What subscriptions are matched with."""
-    return Facts(
-        type=event.type,
-        parse=partial(orjson.loads, bytes(event.data)),
-        channels=event.channels,
-        metadata=event.metadata,
-        headers=event.headers,
-        schema_version=event.schema_version,
-    )
-
-
-def _store(events: Sequence[Event]) -> dict[UUID, Event]:
-    """Insert the events; of those whose key is known, the event that was there before.
-
-    The database decides who is first, so that two callers at the same moment cannot both be. The
-    key of the mapping is the id that was made for the repeated one.
-    """
-    # A batch may repeat a key within itself: the first of them is the one that counts.
-    stored = Event.objects.insert_new(events)
-    repeated = [event for event in events if event.pk not in stored]
+def _known(repeated: Sequence[Event]) -> dict[UUID, Event]:
+    """Of those whose key is known, by the id that was made for them: the event that was there."""
     if not repeated:
         return {}
     firsts = {
@@ -374,6 +152,27 @@ def _store(events: Sequence[Event]) -> dict[UUID, Event]:
         )
     }
     return {event.pk: firsts[event.account_id, event.idempotency_key] for event in repeated}
+
+
+def deliver_to(event: Event, matches: Sequence[Match]) -> None:
+    """Store a delivery of a stored event for each match without a reason against it, and wake the
+    queue."""
+    rows = _deliveries(event, matches)
+    Delivery.objects.insert_many(rows)
+    _wake_for(rows)
+
+
+def _deliveries(event: Event, matches: Sequence[Match]) -> list[Delivery]:
+    return [new_delivery(event, match) for match in matches if not match.reason]
+
+
+def _wake_for(rows: Sequence[Delivery]) -> None:
+    if any(row.lane is not None and row.next_attempt_at == row.created_at for row in rows):
+        transaction.on_commit(_wake_delivery)
+
+
+def _wake_delivery() -> None:
+    wake("delivery")
 
 
 def new_delivery(event: Event, match: Match) -> Delivery:

@@ -11,15 +11,12 @@ from django.db.models import Q
 
 from monitoring import journal
 from outgoing.cancelled import note_all_cancelled
+from outgoing.drafting import ABOUT_ITSELF, NewEvent, facts_of, match_events
 from outgoing.errors import StateNotAllowed
 from outgoing.models import Delivery, Event, Retry
 from outgoing.publishing import (
-    ABOUT_ITSELF,
-    NewEvent,
     Published,
     deliver_to,
-    facts_of,
-    match_events,
     new_delivery,
     publish,
     publish_each,
@@ -59,7 +56,7 @@ def release_event(*, event: Event) -> Event:
     event.quarantined_at = None
     matches = match_events([event])
     event.save(update_fields=["quarantined_at", "not_matched"])
-    deliver_to(matches, {event.pk: event})
+    deliver_to(event, matches[event.pk])
     journal.record_change(account_id=event.account_id, action="event.released", subject=event)
     return event
 

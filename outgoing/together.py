@@ -1,4 +1,4 @@
-"""Publishing for requests: those that wait at the same moment share a transaction."""
+"""Publishing for requests: those that store at the same moment share a transaction."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from django.db import DataError, IntegrityError, transaction
 
+from outgoing.drafting import Draft, NewEvent, draft_events
 from outgoing.errors import OutgoingError
-from outgoing.publishing import NewEvent, Published, publish_each
+from outgoing.publishing import Published, publish_each, store_drafts
 from webhooks_project.lib.together import Together, Waiting
 
 EVENT_BYTES: Final = 1024  # what an event has beside its data, about
@@ -17,8 +18,8 @@ EVENT_BYTES: Final = 1024  # what an event has beside its data, about
 Outcomes = list[Published | OutgoingError]
 
 
-class Publisher(Together[Sequence[NewEvent]]):
-    """Publishes events, those of several threads in one transaction."""
+class Publisher(Together[Sequence[Draft]]):
+    """Publishes events: each thread drafts its own, and what several have is stored together."""
 
     def publish(self, new: NewEvent) -> Published:
         """`publish_each` for one. Raises what it is refused with."""
@@ -29,15 +30,19 @@ class Publisher(Together[Sequence[NewEvent]]):
 
     def publish_each(self, new_events: Sequence[NewEvent]) -> Outcomes:
         """The service of that name, committed. Within a transaction it joins that, as ever."""
-        if not new_events or transaction.get_connection().in_atomic_block:
+        if transaction.get_connection().in_atomic_block:
             return publish_each(new_events)
-        size = sum(EVENT_BYTES + len(new.data) for new in new_events)
-        outcomes: Outcomes = self.store(new_events, size=size)
-        return outcomes
+        found = draft_events(new_events)
+        drafts = [draft for draft in found if isinstance(draft, Draft)]
+        if not drafts:
+            return [refused for refused in found if isinstance(refused, OutgoingError)]
+        size = sum(EVENT_BYTES + len(draft.event.data) for draft in drafts)
+        stored = iter(self.store(drafts, size=size))
+        return [next(stored) if isinstance(draft, Draft) else draft for draft in found]
 
-    def commit(self, batch: Sequence[Waiting[Sequence[NewEvent]]]) -> None:
+    def commit(self, batch: Sequence[Waiting[Sequence[Draft]]]) -> None:
         try:
-            outcomes = iter(publish_each([new for waiting in batch for new in waiting.item]))
+            outcomes = iter(store_drafts([draft for waiting in batch for draft in waiting.item]))
         except (DataError, IntegrityError, ValueError) as error:
             if len(batch) == 1:
                 batch[0].error = error

@@ -15,6 +15,9 @@ def with_options(database: dict[str, Any], *, synchronous: str) -> dict[str, Any
     # A connection made anew for each request or task costs more than the work itself.
     database["CONN_MAX_AGE"] = None
     if database["ENGINE"].endswith("sqlite3"):
+        database["ENGINE"] = "webhooks_project.sqlite"
+        # As it is by itself; but the runner of tests knows Django's own backend alone by name.
+        database["TEST"] = {"NAME": ":memory:"}
         # FULL: a 2xx means committed, also through a power cut. IMMEDIATE: a transaction that will
         # write waits for its turn at the start instead of failing in the middle.
         if synchronous not in ("FULL", "NORMAL", "EXTRA"):

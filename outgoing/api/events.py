@@ -30,10 +30,11 @@ from outgoing.api.serializers import (
     PublishedSerializer,
     PublishSerializer,
 )
+from outgoing.drafting import NewEvent
 from outgoing.errors import OutgoingError
 from outgoing.explaining import explain_event
 from outgoing.models import Delivery, Event
-from outgoing.publishing import NewEvent, Published
+from outgoing.publishing import Published
 from outgoing.querysets import EventQuerySet
 from outgoing.together import publisher
 from webhooks_project.accounts.models import Role

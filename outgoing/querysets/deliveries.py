@@ -15,7 +15,6 @@ from django.db.models.functions import Least
 from subscriptions.models import Subscription
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import (
-    insert_instance,
     insert_instances,
     is_due,
     update_by_key,
@@ -28,7 +27,6 @@ else:
     Delivery = models.Model
 
 LEASE_SECONDS: Final = 10  # a worker silent for longer loses its claim
-FEW: Final = 2  # rows that are stored one by one in less time than many are begun with
 PARK_ROWS: Final = 400  # looked at or parked together
 
 # What puts a delivery back where it stood before it was claimed.
@@ -106,11 +104,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def insert_many(self, deliveries: Sequence[Delivery]) -> None:
         """Store new ones in bulk."""
-        if len(deliveries) <= FEW:
-            for delivery in deliveries:
-                insert_instance(delivery)
-        else:
-            insert_instances(deliveries)
+        insert_instances(deliveries)
 
     def lanes_due(self, now: datetime) -> list[int]:
         """The lanes with something to claim; a read, so that an idle pump takes no write lock."""

@@ -10,14 +10,12 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 
-from webhooks_project.lib.sql import (
-    insert_new,
-)
+from webhooks_project.lib.sql import insert_new_with
 
 if TYPE_CHECKING:
-    from outgoing.models import Event
+    from outgoing.models import Delivery, Event
 else:
-    Event = models.Model
+    Delivery = Event = models.Model
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -25,9 +23,14 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Those created in `[since, until)`."""
         return self.filter(created_at__gte=since, created_at__lt=until)
 
-    def insert_new(self, events: Sequence[Event]) -> set[UUID]:
-        """Store those whose idempotency keys nobody has yet. Returns their ids."""
-        return {row[0] for row in insert_new(events, ("id",))}
+    def insert_new(self, events: Sequence[Event], deliveries: Sequence[Delivery]) -> set[UUID]:
+        """Store those whose idempotency keys nobody has yet, with their deliveries: all of it or
+        nothing. Returns the events' ids.
+
+        The database decides who is first, so that two callers at the same moment cannot both be. A
+        batch may repeat a key within itself: the first of them is the one that counts.
+        """
+        return insert_new_with(events, deliveries, by="event_id")
 
     def scheduled(self, now: datetime) -> EventQuerySet:
         """Those that wait for their time."""

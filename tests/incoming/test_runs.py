@@ -721,7 +721,7 @@ def test_what_waits_for_the_commit_is_called_after_the_end_is_written() -> None:
 
 # The tests' SQLite is in memory and has no two writers; tests/hub has them on a file.
 with_two_writers = pytest.mark.skipif(
-    settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"), reason="needs two writers"
+    settings.DATABASES["default"]["ENGINE"].endswith("sqlite"), reason="needs two writers"
 )
 
 

@@ -185,7 +185,7 @@ def test_null_is_json(data: Any) -> None:
 
 
 def test_refuses_what_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "MAX_EVENT_BYTES", 10)
+    monkeypatch.setattr(drafting, "MAX_EVENT_BYTES", 10)
     account = make_subscription().account
     publish(account=account, type="a", data=b'"12345678"')
     with pytest.raises(PayloadTooLarge) as caught:

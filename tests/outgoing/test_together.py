@@ -10,9 +10,9 @@ import pytest
 from django.db import DataError, connections, transaction
 
 from outgoing import together
+from outgoing.drafting import NewEvent
 from outgoing.errors import EventTypeMalformed
 from outgoing.models import Delivery, Event
-from outgoing.publishing import NewEvent
 from outgoing.together import Publisher
 from tests.factories import make_subscription
 from webhooks_project.accounts.models import Account
@@ -35,17 +35,17 @@ class Transactions:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, publisher: Publisher, others: int) -> None:
         self.types: list[list[str]] = []
         self._publisher, self._others = publisher, others
-        self._real = together.publish_each
-        monkeypatch.setattr(together, "publish_each", self)
+        self._real = together.store_drafts
+        monkeypatch.setattr(together, "store_drafts", self)
 
-    def __call__(self, new_events: Any) -> Any:
+    def __call__(self, drafts: Any) -> Any:
         if not self.types:
             while len(self._publisher._line) < self._others:
                 threading.Event().wait(0.001)
-        self.types.append(sorted(new.type for new in new_events))
+        self.types.append(sorted(draft.event.type for draft in drafts))
         if "poison" in self.types[-1]:
             raise DataError("the database does not take it")
-        return self._real(new_events)
+        return self._real(drafts)
 
 
 def publish_at_once(publisher: Publisher, new_events: list[NewEvent]) -> list[Any]:
@@ -79,7 +79,7 @@ def test_one_that_is_refused_hears_it_alone(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher = Publisher()
-    Transactions(monkeypatch, publisher, others=3)
+    Transactions(monkeypatch, publisher, others=2)
     outcomes = publish_at_once(publisher, [new(account, name) for name in ("a", "-.", "c", "d")])
     assert isinstance(outcomes[1], EventTypeMalformed)
     assert sorted(Event.objects.values_list("type", flat=True)) == ["a", "c", "d"]

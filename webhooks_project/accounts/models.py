@@ -33,7 +33,10 @@ class Role(models.TextChoices):
 
     @property
     def rank(self) -> int:
-        return list(Role).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 class UnknownEventTypes(models.TextChoices):
@@ -175,5 +178,5 @@ class ApiKey(models.Model):
     @property
     def role(self) -> Role:
         """The highest role among the key's scopes."""
-        known = [Role(scope) for scope in self.scopes if scope in Role.values]
+        known = (role for role in Role if role in self.scopes)
         return max(known, key=lambda role: role.rank, default=Role.VIEWER)

@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 
 from webhooks_project.lib.cursors import kept_cursor
+from webhooks_project.lib.sql.rows import Changer, changer, converter
 
 MAX_VALUES: Final = 64  # of a query that is kept; one with more is made anew
 KEPT_SHAPES: Final = 256
@@ -36,13 +37,14 @@ class _Statement:
 
     sql: str
     places: tuple[Any, ...]
-    converters: tuple[tuple[int, tuple[Callable[..., Any], ...], Any], ...]
+    convert: Changer
 
 
 class Prepared:
     """A query over lists of texts and of UUIDs, none of them empty.
 
-    `build` makes a `values_list` queryset of them; it may put a list into `__in` and nowhere else.
+    `build` makes a `values_list` queryset of columns of them; it may put a list into `__in` and
+    nowhere else.
     """
 
     def __init__(self, build: Callable[..., QuerySet[Any, tuple[Any, ...]]]) -> None:
@@ -59,8 +61,7 @@ class Prepared:
         statement = self._statement(shape, connection.vendor)
         with kept_cursor(connection) as cursor:
             cursor.execute(statement.sql, [_at(place, values) for place in statement.places])
-            found = cursor.fetchall()
-        return [_converted(row, statement, connection) for row in found]
+            return list(map(statement.convert, cursor.fetchall()))
 
     def _prepare(self, shape: tuple[tuple[int, bool], ...], vendor: str) -> _Statement:
         lists: list[list[Value]] = [
@@ -69,14 +70,11 @@ class Prepared:
         values = [value for each in lists for value in each]
         compiler = self._build(*lists).query.get_compiler(DEFAULT_DB_ALIAS)
         sql, params = compiler.as_sql()
-        converters = compiler.get_converters([expression for expression, *_ in compiler.select])
+        fields = [expression.output_field for expression, *_ in compiler.select]
         return _Statement(
             sql,
             tuple(_place(param, values) for param in params),
-            tuple(
-                (position, tuple(functions), expression)
-                for position, (functions, expression) in converters.items()
-            ),
+            changer([converter(field, connections[DEFAULT_DB_ALIAS]) for field in fields]),
         )
 
 
@@ -94,13 +92,3 @@ def _at(place: Any, values: Sequence[Value]) -> Any:
         return place
     value = values[place.position]
     return value.hex if place.is_hex and isinstance(value, UUID) else value
-
-
-def _converted(row: Sequence[Any], statement: _Statement, connection: Any) -> tuple[Any, ...]:
-    values = list(row)
-    for position, functions, expression in statement.converters:
-        value = values[position]
-        for function in functions:
-            value = function(value, expression, connection)
-        values[position] = value
-    return tuple(values)

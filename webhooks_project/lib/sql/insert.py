@@ -12,6 +12,8 @@ from webhooks_project.lib.cursors import kept_cursor
 from webhooks_project.lib.sql.rows import Changer, adapter, changer, converters, read_all
 
 INSERTED_TOGETHER: Final = 200  # rows of one statement: SQLite takes 32,766 values
+FEW: Final = 8  # rows for which each number of them has a statement that is kept
+FEW_PARTS: Final = 4  # rows of either of two tables for which each pair of numbers has one
 
 
 def insert_rows(
@@ -66,13 +68,23 @@ def insert_instance(
 
 
 def insert_instances(instances: Sequence[models.Model]) -> None:
-    """INSERT instances of one model as `insert_instance` does; more than one by `insert_rows`."""
+    """INSERT instances of one model as `insert_instance` does; many by `insert_rows`."""
     if len(instances) <= 1:
         for instance in instances:
             insert_instance(instance)
         return
     model = type(instances[0])
     columns = _columns(model)
+    connection = connections[router.db_for_write(model)]
+    if len(instances) <= FEW and connection.vendor == "postgresql":
+        # One round trip, where a copy takes three.
+        table, names, change = _insert_parts(model, columns, connection.alias)
+        with kept_cursor(connection) as cursor:
+            cursor.execute(
+                _insert_sql(table, names, len(instances)),
+                _values(instances, columns, change),
+            )
+        return
     insert_rows(
         model,
         columns,
@@ -98,15 +110,76 @@ def insert_new(instances: Sequence[models.Model], columns: Sequence[str]) -> lis
     for start in range(0, len(instances), INSERTED_TOGETHER):
         part = instances[start : start + INSERTED_TOGETHER]
         sql = f"{_insert_sql(table, quoted, len(part))} ON CONFLICT DO NOTHING RETURNING {returned}"
-        values = [
-            value
-            for instance in part
-            for value in change([instance.__dict__[name] for name in names])
-        ]
-        with connection.cursor() as cursor:
+        values = _values(part, names, change)
+        with kept_cursor(connection) if len(part) <= FEW else connection.cursor() as cursor:
             cursor.execute(sql, values)
             found.extend(map(convert, cursor.fetchall()))
     return found
+
+
+def _values(
+    instances: Sequence[models.Model], columns: Sequence[str], change: Changer
+) -> list[Any]:
+    """Of one instance after the other."""
+    return [
+        value
+        for instance in instances
+        for value in change([instance.__dict__[name] for name in columns])
+    ]
+
+
+def insert_new_with(
+    instances: Sequence[models.Model], parts: Sequence[models.Model], *, by: str
+) -> set[Any]:
+    """INSERT instances as `insert_new` does, and those `parts`, of another model, whose `by` is the
+    key of one that was stored: all of it or nothing. Returns the keys of the stored instances.
+
+    A few on PostgreSQL are one statement, which begins and commits by itself.
+    """
+    if not instances:
+        return set()
+    connection = connections[router.db_for_write(type(instances[0]))]
+    is_one = connection.vendor == "postgresql" and len(instances) <= FEW_PARTS >= len(parts)
+    if is_one and parts:
+        return _insert_in_one(instances, parts, by, connection)
+    with transaction.atomic(using=connection.alias):
+        stored = {key for (key,) in insert_new(instances, ("id",))}
+        insert_instances([part for part in parts if getattr(part, by) in stored])
+    return stored
+
+
+def _insert_in_one(
+    instances: Sequence[models.Model], parts: Sequence[models.Model], by: str, connection: Any
+) -> set[Any]:
+    model, part_model = type(instances[0]), type(parts[0])
+    names, part_names = _columns(model), _columns(part_model)
+    table, quoted, change = _insert_parts(model, names, connection.alias)
+    _, _, part_change = _insert_parts(part_model, part_names, connection.alias)
+    stored = f"{_insert_sql(table, quoted, len(instances))} ON CONFLICT DO NOTHING RETURNING id"
+    sql = f"""
+        WITH stored AS ({stored}), parts AS ({_insert_of_stored_sql(part_model, by, len(parts))})
+        SELECT id FROM stored
+    """  # noqa: S608 - names of our own
+    with kept_cursor(connection) as cursor:
+        cursor.execute(
+            sql, _values(instances, names, change) + _values(parts, part_names, part_change)
+        )
+        return {key for (key,) in cursor.fetchall()}
+
+
+@functools.cache
+def _insert_of_stored_sql(model: type[models.Model], by: str, rows: int) -> str:
+    """An INSERT of those of so many rows whose `by` is among the ids of `stored`; PostgreSQL's."""
+    connection = connections[router.db_for_write(model)]
+    columns = _columns(model)
+    table, names, _ = _insert_parts(model, columns, connection.alias)
+    fields: list[Any] = [model._meta.get_field(name) for name in columns]
+    marks = ", ".join(f"%s::{field.db_type(connection)}" for field in fields)
+    values = ", ".join([f"({marks})"] * rows)
+    return (
+        f"INSERT INTO {table} ({names}) SELECT * FROM (VALUES {values}) AS given ({names})"  # noqa: S608 - as above
+        f" WHERE {by} IN (SELECT id FROM stored)"
+    )
 
 
 @functools.cache

@@ -46,10 +46,10 @@ def converters(
     """What turns a row of these columns, and of expressions after them, into Python's values."""
     fields: list[Any] = [model._meta.get_field(name) for name in columns]
     connection = connections[using]
-    return changer([*(_converter(field, connection) for field in fields), *[None] * expressions])
+    return changer([*(converter(field, connection) for field in fields), *[None] * expressions])
 
 
-def _converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
+def converter(field: Any, connection: Any) -> Callable[[Any], Any] | None:
     """What turns the database's value of this field into Python's; None where they are the same."""
     target = field.target_field if field.is_relation else field
     # Django's own converters of these two take ten times as long, and a claim has six of them.
