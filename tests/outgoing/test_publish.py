@@ -13,7 +13,7 @@ import time_machine
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from outgoing import conf, publishing
+from outgoing import conf, drafting, publishing
 from outgoing.errors import (
     EventTypeMalformed,
     IdempotencyConflict,
