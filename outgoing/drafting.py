@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,10 +28,11 @@ from outgoing.errors import (
 )
 from outgoing.models import Event
 from outgoing.tracing import traceparent_of_new
-from subscriptions.matching import Facts, Match, hearers_of, is_event_type
+from subscriptions.lookup import look_up
+from subscriptions.matching import Facts, Hearer, Match, hearers_of, is_event_type
 from subscriptions.models import EventType
 from subscriptions.operational import is_operational
-from subscriptions.schemas import Judgement, Verdict, judge_event, load_catalogue
+from subscriptions.schemas import Catalogue, Judgement, Verdict, judge_event
 from webhooks_project.acceptable import Problem, refuse
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -85,7 +85,11 @@ def draft_events(new_events: Sequence[NewEvent]) -> list[Draft | OutgoingError]:
             texts[index] = _checked_text(new, now)
         except OutgoingError as error:
             refused[index] = error
-    judgements = _judge({index: (new_events[index], text) for index, text in texts.items()})
+    asked = {index: (new_events[index], text) for index, text in texts.items()}
+    catalogue, hearers = look_up(
+        (new.account_id, new.type, new.schema_version) for new, _ in asked.values()
+    )
+    judgements = _judge(catalogue, asked)
     events: dict[int, Event] = {}
     for index, judgement in judgements.items():
         if isinstance(judgement, OutgoingError):
@@ -93,7 +97,11 @@ def draft_events(new_events: Sequence[NewEvent]) -> list[Draft | OutgoingError]:
         else:
             events[index] = _event(new_events[index], texts[index], judgement, now)
     about = {event.pk: new_events[index].about_subscription for index, event in events.items()}
-    matches = match_events([event for event in events.values() if not event.quarantined_at], about)
+    matches = {
+        event.pk: _match(event, hearers[event.account_id, event.type], about[event.pk])
+        for event in events.values()
+        if not event.quarantined_at
+    }
     return [
         refused[index]
         if index in refused
@@ -102,29 +110,23 @@ def draft_events(new_events: Sequence[NewEvent]) -> list[Draft | OutgoingError]:
     ]
 
 
-def match_events(
-    events: Sequence[Event], about: Mapping[UUID, UUID | None] = MappingProxyType({})
-) -> dict[UUID, list[Match]]:
-    """What each event means for those that hear its type; the reasons are noted in the events.
+def match_event(event: Event) -> list[Match]:
+    """What the event means for those that hear its type; the reasons are noted in the event."""
+    hearers = hearers_of({event.account_id: [event.type]})
+    return _match(event, hearers[event.account_id, event.type])
 
-    `about` are the subscriptions that events of the hub's own are about, which do not get them.
-    """
-    types: dict[UUID, set[str]] = {}
-    for event in events:
-        types.setdefault(event.account_id, set()).add(event.type)
-    hearers = hearers_of(types)
-    matches: dict[UUID, list[Match]] = {}
-    for event in events:
-        facts = facts_of(event)
-        found = [
-            Match(hearer.subscription_id, reason=ABOUT_ITSELF)
-            if hearer.subscription_id == about.get(event.pk)
-            else hearer.match(facts)
-            for hearer in hearers[event.account_id, event.type]
-        ]
-        event.not_matched = [match.as_json() for match in found if match.reason]
-        matches[event.pk] = found
-    return matches
+
+def _match(event: Event, hearers: Sequence[Hearer], about: UUID | None = None) -> list[Match]:
+    """`about` is the subscription that an event of the hub's own is about: it does not get it."""
+    facts = facts_of(event)
+    found = [
+        Match(hearer.subscription_id, reason=ABOUT_ITSELF)
+        if hearer.subscription_id == about
+        else hearer.match(facts)
+        for hearer in hearers
+    ]
+    event.not_matched = [match.as_json() for match in found if match.reason]
+    return found
 
 
 def _checked_text(new: NewEvent, now: datetime) -> bytes:
@@ -160,12 +162,9 @@ def _problems(new: NewEvent, now: datetime) -> list[Problem]:
 
 
 def _judge(
-    asked: Mapping[int, tuple[NewEvent, bytes]],
+    catalogue: Catalogue, asked: Mapping[int, tuple[NewEvent, bytes]]
 ) -> dict[int, Judgement | OutgoingError]:
     """What the catalogue says of each, and the error of one that it rejects."""
-    catalogue = load_catalogue(
-        (new.account_id, new.type, new.schema_version) for new, _ in asked.values()
-    )
     found: dict[int, Judgement | OutgoingError] = {}
     for index, (new, text) in asked.items():
         if is_operational(new.type):

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from monitoring import journal
 from outgoing.cancelled import note_all_cancelled
-from outgoing.drafting import ABOUT_ITSELF, NewEvent, facts_of, match_events
+from outgoing.drafting import ABOUT_ITSELF, NewEvent, facts_of, match_event
 from outgoing.errors import StateNotAllowed
 from outgoing.models import Delivery, Event, Retry
 from outgoing.publishing import (
@@ -54,9 +54,9 @@ def release_event(*, event: Event) -> Event:
     """
     event = _in_quarantine(event)
     event.quarantined_at = None
-    matches = match_events([event])
+    matches = match_event(event)
     event.save(update_fields=["quarantined_at", "not_matched"])
-    deliver_to(event, matches[event.pk])
+    deliver_to(event, matches)
     journal.record_change(account_id=event.account_id, action="event.released", subject=event)
     return event
 

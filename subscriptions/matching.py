@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -158,22 +158,33 @@ def hearers_of(types: Mapping[UUID, Collection[str]]) -> dict[tuple[UUID, str], 
     One more where somebody stays with an older version of a type. `types` are the event types of
     each account.
     """
+    return hearers_among(types, heard.rows(*heard_by(types)) if any(types.values()) else ())
+
+
+def heard_by(types: Mapping[UUID, Collection[str]]) -> tuple[list[UUID], list[str]]:
+    """The accounts and the patterns that `heard` is asked for."""
+    return list(types), list(
+        {pattern for names in types.values() for name in names for pattern in patterns_for(name)}
+    )
+
+
+def hearers_among(
+    types: Mapping[UUID, Collection[str]], rows: Iterable[Any]
+) -> dict[tuple[UUID, str], list[Hearer]]:
+    """`hearers_of` of the rows that `heard` gave."""
     wanted = {
         (account_id, event_type): patterns_for(event_type)
         for account_id, names in types.items()
         for event_type in names
     }
-    if not wanted:
-        return {}
-    rows = _heard.rows(list(types), list({p for patterns in wanted.values() for p in patterns}))
-    heard: dict[tuple[UUID, str], dict[UUID, tuple[Any, ...]]] = {}
+    by_pattern: dict[tuple[UUID, str], dict[UUID, tuple[Any, ...]]] = {}
     for account_id, pattern, subscription_id, *columns in rows:
-        heard.setdefault((account_id, pattern), {})[subscription_id] = tuple(columns)
+        by_pattern.setdefault((account_id, pattern), {})[subscription_id] = tuple(columns)
     found = {
         (account_id, event_type): {
             subscription_id: columns
             for pattern in patterns
-            for subscription_id, columns in heard.get((account_id, pattern), {}).items()
+            for subscription_id, columns in by_pattern.get((account_id, pattern), {}).items()
         }
         for (account_id, event_type), patterns in wanted.items()
     }
@@ -209,7 +220,7 @@ _COLUMNS: Final = tuple(
     )
 )  # fmt: skip
 _VERSIONS: Final = 3
-_heard = Prepared(
+heard = Prepared(
     lambda accounts, patterns: SubscribedType.objects.filter(
         account_id__in=accounts, pattern__in=patterns
     ).values_list("account_id", "pattern", "subscription_id", *_COLUMNS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -94,22 +94,17 @@ def _catalogue_rows(accounts: Sequence[UUID], names: Sequence[str]) -> Any:
     )  # fmt: skip
 
 
-_catalogues = Prepared(_catalogue_rows)
+catalogues = Prepared(_catalogue_rows)
 
 
-def load_catalogue(wanted: Iterable[tuple[UUID, str, str]]) -> Catalogue:
-    """All that judging these (account, event type, version asked for) takes.
+def catalogue_of(asked: Collection[tuple[UUID, str, str]], rows: Iterable[Any]) -> Catalogue:
+    """All that judging these (account, event type, version asked for) takes, of `catalogues`' rows.
 
-    One query, and a second where a schema is met for the first time in this process.
+    One query where a schema is met for the first time in this process.
     """
-    asked = set(wanted)
     settings: dict[UUID, str] = {}
     types: dict[tuple[UUID, str], KnownType] = {}
-    accounts = {account_id for account_id, _, _ in asked}
-    names = {name for _, name, _ in asked}
-    for account_id, setting, name, mode, archived, deprecated, successor, key, *number in (
-        _catalogues.rows(list(accounts), list(names)) if asked else ()
-    ):
+    for account_id, setting, name, mode, archived, deprecated, successor, key, *number in rows:
         settings[account_id] = setting
         if name is None:
             continue

@@ -16,8 +16,9 @@ from subscriptions.event_types import (
     create_event_type,
     deprecate_event_type,
 )
+from subscriptions.lookup import look_up
 from subscriptions.models import EventType
-from subscriptions.schemas import Judgement, SchemaError, Verdict, judge_event, load_catalogue
+from subscriptions.schemas import Judgement, SchemaError, Verdict, judge_event
 from tests.factories import make_account
 from webhooks_project.accounts.models import Account
 
@@ -29,7 +30,7 @@ MISSING = SchemaError("", '"amount" is a required property')
 
 
 def judge(account: Account, data: Any, *, type: str = NAME, version: str = "") -> Judgement:
-    catalogue = load_catalogue([(account.pk, type, version)])
+    catalogue = look_up([(account.pk, type, version)])[0]
     return judge_event(catalogue, account_id=account.pk, type=type, data=data, version=version)
 
 
@@ -140,7 +141,7 @@ def test_many_are_judged_with_one_query_once_their_schemas_are_known() -> None:
     counts = []
     for _ in range(2):
         with CaptureQueriesContext(connection) as queries:
-            catalogue = load_catalogue(wanted)
+            catalogue = look_up(wanted)[0]
             verdicts = [
                 judge_event(catalogue, account_id=key, type=name, data={"amount": 1}).verdict
                 for key, name, _ in wanted
@@ -155,7 +156,7 @@ def test_a_process_keeps_a_bounded_number_of_schemas(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(schemas, "_known_validators", {})
     account = make_account()
     names = [make_type(account, name=f"type.{number}").name for number in range(4)]
-    catalogue = load_catalogue([(account.pk, name, "") for name in names])
+    catalogue = look_up([(account.pk, name, "") for name in names])[0]
     for name in names:
         judgement = judge_event(catalogue, account_id=account.pk, type=name, data={})
         assert judgement.errors == (MISSING,)

@@ -31,13 +31,17 @@ class _Place:
     is_hex: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Statement:
     """`places` has a _Place for each parameter, or the parameter where it is always the same."""
 
     sql: str
     places: tuple[Any, ...]
     convert: Changer
+    width: int  # columns
+
+    def params(self, values: Sequence[Value]) -> list[Any]:
+        return [_at(place, values) for place in self.places]
 
 
 class Prepared:
@@ -56,12 +60,14 @@ class Prepared:
         values = [value for each in lists for value in each]
         if len(values) > MAX_VALUES:
             return list(self._build(*lists))
-        shape = tuple((len(each), isinstance(each[0], UUID)) for each in lists)
-        connection = connections[DEFAULT_DB_ALIAS]
-        statement = self._statement(shape, connection.vendor)
-        with kept_cursor(connection) as cursor:
-            cursor.execute(statement.sql, [_at(place, values) for place in statement.places])
+        statement = self._statement_for(lists)
+        with kept_cursor(connections[DEFAULT_DB_ALIAS]) as cursor:
+            cursor.execute(statement.sql, statement.params(values))
             return list(map(statement.convert, cursor.fetchall()))
+
+    def _statement_for(self, lists: Sequence[Sequence[Value]]) -> _Statement:
+        shape = tuple((len(each), isinstance(each[0], UUID)) for each in lists)
+        return self._statement(shape, connections[DEFAULT_DB_ALIAS].vendor)
 
     def _prepare(self, shape: tuple[tuple[int, bool], ...], vendor: str) -> _Statement:
         lists: list[list[Value]] = [
@@ -75,7 +81,45 @@ class Prepared:
             sql,
             tuple(_place(param, values) for param in params),
             changer([converter(field, connections[DEFAULT_DB_ALIAS]) for field in fields]),
+            len(fields),
         )
+
+
+def rows_of_both(
+    first: Prepared,
+    lists: Sequence[Sequence[Value]],
+    second: Prepared,
+    second_lists: Sequence[Sequence[Value]],
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The rows of two queries, asked in one statement and one round trip."""
+    values = [value for each in lists for value in each]
+    others = [value for each in second_lists for value in each]
+    if max(len(values), len(others)) > MAX_VALUES:
+        return first.rows(*lists), second.rows(*second_lists)
+    one, other = first._statement_for(lists), second._statement_for(second_lists)
+    rows: list[tuple[Any, ...]] = []
+    other_rows: list[tuple[Any, ...]] = []
+    with kept_cursor(connections[DEFAULT_DB_ALIAS]) as cursor:
+        cursor.execute(
+            _sql_of_both(one.sql, one.width, other.sql, other.width),
+            one.params(values) + other.params(others),
+        )
+        for row in cursor.fetchall():
+            if row[0]:
+                other_rows.append(other.convert(row[1 + one.width :]))
+            else:
+                rows.append(one.convert(row[1 : 1 + one.width]))
+    return rows, other_rows
+
+
+@lru_cache(KEPT_SHAPES)
+def _sql_of_both(one: str, width: int, other: str, other_width: int) -> str:
+    """Each row has the columns of both, NULL where they are the other's, and before them which."""
+    before, after = "NULL, " * width, ", NULL" * other_width
+    return (
+        f"SELECT 0, one.*{after} FROM ({one}) AS one"  # noqa: S608 - statements of our own
+        f" UNION ALL SELECT 1, {before}other.* FROM ({other}) AS other"
+    )
 
 
 def _place(param: Any, values: Sequence[Value]) -> Any:
