@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import orjson
 import pytest
 from django.db import OperationalError, connection
+from rest_framework.request import Request
 
+from outgoing.api.events import EventViewSet
 from outgoing.models import Delivery, Event
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import Subscription
@@ -276,3 +279,20 @@ def test_a_header_that_is_too_long_is_refused(api: Api) -> None:
     answer = publish(api, 1, header="k" * 256)
     assert set(answer.errors) == {"/idempotency_key"}
     assert Event.objects.count() == 1
+
+
+def test_nothing_of_a_call_stays_in_memory_until_garbage_is_collected(api: Api) -> None:
+    def under_way() -> int:
+        return sum(isinstance(item, EventViewSet | Request) for item in gc.get_objects())
+
+    assert api.post(PATH, {"type": "a", "data": {}}).status == 201
+    gc.collect()
+    gc.disable()
+    try:
+        before = under_way()
+        for number in range(3):
+            assert api.post(PATH, {"type": "a", "data": {"n": number}}).status == 201
+        assert api.post(PATH, {"type": "-."}).status == 400
+        assert under_way() == before
+    finally:
+        gc.enable()

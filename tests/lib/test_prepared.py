@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from subscriptions.models import SubscribedType
 from tests.factories import make_account, make_subscription
+from webhooks_project.accounts.models import Account
 from webhooks_project.lib import prepared
-from webhooks_project.lib.prepared import Prepared
+from webhooks_project.lib.prepared import Prepared, rows_of_both
 
 pytestmark = pytest.mark.django_db
 
@@ -60,3 +61,29 @@ def test_with_many_values_it_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> No
     names = ["a", "b", "c"]
     (row,) = Prepared(patterns).rows([subscription.account_id], names)
     assert row[:2] == (subscription.account_id, "a")
+
+
+@pytest.mark.parametrize("max_values", [3, 64])
+def test_two_queries_are_asked_in_one_statement(
+    monkeypatch: pytest.MonkeyPatch, max_values: int
+) -> None:
+    monkeypatch.setattr(prepared, "MAX_VALUES", max_values)
+    one = make_subscription(event_types=("a", "b", "c"), channels=["x", {"y": 1}])
+    make_account(name="Zoë")
+    subscribed = Prepared(patterns)
+    accounts = Prepared(
+        lambda keys: Account.objects.filter(pk__in=keys).values_list(
+            "name", "has_public_catalogue", "created_at", "pk"
+        )
+    )
+    lists, names = [one.account_id], ["a", "b", "c"]
+    for first, second in (
+        ((accounts, [lists]), (subscribed, [lists, names])),
+        ((subscribed, [lists, names]), (accounts, [lists])),
+        ((subscribed, [lists, ["nobody", "hears", "it"]]), (accounts, [lists])),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            found, others = rows_of_both(*first, *second)
+        assert len(queries) == (1 if max_values == 64 else 2)
+        assert sorted(found) == sorted(first[0].rows(*first[1]))
+        assert sorted(others) == sorted(second[0].rows(*second[1]))

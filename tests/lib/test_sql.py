@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from incoming.models import Receipt
 from outgoing.models import Attempt, Delivery, Event, Retry
+from subscriptions.models import Subscription
 from tests.factories import (
     make_account,
     make_delivery,
@@ -20,10 +21,12 @@ from tests.factories import (
     make_source,
     make_subscription,
 )
+from webhooks_project.accounts.models import Account
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import (
     insert_instance,
     insert_new,
+    insert_new_with,
     insert_rows,
     is_due,
     select_by_key,
@@ -269,6 +272,62 @@ def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None
     row = Event.objects.get(pk=given[0].pk)
     assert (row.metadata, bytes(row.data), row.deliver_at) == ({"n": "é"}, b"1", None)
     assert insert_new([], ("id",)) == []
+
+
+def new_event(account: Account, key: str | None) -> Event:
+    now = datetime.now(UTC)
+    return Event(
+        account_id=account.pk,
+        type="a",
+        data=b"1",
+        occurred_at=now,
+        created_at=now,
+        idempotency_key=key,
+    )
+
+
+def new_part(event: Event, subscription: Subscription) -> Delivery:
+    return Delivery(
+        account_id=event.account_id,
+        event_id=event.pk,
+        subscription_id=subscription.pk,
+        order_key="Zoë",
+        next_attempt_at=event.created_at,
+        created_at=event.created_at,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_stores_the_parts_of_those_instances_alone_that_are_new(count: int) -> None:
+    subscription = make_subscription()
+    account = subscription.account
+    make_event(account, idempotency_key="known")
+    events = [new_event(account, key) for key in ["known", *[None] * (count - 1), "new"]]
+    parts = [new_part(event, subscription) for event in events]
+    with CaptureQueriesContext(connection) as queries:
+        stored = insert_new_with(events, parts, by="event_id")
+    assert stored == {event.pk for event in events[1:]}
+    kept = {row.pk: row for row in Delivery.objects.all()}
+    assert set(kept) == {part.pk for part in parts[1:]}
+    row, part = kept[parts[-1].pk], parts[-1]
+    names = [field.attname for field in Delivery._meta.concrete_fields]
+    assert {name: getattr(row, name) for name in names} == {
+        name: getattr(part, name) for name in names
+    }
+    if connection.vendor == "postgresql" and count < 4:
+        assert len(queries) == 1
+    assert insert_new_with([], parts, by="event_id") == set()
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_where_a_part_cannot_be_stored_nothing_is(count: int) -> None:
+    subscription = make_subscription()
+    events = [new_event(subscription.account, None) for _ in range(count)]
+    parts = [new_part(event, subscription) for event in events]
+    parts.append(new_part(events[0], subscription))  # a second to the same subscription
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_new_with(events, parts, by="event_id")
+    assert (Event.objects.count(), Delivery.objects.count()) == (0, 0)
 
 
 @pytest.mark.parametrize("limit", [1, 3])

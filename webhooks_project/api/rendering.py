@@ -28,7 +28,9 @@ class OrjsonRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         # A moment that no serialiser has written is written as theirs are.
-        return b"" if data is None else orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z)
+        text = b"" if data is None else orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z)
+        _untie(renderer_context)
+        return text
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -97,6 +99,18 @@ class ExactDataParser(OrjsonParser):
                 if isinstance(event, dict) and "data" in event:
                     event["data"] = exact_json.members(text)["data"]
         return parsed
+
+
+def _untie(context: Any) -> None:
+    """Cut the rings of view, request and answer, which nobody asks for any more once it is written.
+
+    Else they, and the body with them, stay in memory until the next collection of garbage.
+    """
+    request, view = (context or {}).get("request"), (context or {}).get("view")
+    if request and view:
+        request.parser_context.clear()
+        vars(view).clear()
+        context.clear()
 
 
 def _body(stream: IO[Any]) -> bytes:
