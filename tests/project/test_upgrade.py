@@ -1,0 +1,102 @@
+"""The migrations on a database that the version before them has filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from incoming.models import Receipt
+from monitoring.models import AlertRule, Incident, Notification
+from tests.factories import make_source, make_subscription
+from webhooks_project.lib.ids import new_id
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEFORE = [("incoming", "0009_run_due_by_source"), ("monitoring", "0009_incident_by_end")]
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+def migrate(targets: list[tuple[str, str]]) -> Any:
+    executor = MigrationExecutor(connection)
+    executor.migrate(targets)
+    return MigrationExecutor(connection).loader.project_state(targets).apps
+
+
+@pytest.fixture
+def latest(settings: Any) -> Iterator[list[tuple[str, str]]]:
+    """Where the migrations lead; the database is there again after the test."""
+    settings.MIGRATION_MODULES = {}
+    leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
+    yield leaves
+    migrate(leaves)
+
+
+def test_what_a_version_before_kept_is_carried_over(latest: list[tuple[str, str]]) -> None:
+    subscription, source = make_subscription(), make_source()
+    account = subscription.account
+    old = migrate(BEFORE)
+    of_account = {"account_id": account.pk, "created_at": NOW}
+    receipts = {
+        name: old.get_model("incoming", "Receipt").objects.create(
+            id=new_id(), account_id=source.account_id, source_id=source.pk, received_at=NOW,
+            external_id=name, body=b"{}", headers=b"{}", body_sha256=b"0" * 32,
+            next_attempt_at=None, **fields,
+        ).pk
+        for name, fields in {
+            "limited": {"status": "refused", "cause": "rate_limited"},
+            "dropped": {"status": "refused", "cause": "schema_mismatch", "dedup_slot": 0},
+            "dead": {"status": "dead", "cause": "handler_failed"},
+        }.items()
+    }  # fmt: skip
+    old.get_model("monitoring", "HealthPolicy").objects.create(**of_account)
+    rules = {
+        name: old.get_model("monitoring", "AlertRule").objects.create(
+            name=name, kind=kind, threshold=threshold, window_seconds=3_600, **of_account
+        ).pk
+        for name, kind, threshold in (
+            ("Dead letters rising", "dead_letters_rising", 1),
+            ("Mine", "dead_letters_rising", 7),
+            ("30 days", "expiring", 30),
+            ("1 day", "expiring", 1),
+        )
+    }  # fmt: skip
+    incidents = {
+        name: old.get_model("monitoring", "Incident").objects.create(
+            account_id=account.pk, rule_id=rules[name], kind="expiring", severity=severity,
+            subscription_id=subscription.pk, title=name, opened_at=NOW - timedelta(days=days),
+            key=f"{rules[name].hex}:{subscription.pk.hex}:secret", last_seen_at=NOW,
+        ).pk
+        for name, severity, days in (("30 days", "warning", 29), ("1 day", "critical", 1))
+    }  # fmt: skip
+    for name, key in incidents.items():
+        old.get_model("monitoring", "Notification").objects.create(
+            **of_account, kind="incident.opened", incident_id=key, target="slack", moment="opened",
+            title=name, next_attempt_at=NOW,
+        )  # fmt: skip
+
+    migrate(latest)
+
+    assert dict(Receipt.objects.values_list("pk", "refusal")) == {
+        receipts["limited"]: "rate_limited", receipts["dropped"]: "", receipts["dead"]: "",
+    }  # fmt: skip
+    assert set(AlertRule.objects.values_list("name", "rise_factor", "kind")) == {
+        ("Dead letters rising", 3.0, "dead_letters_rising"),
+        ("Mine", None, "dead_letters_rising"),
+        ("30 days", None, "expiring"),
+        ("1 day", None, "expiring"),
+        ("Backlog not shrinking", None, "backlog_not_shrinking"),
+        ("Set-up wrong", None, "setup_wrong"),
+    }
+    goes_on, merged = (Incident.objects.get(pk=incidents[name]) for name in ("1 day", "30 days"))
+    assert (goes_on.status, goes_on.key) == ("open", f"{subscription.pk.hex}:secret")
+    assert set(goes_on.rules.values_list("name", flat=True)) == {"1 day", "30 days"}
+    assert (merged.status, merged.resolution) == ("resolved", "gone")
+    assert set(Notification.objects.values_list("title", "moment", "status", "round")) == {
+        ("1 day", "opened", "pending", 0),
+        ("30 days", "opened", "withdrawn", 0),
+    }
