@@ -127,6 +127,8 @@ def _subscription(account: Account, receiver: Source) -> Subscription:
         url=url,
         event_types=["github.*", "stripe.*"],
         secret=_secret(receiver),
+        # The receiver is a source, which refuses a HEAD, and would tell of each as a refusal.
+        health_check_kind="tls",
     ).subscription
 
 

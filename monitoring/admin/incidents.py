@@ -190,6 +190,9 @@ class IncidentAdmin(HistoryAdmin):
         figures = incident.figures
         if "value" not in figures:
             return EMPTY
+        if incident.kind == Kind.SETUP_WRONG:
+            hours = figures["value"]
+            return "it stands for " + ("less than an hour" if hours < 1 else f"{hours:,.0f} hours")
         unit = figures.get("unit", "")
         return (
             f"{figures['value']:,g} {unit}; the threshold is {figures.get('threshold', 0):,g}, the "

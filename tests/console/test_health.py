@@ -189,6 +189,24 @@ def test_an_incident_is_found_by_each_rule_that_sees_it(console: Client, account
         assert (str(incident.pk) in text) == is_found
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("setup_wrong", 0.0, "it stands for less than an hour"),
+        ("setup_wrong", 26.4, "it stands for 26 hours"),
+        ("expiring", 6.5, "6.5 days; the threshold is 7, the worst was 6.5"),
+    ],
+)
+def test_an_incident_shows_its_figure(
+    console: Client, account: Account, kind: str, value: float, text: str
+) -> None:
+    figures = {"value": value, "unit": "days", "threshold": 7}
+    incident = make_incident(account)
+    Incident.objects.filter(pk=incident.pk).update(kind=kind, figures=figures)
+    page = console.get(page_of("monitoring.incident", incident.pk)).content.decode()
+    assert text in page
+
+
 def test_a_rule_of_a_taken_name_is_refused_at_its_field(console: Client, account: Account) -> None:
     create_rule(account=account, name="Taken", kind="expiring")
     form = {
