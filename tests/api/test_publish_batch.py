@@ -155,5 +155,5 @@ def test_it_names_the_account_where_there_are_several(account: Account) -> None:
 def test_as_many_queries_for_many_as_for_few(api: Api, django_assert_num_queries: Any) -> None:
     batch(api, {"type": "a", "data": 1})
     for count in (5, 50):
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(4):
             batch(api, *[{"type": "a", "data": 1}] * count)

@@ -510,9 +510,9 @@ def test_a_claim_costs_the_same_whatever_its_size(
     assert Event.objects.count() == count
 
 
-# The look, the claim, the receipts, sources, routes, schemas, events, matches, the end, the source,
-# and the savepoints that stand for transactions in a test.
-QUERIES_OF_A_CLAIM = 16
+# The look, the claim, the receipts, sources, routes, schemas with matches, events, the end, the
+# source, and the savepoints that stand for transactions in a test.
+QUERIES_OF_A_CLAIM = 15
 
 
 # --- failures -------------------------------------------------------------------------------------

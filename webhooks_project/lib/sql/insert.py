@@ -142,7 +142,8 @@ def insert_new_with(
     is_one = connection.vendor == "postgresql" and len(instances) <= FEW_PARTS >= len(parts)
     if is_one and parts:
         return _insert_in_one(instances, parts, by, connection)
-    with transaction.atomic(using=connection.alias):
+    # In a transaction of the caller's a failure spoils that, and so leaves no half of this.
+    with transaction.atomic(using=connection.alias, savepoint=False):
         stored = {key for (key,) in insert_new(instances, ("id",))}
         insert_instances([part for part in parts if getattr(part, by) in stored])
     return stored
