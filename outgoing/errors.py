@@ -77,6 +77,13 @@ class IdempotencyConflict(OutgoingError):
     status = 409
 
 
+class FirstNotRead(OutgoingError):
+    """The idempotency key was used before, and for what could not be told. Nothing was stored."""
+
+    code = "unavailable"
+    status = 503
+
+
 class StateNotAllowed(OutgoingError):
     """The delivery's present status does not allow that."""
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from outgoing.drafting import Draft, NewEvent, draft_events
-from outgoing.errors import IdempotencyConflict, OutgoingError
+from outgoing.errors import FirstNotRead, IdempotencyConflict, OutgoingError
 from outgoing.idempotency import is_repeat
 from outgoing.models import Delivery, Event
 from outgoing.tracing import trace_published
@@ -20,6 +20,8 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id, new_id_at
 from webhooks_project.queues import wake
+
+Key = tuple[UUID, str | None]  # an account, and an idempotency key in it
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def publish_many(new_events: Sequence[NewEvent]) -> list[Published]:
 def publish_each(new_events: Sequence[NewEvent]) -> list[Published | OutgoingError]:
     """`publish` for each of many, in the same order; those that are stored are so together.
 
-    One that is refused keeps no other back, and nothing of it is stored.
+    One that is refused keeps no other back, and nothing of it is stored. In a caller's transaction
+    an error of the database spoils that, where nothing of the caller's guards it by a savepoint.
     """
     drafts = draft_events(new_events)
     stored = iter(store_drafts([draft for draft in drafts if isinstance(draft, Draft)]))
@@ -110,8 +113,18 @@ def store_drafts(drafts: Sequence[Draft]) -> list[Published | OutgoingError]:
     """Store the events and their deliveries, all or nothing, and wake the queue.
 
     What an idempotency key was used for before is not stored again: the first of it is given back,
-    or the conflict with it. Raises what the database raises.
+    or the conflict with it. Raises what the database raises; nothing is stored then.
     """
+    found = _store(drafts)
+    # What a key was used for has been pruned just now, so that the key is free again.
+    gone = [draft for draft, outcome in zip(drafts, found, strict=True) if outcome is None]
+    again = iter(_store(gone))
+    outcomes = [next(again) if outcome is None else outcome for outcome in found]
+    return [outcome or FirstNotRead("what the key was used for is gone") for outcome in outcomes]
+
+
+def _store(drafts: Sequence[Draft]) -> list[Published | OutgoingError | None]:
+    """The same; None where the first of a key was there a moment ago, and is not any more."""
     now = clock.now()
     deliveries: dict[UUID, list[Delivery]] = {}
     for draft in drafts:
@@ -119,20 +132,29 @@ def store_drafts(drafts: Sequence[Draft]) -> list[Published | OutgoingError]:
         deliveries[draft.event.pk] = _deliveries(draft.event, draft.matches)
     rows = [row for group in deliveries.values() for row in group]
     stored = Event.objects.insert_new([draft.event for draft in drafts], rows)
-    known = _known([draft.event for draft in drafts if draft.event.pk not in stored])
     _wake_for([row for row in rows if row.event_id in stored])
     trace_published([draft.event for draft in drafts if draft.event.pk in stored], now)
+    repeated = [draft.event for draft in drafts if draft.event.pk not in stored]
+    unread: OutgoingError | None = None
+    firsts: dict[Key, Event] = {}
+    try:
+        firsts = _firsts(repeated) if repeated else {}
+    except DatabaseError as error:
+        if transaction.get_connection().in_atomic_block:
+            raise
+        # The others are committed, and must hear so.
+        unread = FirstNotRead(f"what the key was used for could not be read: {error}"[:300])
     return [
-        _outcome(draft.event, known.get(draft.event.pk), deliveries[draft.event.pk])
+        Published(draft.event, delivery_ids=tuple(row.pk for row in deliveries[draft.event.pk]))
+        if draft.event.pk in stored
+        else unread or _judged(draft.event, firsts.get(_key(draft.event)))
         for draft in drafts
     ]
 
 
-def _outcome(
-    event: Event, first: Event | None, deliveries: Sequence[Delivery]
-) -> Published | OutgoingError:
+def _judged(event: Event, first: Event | None) -> Published | OutgoingError | None:
     if first is None:
-        return Published(event, delivery_ids=tuple(row.pk for row in deliveries))
+        return None
     if is_repeat(first, event):
         return Published(first, is_new=False)
     return IdempotencyConflict(
@@ -140,18 +162,17 @@ def _outcome(
     )
 
 
-def _known(repeated: Sequence[Event]) -> dict[UUID, Event]:
-    """Of those whose key is known, by the id that was made for them: the event that was there."""
-    if not repeated:
-        return {}
-    firsts = {
-        (event.account_id, event.idempotency_key): event
-        for event in Event.objects.filter(
-            account_id__in={event.account_id for event in repeated},
-            idempotency_key__in=[event.idempotency_key for event in repeated],
-        )
-    }
-    return {event.pk: firsts[event.account_id, event.idempotency_key] for event in repeated}
+def _firsts(repeated: Sequence[Event]) -> dict[Key, Event]:
+    """The events that were there before, by account and idempotency key."""
+    found = Event.objects.filter(
+        account_id__in={event.account_id for event in repeated},
+        idempotency_key__in=[event.idempotency_key for event in repeated],
+    )
+    return {_key(event): event for event in found}
+
+
+def _key(event: Event) -> Key:
+    return event.account_id, event.idempotency_key
 
 
 def deliver_to(event: Event, matches: Sequence[Match]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Final
 from uuid import UUID
 
@@ -180,15 +181,20 @@ def _number_asked_for(known: KnownType, version: str) -> tuple[int, int] | None:
 
 
 _known_validators: dict[UUID, Any] = {}  # a schema's row never changes
+_changing_validators = Lock()
 
 
 def _validators(needed: set[UUID]) -> dict[UUID, Any]:
-    if missing := needed - _known_validators.keys():
+    # Looked at by key alone: another thread may add or drop one at any moment.
+    known = {key: _known_validators.get(key) for key in needed}
+    found = {key: validator for key, validator in known.items() if validator is not None}
+    if missing := needed - found.keys():
         for key, schema in EventSchema.objects.filter(pk__in=missing).values_list("pk", "schema"):
-            _known_validators[key] = _validator(orjson.dumps(schema))
-    found = {key: _known_validators[key] for key in needed if key in _known_validators}
-    while len(_known_validators) > MAX_KNOWN:
-        _known_validators.pop(next(iter(_known_validators)), None)
+            found[key] = _validator(orjson.dumps(schema))
+        with _changing_validators:
+            _known_validators.update((key, found[key]) for key in missing if key in found)
+            while len(_known_validators) > MAX_KNOWN:
+                del _known_validators[next(iter(_known_validators))]
     return found
 
 

@@ -132,11 +132,11 @@ def texts_by_name(
     if len(value) > limit:
         yield Problem("too_many", f"at most {limit} are taken")
     for name, text in value.items():
-        if not isinstance(name, str) or not 1 <= len(name) <= name_length:
-            message = f"a name has 1 to {name_length} characters"
+        if not isinstance(name, str) or not 1 <= len(name) <= name_length or "\0" in name:
+            message = f"a name has 1 to {name_length} characters, none of them NUL"
             yield Problem("invalid_name", message, pointer=f"/{escaped(str(name)[:64])}")
-        elif not isinstance(text, str) or len(text) > text_length:
-            message = f"must be a text of at most {text_length:,} characters"
+        elif not isinstance(text, str) or len(text) > text_length or "\0" in text:
+            message = f"must be a text of at most {text_length:,} characters, none of them NUL"
             yield Problem("invalid_text", message, pointer=f"/{escaped(name)}")
 
 

@@ -106,6 +106,7 @@ def test_the_data_is_any_json(api: Api, data: Any) -> None:
             {"type": "a", "data": 1, "idempotency_key": "k" * 256},
             {"/idempotency_key": "max_length"},
         ),
+        ({"type": "a", "data": 1, "metadata": {"a": "\x00"}}, {"/metadata/a": "null_characters_not_allowed"}),
         (
             {"type": "a", "data": 1, "idempotency_key": "a\x00"},
             {"/idempotency_key": "null_characters_not_allowed"},
@@ -124,6 +125,15 @@ def test_says_what_is_wrong_and_publishes_nothing(
     else:
         assert found == errors
     assert nothing_was_written()
+
+
+def test_a_name_with_nul_is_refused_alone(api: Api, account: Account) -> None:
+    event = {"type": "a", "data": 1, "metadata": {"a\x00": "x"}}
+    answer = api.post(PATH, event)
+    assert (answer.status, answer.code) == (400, "event_not_acceptable")
+    assert nothing_was_written()
+    answer = api.post(f"{PATH}/batch", {"events": [event, {"type": "a", "data": 1}]})
+    assert (answer.json["refused"], answer.json["published"]) == (1, 1)
 
 
 def test_says_where_the_data_does_not_fit_its_schema(api: Api, account: Account) -> None:

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import DataError, connections, transaction
+from django.db import DataError, OperationalError, connections, transaction
 
-from outgoing import together
+from outgoing import publishing, together
 from outgoing.drafting import NewEvent
-from outgoing.errors import EventTypeMalformed
+from outgoing.errors import EventTypeMalformed, FirstNotRead
 from outgoing.models import Delivery, Event
+from outgoing.publishing import Published
 from outgoing.together import Publisher
 from tests.factories import make_subscription
 from webhooks_project.accounts.models import Account
@@ -103,3 +104,49 @@ def test_in_a_transaction_it_is_part_of_that(account: Account) -> None:
         assert publisher.publish(new(account, "a")).is_new
         transaction.set_rollback(True)
     assert not Event.objects.exists()
+
+
+def keyed(account: Account, type: str, key: str) -> NewEvent:
+    return NewEvent(account_id=account.pk, type=type, data=b"{}", idempotency_key=key)
+
+
+def test_where_the_first_of_a_key_cannot_be_read_the_others_hear_that_they_are_stored(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher()
+    publisher.publish(keyed(account, "a", "known"))
+
+    def fail(_: Any) -> Any:
+        raise OperationalError("the connection is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publishing, "_firsts", fail)
+        repeated, stored = publisher.publish_each(
+            [keyed(account, "a", "known"), keyed(account, "b", "new")]
+        )
+    assert isinstance(repeated, FirstNotRead)
+    assert (repeated.code, repeated.status) == ("unavailable", 503)
+    assert isinstance(stored, Published)
+    assert stored.is_new
+    assert sorted(Event.objects.values_list("type", flat=True)) == ["a", "b"]
+    assert Delivery.objects.count() == 2
+    assert not publisher.publish(keyed(account, "a", "known")).is_new
+
+
+def test_a_key_whose_first_is_pruned_at_that_moment_is_free(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher()
+    first = publisher.publish(keyed(account, "a", "known")).event
+    real = publishing._firsts
+
+    def prune(repeated: Any) -> Any:
+        Delivery.objects.filter(event=first.pk).delete()
+        Event.objects.filter(pk=first.pk).delete()
+        return real(repeated)
+
+    monkeypatch.setattr(publishing, "_firsts", prune)
+    outcomes = publisher.publish_each([keyed(account, "b", "known"), keyed(account, "c", "new")])
+    assert [outcome.is_new for outcome in outcomes if isinstance(outcome, Published)] == [True] * 2
+    assert sorted(Event.objects.values_list("type", flat=True)) == ["b", "c"]
+    assert Delivery.objects.count() == 2

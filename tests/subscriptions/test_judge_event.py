@@ -161,3 +161,22 @@ def test_a_process_keeps_a_bounded_number_of_schemas(monkeypatch: pytest.MonkeyP
         judgement = judge_event(catalogue, account_id=account.pk, type=name, data={})
         assert judgement.errors == (MISSING,)
     assert len(schemas._known_validators) == 2
+
+
+def test_schemas_that_are_known_are_looked_at_by_key_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads add and drop some meanwhile, and a walk over them would end in an error."""
+
+    class Unwalked(dict[Any, Any]):
+        def __iter__(self) -> Any:
+            raise RuntimeError("dictionary changed size during iteration")
+
+        keys = items = values = __iter__
+
+    account = make_account()
+    name = make_type(account).name
+    wanted = [(account.pk, name, "")]
+    look_up(wanted)
+    monkeypatch.setattr(schemas, "_known_validators", Unwalked(schemas._known_validators))
+    catalogue = look_up(wanted)[0]
+    schemas._known_validators.clear()  # as by another thread
+    assert judge_event(catalogue, account_id=account.pk, type=name, data={}).errors == (MISSING,)

@@ -38,9 +38,9 @@ class Negotiation(DefaultContentNegotiation):
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
         # Most calls want what there is, which the search finds out in ten times as long.
-        if format_suffix is None and request.META.get("HTTP_ACCEPT", "*/*") in (
-            "*/*", renderers[0].media_type
-        ) and "format" not in request.META.get("QUERY_STRING", ""):  # fmt: skip
+        wanted = request.META.get("HTTP_ACCEPT", "*/*")
+        is_asked = format_suffix or request.META.get("QUERY_STRING")
+        if not is_asked and wanted in ("*/*", renderers[0].media_type):
             return renderers[0], renderers[0].media_type
         return super().select_renderer(request, renderers, format_suffix)
 
