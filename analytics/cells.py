@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import connections
-from django.db.models import Aggregate, BinaryField, Max, Q, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay, Trunc
 
 from analytics.buckets import (
@@ -27,6 +27,7 @@ from analytics.buckets import (
 )
 from analytics.errors import FilterNotAcceptable, StepsNotKept, TooManyPeriods, TooManyRows
 from analytics.figures import RECIPES, Figures
+from analytics.latencies import Joined, Version, add_joined, add_known
 from analytics.models import SUCCEEDED, Scope
 from analytics.periods import Grain
 from analytics.questions import Dimension, Granularity, Query
@@ -86,18 +87,11 @@ _SUMS: Final[dict[str, Any]] = {
 JOINED_BYTES: Final = 2**24  # of sketches in memory, where the database joins none
 HOURS_OF_WEEK: Final = 7 * 24
 HOUR: Final = timedelta(hours=1)
+EDGES: Final = timedelta(days=2)  # what is beside whole days at both ends is less
 
 Keys = tuple[str, ...]
 Cell = tuple[int, Keys]  # the place of the period, and the keys
 Cells = dict[Cell, Figures]
-
-
-class Joined(Aggregate):
-    """Stored sketches behind each other, which is the sketch of all."""
-
-    function = "string_agg"
-    template = "%(function)s(%(expressions)s, ''::bytea)"
-    output_field = BinaryField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,17 +226,28 @@ class _Reader:
         sums = sorted({name for recipe in mine for name in recipe.sums})
         sketches = sorted({recipe.sketch for recipe in mine if recipe.sketch})
         made = {f"sum_{name}": _SUMS.get(name, Sum(name)) for name in sums}
-        if connections[rows.db].vendor == "postgresql":  # which joins sketches in the same pass
-            made |= {f"all_{name}": Joined(name) for name in sketches}
-        if made:
-            for values in _grouped(rows, group_by, made):
-                figures = cell(values)
-                after = end + len(sums)
-                for name, value in zip(sums, values[end:after], strict=True):
-                    figures.add(name, int(value or 0))
+        joins = connections[rows.db].vendor == "postgresql"  # sketches, in the same pass
+        joined = {f"all_{name}": Joined(name) for name in sketches if joins}
+        # The few hours and minutes at the edges are others at each look.
+        length = sum((part.end - part.start for part in ranges), timedelta())
+        knows = bool(joined) and (self.grain > Grain.HOUR or length > EDGES)
+        made |= {"version": Version()} if knows else joined
+        unknown: set[tuple[Any, ...]] = set()
+        for values in _grouped(rows, group_by, made) if made else ():
+            figures = cell(values)
+            after = end + len(sums)
+            for name, value in zip(sums, values[end:after], strict=True):
+                figures.add(name, int(value or 0))
+            if not knows:
                 for name, value in zip(sketches, values[after:], strict=False):
                     add_stored(figures.sketches.setdefault(name, {}), value or b"")
-        if sketches and f"all_{sketches[0]}" not in made:
+            elif not add_known(figures, sketches, values[after]):
+                unknown.add(tuple(values[:end]))
+        if unknown:
+            for values in _grouped(rows, group_by, {"version": Version(), **joined}):
+                if tuple(values[:end]) in unknown:
+                    add_joined(cell(values), sketches, values[end + 1 :], values[end])
+        if sketches and not joined:
             self._join(rows.values_list(*group_by, *sketches), sketches, cell)
 
     def _join(
