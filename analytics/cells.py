@@ -176,12 +176,30 @@ def _read_series(
     by_grain: dict[Grain, list[Segment]] = {}
     for part in joined(parts):
         by_grain.setdefault(part.grain, []).append(part)
-    for grain, ranges in by_grain.items():
-        reader = _Reader(query, series, _scope(series, told, series.scopes_of(grain)), grain)
-        if grain > _COARSEST.get(period.granularity, grain) and reader.has_rows(ranges):
+    found = [
+        _Part(_scope(series, told, series.scopes_of(grain)), grain, ranges)
+        for grain, ranges in by_grain.items()
+    ]
+    for each in found:
+        is_coarse = each.grain > _COARSEST.get(period.granularity, each.grain)
+        if is_coarse and _Reader(query, series, [each]).has_rows():
             raise StepsNotKept  # a whole day would stand at its first hour
-        reader.read(ranges, period, cells)
+    for together in _read_together(query, series, found):
+        _Reader(query, series, together).read(period, cells)
     return is_exact
+
+
+def _read_together(
+    query: Query, series: Series, parts: Sequence[_Part]
+) -> Iterator[Sequence[_Part]]:
+    """Those that one statement reads: apart are those whose sketches are known at the next look."""
+    if connections[series.model._default_manager.db].vendor != "postgresql":
+        yield from ([part] for part in parts)  # SQLite finds no index for several at once
+        return
+    has_sketches = any(RECIPES[measure].sketch for measure in query.measures)
+    for is_lasting in (True, False) if has_sketches else (None,):
+        if found := [part for part in parts if is_lasting in (None, part.is_lasting)]:
+            yield found
 
 
 def _scope(series: Series, told: set[Dimension], available: Sequence[Scope]) -> Scope:
@@ -190,16 +208,38 @@ def _scope(series: Series, told: set[Dimension], available: Sequence[Scope]) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """Periods of one scope and grain."""
+
+    scope: Scope
+    grain: Grain
+    ranges: Sequence[Segment]
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is the same at the next look, as the few hours and minutes at the edges are
+        not."""
+        length = sum((part.end - part.start for part in self.ranges), timedelta())
+        return self.grain > Grain.HOUR or length > EDGES
+
+    @property
+    def rows(self) -> Q:
+        in_time = Q()
+        for part in self.ranges:
+            in_time |= Q(at__gte=part.start, at__lt=part.end)
+        return in_time & Q(scope=self.scope, grain=self.grain)
+
+
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the rows of one scope and grain into cells."""
+    """Reads the rows of some parts into cells."""
 
     query: Query
     series: Series
-    scope: Scope
-    grain: Grain
+    parts: Sequence[_Part]
 
-    def read(self, ranges: list[Segment], period: Stretch, cells: Cells) -> None:
-        rows, timed, place_of = self._placed(self._rows(ranges), period)
+    def read(self, period: Stretch, cells: Cells) -> None:
+        rows, timed, place_of = self._placed(self._rows(), period)
         columns = COLUMNS[self.series.model]
         group = [columns[dimension] for dimension in self.query.dimensions]
         group_by = [*group, *timed]
@@ -228,9 +268,7 @@ class _Reader:
         made = {f"sum_{name}": _SUMS.get(name, Sum(name)) for name in sums}
         joins = connections[rows.db].vendor == "postgresql"  # sketches, in the same pass
         joined = {f"all_{name}": Joined(name) for name in sketches if joins}
-        # The few hours and minutes at the edges are others at each look.
-        length = sum((part.end - part.start for part in ranges), timedelta())
-        knows = bool(joined) and (self.grain > Grain.HOUR or length > EDGES)
+        knows = bool(joined) and all(part.is_lasting for part in self.parts)
         made |= {"version": Version()} if knows else joined
         unknown: set[tuple[Any, ...]] = set()
         for values in _grouped(rows, group_by, made) if made else ():
@@ -297,16 +335,14 @@ class _Reader:
             rows, column = rows.annotate(period=Trunc("at", truncated, tzinfo=zone)), "period"
         return rows, [column], lambda values: bisect_right(starts, values[0]) - 1
 
-    def has_rows(self, ranges: list[Segment]) -> bool:
-        return self._rows(ranges).exists()
+    def has_rows(self) -> bool:
+        return self._rows().exists()
 
-    def _rows(self, ranges: list[Segment]) -> QuerySet[Any]:
-        in_time = Q()
-        for part in ranges:
-            in_time |= Q(at__gte=part.start, at__lt=part.end)
-        rows = self.series.model._default_manager.filter(
-            in_time, scope=self.scope, grain=self.grain
-        ).order_by()
+    def _rows(self) -> QuerySet[Any]:
+        of_parts = Q()
+        for part in self.parts:
+            of_parts |= part.rows
+        rows = self.series.model._default_manager.filter(of_parts).order_by()
         if self.query.account_ids is not None:
             rows = rows.filter(account__in=list(self.query.account_ids))
         columns = COLUMNS[self.series.model]
