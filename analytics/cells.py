@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import connections
-from django.db.models import Aggregate, BinaryField, Max, Q, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay, Trunc
 
 from analytics.buckets import (
@@ -27,6 +27,7 @@ from analytics.buckets import (
 )
 from analytics.errors import FilterNotAcceptable, StepsNotKept, TooManyPeriods, TooManyRows
 from analytics.figures import RECIPES, Figures
+from analytics.latencies import Joined, Version, add_joined, add_known
 from analytics.models import SUCCEEDED, Scope
 from analytics.periods import Grain
 from analytics.questions import Dimension, Granularity, Query
@@ -86,18 +87,11 @@ _SUMS: Final[dict[str, Any]] = {
 JOINED_BYTES: Final = 2**24  # of sketches in memory, where the database joins none
 HOURS_OF_WEEK: Final = 7 * 24
 HOUR: Final = timedelta(hours=1)
+EDGES: Final = timedelta(days=2)  # what is beside whole days at both ends is less
 
 Keys = tuple[str, ...]
 Cell = tuple[int, Keys]  # the place of the period, and the keys
 Cells = dict[Cell, Figures]
-
-
-class Joined(Aggregate):
-    """Stored sketches behind each other, which is the sketch of all."""
-
-    function = "string_agg"
-    template = "%(function)s(%(expressions)s, ''::bytea)"
-    output_field = BinaryField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +176,30 @@ def _read_series(
     by_grain: dict[Grain, list[Segment]] = {}
     for part in joined(parts):
         by_grain.setdefault(part.grain, []).append(part)
-    for grain, ranges in by_grain.items():
-        reader = _Reader(query, series, _scope(series, told, series.scopes_of(grain)), grain)
-        if grain > _COARSEST.get(period.granularity, grain) and reader.has_rows(ranges):
+    found = [
+        _Part(_scope(series, told, series.scopes_of(grain)), grain, ranges)
+        for grain, ranges in by_grain.items()
+    ]
+    for each in found:
+        is_coarse = each.grain > _COARSEST.get(period.granularity, each.grain)
+        if is_coarse and _Reader(query, series, [each]).has_rows():
             raise StepsNotKept  # a whole day would stand at its first hour
-        reader.read(ranges, period, cells)
+    for together in _read_together(query, series, found):
+        _Reader(query, series, together).read(period, cells)
     return is_exact
+
+
+def _read_together(
+    query: Query, series: Series, parts: Sequence[_Part]
+) -> Iterator[Sequence[_Part]]:
+    """Those that one statement reads: apart are those whose sketches are known at the next look."""
+    if connections[series.model._default_manager.db].vendor != "postgresql":
+        yield from ([part] for part in parts)  # SQLite finds no index for several at once
+        return
+    has_sketches = any(RECIPES[measure].sketch for measure in query.measures)
+    for is_lasting in (True, False) if has_sketches else (None,):
+        if found := [part for part in parts if is_lasting in (None, part.is_lasting)]:
+            yield found
 
 
 def _scope(series: Series, told: set[Dimension], available: Sequence[Scope]) -> Scope:
@@ -196,16 +208,38 @@ def _scope(series: Series, told: set[Dimension], available: Sequence[Scope]) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """Periods of one scope and grain."""
+
+    scope: Scope
+    grain: Grain
+    ranges: Sequence[Segment]
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is the same at the next look, as the few hours and minutes at the edges are
+        not."""
+        length = sum((part.end - part.start for part in self.ranges), timedelta())
+        return self.grain > Grain.HOUR or length > EDGES
+
+    @property
+    def rows(self) -> Q:
+        in_time = Q()
+        for part in self.ranges:
+            in_time |= Q(at__gte=part.start, at__lt=part.end)
+        return in_time & Q(scope=self.scope, grain=self.grain)
+
+
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the rows of one scope and grain into cells."""
+    """Reads the rows of some parts into cells."""
 
     query: Query
     series: Series
-    scope: Scope
-    grain: Grain
+    parts: Sequence[_Part]
 
-    def read(self, ranges: list[Segment], period: Stretch, cells: Cells) -> None:
-        rows, timed, place_of = self._placed(self._rows(ranges), period)
+    def read(self, period: Stretch, cells: Cells) -> None:
+        rows, timed, place_of = self._placed(self._rows(), period)
         columns = COLUMNS[self.series.model]
         group = [columns[dimension] for dimension in self.query.dimensions]
         group_by = [*group, *timed]
@@ -232,17 +266,26 @@ class _Reader:
         sums = sorted({name for recipe in mine for name in recipe.sums})
         sketches = sorted({recipe.sketch for recipe in mine if recipe.sketch})
         made = {f"sum_{name}": _SUMS.get(name, Sum(name)) for name in sums}
-        if connections[rows.db].vendor == "postgresql":  # which joins sketches in the same pass
-            made |= {f"all_{name}": Joined(name) for name in sketches}
-        if made:
-            for values in _grouped(rows, group_by, made):
-                figures = cell(values)
-                after = end + len(sums)
-                for name, value in zip(sums, values[end:after], strict=True):
-                    figures.add(name, int(value or 0))
+        joins = connections[rows.db].vendor == "postgresql"  # sketches, in the same pass
+        joined = {f"all_{name}": Joined(name) for name in sketches if joins}
+        knows = bool(joined) and all(part.is_lasting for part in self.parts)
+        made |= {"version": Version()} if knows else joined
+        unknown: set[tuple[Any, ...]] = set()
+        for values in _grouped(rows, group_by, made) if made else ():
+            figures = cell(values)
+            after = end + len(sums)
+            for name, value in zip(sums, values[end:after], strict=True):
+                figures.add(name, int(value or 0))
+            if not knows:
                 for name, value in zip(sketches, values[after:], strict=False):
                     add_stored(figures.sketches.setdefault(name, {}), value or b"")
-        if sketches and f"all_{sketches[0]}" not in made:
+            elif not add_known(figures, sketches, values[after]):
+                unknown.add(tuple(values[:end]))
+        if unknown:
+            for values in _grouped(rows, group_by, {"version": Version(), **joined}):
+                if tuple(values[:end]) in unknown:
+                    add_joined(cell(values), sketches, values[end + 1 :], values[end])
+        if sketches and not joined:
             self._join(rows.values_list(*group_by, *sketches), sketches, cell)
 
     def _join(
@@ -292,16 +335,14 @@ class _Reader:
             rows, column = rows.annotate(period=Trunc("at", truncated, tzinfo=zone)), "period"
         return rows, [column], lambda values: bisect_right(starts, values[0]) - 1
 
-    def has_rows(self, ranges: list[Segment]) -> bool:
-        return self._rows(ranges).exists()
+    def has_rows(self) -> bool:
+        return self._rows().exists()
 
-    def _rows(self, ranges: list[Segment]) -> QuerySet[Any]:
-        in_time = Q()
-        for part in ranges:
-            in_time |= Q(at__gte=part.start, at__lt=part.end)
-        rows = self.series.model._default_manager.filter(
-            in_time, scope=self.scope, grain=self.grain
-        ).order_by()
+    def _rows(self) -> QuerySet[Any]:
+        of_parts = Q()
+        for part in self.parts:
+            of_parts |= part.rows
+        rows = self.series.model._default_manager.filter(of_parts).order_by()
         if self.query.account_ids is not None:
             rows = rows.filter(account__in=list(self.query.account_ids))
         columns = COLUMNS[self.series.model]

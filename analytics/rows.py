@@ -48,7 +48,10 @@ def small_questions() -> Iterator[None]:
         return
     with transaction.atomic(using=connection.alias, savepoint=False):
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0")
+            cursor.execute(
+                "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0; "
+                "SET LOCAL cursor_tuple_fraction = 1"
+            )
         yield
 
 

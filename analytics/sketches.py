@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from hashlib import blake2b
 from threading import Lock
 from typing import Final
@@ -46,13 +46,19 @@ def add_bins(bins: Bins, more: Mapping[int, int]) -> None:
 
 def add_stored(bins: Bins, stored: bytes) -> None:
     """Count what a stored sketch has, or several behind each other, into this one."""
-    if len(stored) >= _MANY_BYTES:
-        stored = _MERGED.of(stored)
-        if not bins:
-            bins.update(_PAIR.iter_unpack(stored))
-            if len(bins) * _PAIR.size == len(stored):
-                return
-            bins.clear()  # a count too large for one pair has several
+    if len(stored) < _MANY_BYTES:
+        _add_pairs(bins, stored)
+    else:
+        add_merged(bins, MERGED.of(stored))
+
+
+def add_merged(bins: Bins, stored: bytes) -> None:
+    """The same of a single one, which is quicker where there is nothing yet."""
+    if not bins:
+        bins.update(_PAIR.iter_unpack(stored))
+        if len(bins) * _PAIR.size == len(stored):
+            return
+        bins.clear()  # a count too large for one pair has several
     _add_pairs(bins, stored)
 
 
@@ -63,22 +69,24 @@ def _add_pairs(bins: Bins, stored: bytes) -> None:
 
 
 class _Merged:
-    """The sums of many sketches behind each other, by a digest of their bytes.
+    """The sums of many sketches, by what tells that those are the same as at an earlier look.
 
     A year of an endpoint is some thousand pairs, and those of its past months and days are the same
     at each look: to know them again costs a tenth of adding them up.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, many: bytes) -> bytes:
-        key = blake2b(many, digest_size=16).digest()
+    def known(self, key: Hashable) -> bytes | None:
         with self._lock:
             if (known := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
-                return known
+            return known
+
+    def keep(self, key: Hashable, many: bytes) -> bytes:
+        """The sum of sketches behind each other, which is known by that key from now on."""
         bins: Bins = {}
         _add_pairs(bins, many)
         made = stored(bins)
@@ -88,8 +96,14 @@ class _Merged:
                 self._kept.popitem(last=False)
         return made
 
+    def of(self, many: bytes) -> bytes:
+        """By a digest of the bytes."""
+        key = blake2b(many, digest_size=16).digest()
+        known = self.known(key)
+        return self.keep(key, many) if known is None else known
 
-_MERGED: Final = _Merged()
+
+MERGED: Final = _Merged()
 
 
 def stored(bins: Mapping[int, int]) -> bytes:

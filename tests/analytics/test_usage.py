@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
 
 from analytics import usage
@@ -131,10 +132,12 @@ def test_quota(period: str, used: float, percent: float) -> None:
 
 def test_takes_as_many_queries_whatever_the_history(django_assert_num_queries: Any) -> None:
     subscription = make_subscription()
+    # PostgreSQL reads hours and minutes at once.
+    asked = 10 if connection.vendor == "postgresql" else 12
     for length in (1, 5):
         for _ in range(length):
             make_attempt(deliver(subscription, timedelta(hours=1), attempt_count=1))
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(asked):
             of_last_day(subscription)
 
 
