@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from monitoring import journal
 from outgoing.cancelled import note_all_cancelled
@@ -135,24 +135,23 @@ def redeliver(
         found = found.filter(event__cancelled_at=None)
     rows = [row for row in found if trigger != Delivery.Trigger.REPLAY or not row.is_scheduled(now)]
     Retry.objects.filter(delivery__in=[row.pk for row in rows]).delete()
+    changes: dict[str, Any] = {
+        "trigger": trigger,
+        "attempts_before": F("attempt_count"),
+        "next_attempt_at": now,
+        "asked_at": now,
+        "discard_reason": "",
+    }
+    if replay_id is not None:
+        changes["replay"] = replay_id
+    lanes: dict[Delivery.Lane | None, list[UUID]] = {}
     for row in rows:
         held = row.subscription.status in Subscription.HOLDING
-        row.status = Delivery.Status.HELD if held else Delivery.Status.PENDING
-        row.lane = None if held else _again_lane(row.subscription)
-        row.trigger = trigger
-        row.attempts_before = row.attempt_count
-        row.next_attempt_at = row.asked_at = now
-        row.discard_reason = ""
-        row.replay_id = replay_id or row.replay_id
-    Delivery.objects.bulk_update(
-        rows,
-        [
-            "status", "lane", "trigger", "attempts_before", "next_attempt_at", "asked_at",
-            "replay", "discard_reason",
-        ],
-        batch_size=200,
-    )  # fmt: skip
-    if any(row.lane is not None for row in rows):
+        lanes.setdefault(None if held else _again_lane(row.subscription), []).append(row.pk)
+    for lane, keys in lanes.items():
+        status = Delivery.Status.HELD if lane is None else Delivery.Status.PENDING
+        Delivery.objects.filter(pk__in=keys).update(status=status, lane=lane, **changes)
+    if any(lane is not None for lane in lanes):
         transaction.on_commit(_wake_delivery)
     return [row.pk for row in rows]
 

@@ -19,7 +19,13 @@ from monitoring import journal
 from outgoing import services
 from outgoing.models import Delivery, Event, Replay
 from outgoing.replays.candidates import ENDED, deliveries_to_replay, events_to_match, missing_of
-from outgoing.replays.pacing import LOOK_SECONDS, MAX_LAGGING, Lines, live_limit
+from outgoing.replays.pacing import (
+    BEHIND_LOOK_SECONDS,
+    LOOK_SECONDS,
+    MAX_LAGGING,
+    Lines,
+    live_limit,
+)
 from outgoing.selecting import Selection, page_of_deliveries, page_of_events
 from subscriptions.matching import Match
 from subscriptions.models import Subscription
@@ -35,7 +41,8 @@ Position = tuple[datetime, UUID] | None  # the last row that was looked at; None
 
 
 class Pace:
-    """When jobs are moved on: a few times a second, however often it is asked."""
+    """When jobs are moved on: a few times a second, however often it is asked; while live traffic
+    is behind once a second, since to look costs as much as some deliveries."""
 
     def __init__(self) -> None:
         self._after = 0.0
@@ -44,8 +51,11 @@ class Pace:
         """Move running jobs on where it is time to. Returns how many deliveries it put in line."""
         if time.monotonic() < self._after:
             return 0
-        self._after = time.monotonic() + LOOK_SECONDS
-        return advance_replays(now)
+        self._after = time.monotonic() + LOOK_SECONDS  # also where it fails
+        count, is_behind = _advance_all(now)
+        if is_behind:
+            self._after = time.monotonic() + BEHIND_LOOK_SECONDS
+        return count
 
 
 def advance_replays(now: datetime) -> int:
@@ -55,12 +65,18 @@ def advance_replays(now: datetime) -> int:
     its last whole batch. One that fails is marked so, with the error. Raises the database's
     OperationalError and InterfaceError: then nothing is wrong with the job.
     """
+    count, _ = _advance_all(now)
+    return count
+
+
+def _advance_all(now: datetime) -> tuple[int, bool]:
+    """How many deliveries were put in line, and whether live traffic is behind."""
     if not is_due(Replay, "created_at", now, status=Status.RUNNING.value):
-        return 0
+        return 0, False
     running = Replay.objects.filter(status=Status.RUNNING, paused_at=None)
     jobs = list(running.order_by("redelivered_count", "created_at").values_list("pk", flat=True))
     if not jobs:
-        return 0
+        return 0, False
     count = 0
     limit = live_limit(now)
     for pk in jobs:
@@ -79,7 +95,7 @@ def advance_replays(now: datetime) -> int:
                 error=f"{type(error).__name__}: {error}"[:1000],
                 finished_at=now,
             )
-    return count
+    return count, limit is not None
 
 
 @dataclass(slots=True)

@@ -26,12 +26,13 @@ MAX_LAGGING: Final = 20  # subscriptions of one job; where more do, the job wait
 # comes behind it.
 AHEAD_SECONDS: Final = 5
 LOOK_SECONDS: Final = 0.25  # between two rounds
+BEHIND_LOOK_SECONDS: Final = 1.0  # while live traffic is behind
 # Live traffic is behind when the first attempts of the last seconds waited longer than this at the
 # median: one endpoint that hangs does not make it so. Jobs then get this part of the throughput.
-BEHIND_SECONDS: Final = 0.5
+BEHIND_SECONDS: Final = 0.25
 RECENT_SECONDS: Final = 5
 RECENT_ROWS: Final = 400
-PART_WHILE_BEHIND: Final = 0.05
+PART_WHILE_BEHIND: Final = 0.02
 
 
 def live_limit(now: datetime) -> int | None:
@@ -45,8 +46,10 @@ def live_limit(now: datetime) -> int | None:
     waits = [wait for trigger, wait, _ in recent if trigger == Delivery.Trigger.FIRST]
     if not waits or median(waits) <= BEHIND_SECONDS * 1000:
         return None
-    span = max((now - recent[-1][2]).total_seconds(), LOOK_SECONDS)
-    return max(1, int(len(recent) / span * LOOK_SECONDS * PART_WHILE_BEHIND))
+    span = (now - recent[-1][2]).total_seconds()
+    if len(recent) < RECENT_ROWS:  # a few say nothing of a moment
+        span = max(span, LOOK_SECONDS)
+    return max(1, int(len(recent) / max(span, 0.001) * BEHIND_LOOK_SECONDS * PART_WHILE_BEHIND))
 
 
 class Lines:

@@ -106,7 +106,10 @@ def test_the_data_is_any_json(api: Api, data: Any) -> None:
             {"type": "a", "data": 1, "idempotency_key": "k" * 256},
             {"/idempotency_key": "max_length"},
         ),
-        ({"type": "a", "data": 1, "metadata": {"a": "\x00"}}, {"/metadata/a": "null_characters_not_allowed"}),
+        (
+            {"type": "a", "data": 1, "metadata": {"a": "\x00"}},
+            {"/metadata/a": "null_characters_not_allowed"},
+        ),
         (
             {"type": "a", "data": 1, "idempotency_key": "a\x00"},
             {"/idempotency_key": "null_characters_not_allowed"},

@@ -13,10 +13,11 @@ from django.db import OperationalError
 from monitoring.models import Activity, AuditEntry
 from outgoing import replays, retries
 from outgoing.errors import SelectionNotAcceptable, StateNotAllowed
-from outgoing.models import Delivery, Event, Replay
+from outgoing.models import Attempt, Delivery, Event, Replay
 from outgoing.replays import (
     advance_replays,
     cancel_replay,
+    carrying,
     deliveries_to_replay,
     live_limit,
     pause_replay,
@@ -24,6 +25,7 @@ from outgoing.replays import (
     resume_replay,
     start_replay,
 )
+from outgoing.replays.carrying import Pace
 from outgoing.selecting import Selection
 from outgoing.services import redeliver
 from subscriptions.models import Subscription
@@ -503,10 +505,36 @@ def test_nothing_but_its_own_line_holds_a_job_back_while_live_traffic_flows() ->
     assert live_limit(NOW) is None
 
 
-def test_a_job_gets_a_twentieth_while_live_traffic_is_behind() -> None:
-    attempts(200, wait_ms=900)
-    # 200 a second, of which a round is a quarter.
-    assert live_limit(NOW) == 2
+def test_a_job_gets_2_of_100_while_live_traffic_is_behind() -> None:
+    attempts(200, wait_ms=260)
+    # 200 a second, and a round each second.
+    assert live_limit(NOW) == 4
+
+
+def test_where_more_is_sent_than_is_looked_at_the_part_is_of_all() -> None:
+    attempts(410, wait_ms=900, ago=0.05)
+    # 400 are looked at: 8,000 a second.
+    assert live_limit(NOW) == 160
+
+
+def test_while_live_traffic_is_behind_jobs_are_moved_on_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = make_account()
+    for _ in range(8):
+        past(account)
+    start_replay(plan(account))
+    pace = Pace()
+
+    def advanced_at(moment: float) -> int:
+        monkeypatch.setattr(carrying.time, "monotonic", lambda: moment)
+        return pace.advance(NOW)
+
+    attempts(110, wait_ms=900)
+    assert [advanced_at(moment) for moment in (100.0, 100.9, 101.0)] == [2, 0, 2]
+    Attempt.objects.all().delete()
+    assert [advanced_at(moment) for moment in (102.0, 102.2, 102.3)] == [4, 0, 0]
+    assert Replay.objects.get().redelivered_count == 8
 
 
 def test_live_traffic_that_is_slow_and_behind_leaves_one_in_a_round() -> None:
@@ -521,7 +549,7 @@ def test_all_jobs_share_what_live_traffic_leaves() -> None:
         past(account, type="order.made")
     start_replay(plan(account, event_type="order.made"))
     start_replay(plan(account, event_type="invoice.paid"))
-    attempts(200, wait_ms=900)
+    attempts(110, wait_ms=900)
     assert [advance_replays(NOW) for _ in range(3)] == [2, 2, 2]
     # Who has had least comes first.
     assert sorted(Replay.objects.values_list("redelivered_count", flat=True)) == [3, 3]
