@@ -250,31 +250,7 @@ def test_a_pump_waits_for_sqlite_s_writer_no_longer_than_it_is_told() -> None:
         wait_for_writers(20)
 
 
-def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None:
-    account = make_account()
-    known = make_event(account, idempotency_key="known")
-    now = known.created_at
-    given = [
-        Event(
-            account_id=account.pk,
-            type="a",
-            data=b"1",
-            occurred_at=now,
-            created_at=now,
-            idempotency_key=key,
-            metadata={"n": "é"},
-        )
-        for key in ("new", None, "known", "new", None)
-    ]
-    stored = insert_new(given, ("id", "created_at"))
-    assert stored == [(given[index].pk, now) for index in (0, 1, 4)]
-    assert Event.objects.count() == 4
-    row = Event.objects.get(pk=given[0].pk)
-    assert (row.metadata, bytes(row.data), row.deliver_at) == ({"n": "é"}, b"1", None)
-    assert insert_new([], ("id",)) == []
-
-
-def new_event(account: Account, key: str | None) -> Event:
+def new_event(account: Account, key: str | None, **fields: Any) -> Event:
     now = datetime.now(UTC)
     return Event(
         account_id=account.pk,
@@ -283,7 +259,22 @@ def new_event(account: Account, key: str | None) -> Event:
         occurred_at=now,
         created_at=now,
         idempotency_key=key,
+        **fields,
     )
+
+
+def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None:
+    account = make_account()
+    make_event(account, idempotency_key="known")
+    given = [
+        new_event(account, key, metadata={"n": "é"}) for key in ("new", None, "known", "new", None)
+    ]
+    stored = insert_new(given, ("id", "created_at"))
+    assert stored == [(given[index].pk, given[index].created_at) for index in (0, 1, 4)]
+    assert Event.objects.count() == 4
+    row = Event.objects.get(pk=given[0].pk)
+    assert (row.metadata, bytes(row.data), row.deliver_at) == ({"n": "é"}, b"1", None)
+    assert insert_new([], ("id",)) == []
 
 
 def new_part(event: Event, subscription: Subscription) -> Delivery:
