@@ -43,7 +43,8 @@ ACTIVE: Final = Subscription.Status.ACTIVE.value
 HANGING_SECONDS: Final = 2.0  # under way for longer, an attempt is in nobody's way
 SWEEP_SECONDS: Final = 1.0  # how often lost claims and held deliveries are looked for
 LOCK_SECONDS: Final = 4.0  # waited for SQLite's one writer, so that leases can be renewed in time
-TURN_SECONDS: Final = 0.01  # before a claim that was refused, or found nothing, is made again
+TURN_SECONDS: Final = 0.01  # before a claim that was refused is made again
+AWAKE_SECONDS: Final = 0.025  # how often a pump with something under way looks into its table
 RENEW_SECONDS: Final = LEASE_SECONDS / 4
 DATABASE_PAUSE_SECONDS: Final = 0.5  # between tries while the database is away
 
@@ -77,8 +78,9 @@ class DeliveryPump:
         )
         self._horizons: defaultdict[int, Horizon] = defaultdict(Horizon)
         self._under_way = UnderWay()
-        self._claim_after = self._drained_after = 0.0
-        self._left_out: Sequence[UUID] = ()  # of the last claim, where that found nothing
+        self._looked_at = -math.inf  # when the last claim that did not find anything was made
+        self._was_refused = False  # that claim, since another process was writing
+        self._left_out: Sequence[UUID] = ()  # of it
         self._sweep_after = self._renew_after = 0.0
 
     def run(self) -> int:
@@ -129,13 +131,14 @@ class DeliveryPump:
         return not self._results.are_many and self._lines.wants(Delivery.Lane.FIRST)
 
     def _next_claim_at(self) -> float:
-        has_drained = self._lines.has_drained(self._left_out)
-        return self._drained_after if has_drained else self._claim_after
+        if self._was_refused or self._lines.has_drained(self._left_out):
+            return self._looked_at + TURN_SECONDS
+        return self._looked_at + (AWAKE_SECONDS if self._outbound.in_flight else POLL_SECONDS)
 
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
         left = False
-        self._left_out, self._claim_after = (), math.inf  # it claims no more
+        self._looked_at = math.inf  # it claims no more
         while not left or self._outbound.in_flight or self._results or self._claims.are_leaving:
             try:
                 if not left:
@@ -236,7 +239,7 @@ class DeliveryPump:
             horizon = self._horizons[lane]
             with self._turns.take(connection, waits=not self._outbound.in_flight) as has_turn:
                 if not has_turn:
-                    self._claim_after = self._drained_after = time.monotonic() + TURN_SECONDS
+                    self._looked_at, self._was_refused = time.monotonic(), True
                     return
                 now = clock.now()  # a lease begins when the turn is had
                 claims = Delivery.objects.claim(
@@ -250,9 +253,8 @@ class DeliveryPump:
             if claims:
                 found = True
                 self._queue_or_forget(claims)
-        now_s = time.monotonic()
-        self._claim_after = now_s if found else now_s + POLL_SECONDS
-        self._drained_after = now_s if found else now_s + TURN_SECONDS
+        self._looked_at = -math.inf if found else time.monotonic()
+        self._was_refused = False
         self._left_out = () if found else self._lines.full()
 
     def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
