@@ -175,26 +175,23 @@ def _rows(query: Query, period: Stretch, cells: Cells, before: Cells | None) -> 
     if query.is_bounded and len(wanted) > MAX_ROWS:
         raise TooManyRows(max_rows=MAX_ROWS)
     nothing = Figures()
-    rows = []
-    for place, keys in sorted(wanted):
-        at, hour = None, None
-        if period.is_by_hour_of_week:
-            hour = place
-        elif query.granularity is not None:
-            at = period.buckets[place].at.astimezone(period.zone)
-        rows.append(
-            Row(
-                at=at,
-                keys=dict(zip(query.dimensions, keys, strict=True)),
-                values=_values(query.measures, cells.get((place, keys), nothing)),
-                before=(
-                    None
-                    if before is None
-                    else _values(query.measures, past.get((place, keys), nothing))
-                ),
-                hour_of_week=hour,
-            )
+    # Many rows are of one period, and many of one combination of keys.
+    named = {keys: dict(zip(query.dimensions, keys, strict=True)) for _, keys in wanted}
+    has_moments = query.granularity is not None and not period.is_by_hour_of_week
+    moments = {
+        place: period.buckets[place].at.astimezone(period.zone) if has_moments else None
+        for place, _ in wanted
+    }
+    rows = [
+        Row(
+            at=moments[cell[0]],
+            keys=named[cell[1]],
+            values=_values(query.measures, cells.get(cell, nothing)),
+            before=None if before is None else _values(query.measures, past.get(cell, nothing)),
+            hour_of_week=cell[0] if period.is_by_hour_of_week else None,
         )
+        for cell in sorted(wanted)
+    ]
     order_by = query.order_by
     if order_by is not None and query.granularity is None:
         rows.sort(key=lambda row: _most_first(row.values[order_by]))

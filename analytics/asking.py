@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -59,10 +60,14 @@ def _figures(spec: WidgetSpec, period: Period, answered: Answer | Unanswerable) 
     if spec.kind == Kind.FORECAST:
         return forecast_figures(spec, period, answered, AHEAD_DAYS)
     lines = []
+    shared: dict[tuple[str, ...], tuple[Key, ...]] = {}  # a combination comes once for each step
     for row in answered.rows:
-        keys = tuple(
-            Key(str(dimension), str(value), str(value)) for dimension, value in row.keys.items()
-        )
+        combination = tuple(row.keys.values())
+        keys = shared.get(combination)
+        if keys is None:
+            keys = shared[combination] = tuple(
+                Key(str(dimension), value, value) for dimension, value in row.keys.items()
+            )
         values: dict[str, Value] = {str(name): value for name, value in row.values.items()}
         before: dict[str, Value] | None = None
         if row.before is not None:
@@ -150,13 +155,16 @@ def _listed(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: Period
 def _named(found: Sequence[Figures], account_ids: Sequence[UUID] | None) -> list[Figures]:
     """With the names of the rows whose ids are among the keys: one query for each kind of row."""
     wanted: dict[str, set[str]] = {name: set() for name in NAMED_BY_ROW}
-    for figures in found:
-        for line in () if figures.table is not None else figures.lines:
-            for key in line.keys:
-                if key.dimension in wanted and key.value:
-                    wanted[key.dimension].add(key.value)
+    combinations = [
+        set() if figures.table is not None else {line.keys for line in figures.lines}
+        for figures in found
+    ]
+    for keys in chain.from_iterable(combinations):
+        for key in keys:
+            if key.dimension in wanted and key.value:
+                wanted[key.dimension].add(key.value)
     names = {name: _names(name, ids, account_ids) for name, ids in wanted.items() if ids}
-    return [_renamed(figures, names) for figures in found]
+    return [_renamed(figures, own, names) for figures, own in zip(found, combinations, strict=True)]
 
 
 def _names(dimension: str, ids: set[str], account_ids: Sequence[UUID] | None) -> dict[str, str]:
@@ -166,38 +174,30 @@ def _names(dimension: str, ids: set[str], account_ids: Sequence[UUID] | None) ->
     return {str(pk): visible(name) for pk, name in rows.values_list("pk", "name")}
 
 
-def _renamed(figures: Figures, names: Mapping[str, Mapping[str, str]]) -> Figures:
+def _renamed(
+    figures: Figures,
+    combinations: Collection[tuple[Key, ...]],
+    names: Mapping[str, Mapping[str, str]],
+) -> Figures:
     if not figures.spec.dimensions or figures.table is not None:
         return figures
-    lines = tuple(
-        Line(
-            tuple(_renamed_key(key, names) for key in line.keys),
-            line.values,
-            line.before,
-            line.at,
-            line.hour,
-        )
-        for line in figures.lines
-    )
+    renamed = {keys: tuple(_renamed_key(key, names) for key in keys) for keys in combinations}
     # Two rows of one name are told apart by the end of their ids.
-    seen: dict[str, set[str]] = {}
-    for line in lines:
-        for key in line.keys:
-            seen.setdefault(f"{key.dimension}:{key.name}", set()).add(key.value)
-    lines = tuple(
-        Line(
-            tuple(
-                Key(key.dimension, key.value, f"{key.name} (…{key.value[-4:]})")
-                if len(seen[f"{key.dimension}:{key.name}"]) > 1
-                else key
-                for key in line.keys
-            ),
-            line.values,
-            line.before,
-            line.at,
-            line.hour,
+    seen: dict[tuple[str, str], set[str]] = {}
+    for key in chain.from_iterable(renamed.values()):
+        seen.setdefault((key.dimension, key.name), set()).add(key.value)
+    apart = {
+        keys: tuple(
+            Key(key.dimension, key.value, f"{key.name} (…{key.value[-4:]})")
+            if len(seen[key.dimension, key.name]) > 1
+            else key
+            for key in new
         )
-        for line in lines
+        for keys, new in renamed.items()
+    }
+    lines = tuple(
+        Line(apart[line.keys], line.values, line.before, line.at, line.hour)
+        for line in figures.lines
     )
     return Figures(
         figures.spec, figures.period, figures.step, lines, figures.steps, figures.problem,

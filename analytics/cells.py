@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -333,7 +334,12 @@ class _Reader:
         column = "at"
         if truncated and knows_zones:
             rows, column = rows.annotate(period=Trunc("at", truncated, tzinfo=zone)), "period"
-        return rows, [column], lambda values: bisect_right(starts, values[0]) - 1
+
+        @cache  # many rows are of one period
+        def place_of(at: datetime) -> int:
+            return bisect_right(starts, at) - 1
+
+        return rows, [column], lambda values: place_of(values[0])
 
     def has_rows(self) -> bool:
         return self._rows().exists()
