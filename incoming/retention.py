@@ -21,6 +21,7 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows, in_turn
 from webhooks_project.dead_letters import kept_too_long
 from webhooks_project.lib import clock
+from webhooks_project.uncounted import Kind, counted_before
 
 log = structlog.get_logger(__name__)
 
@@ -58,14 +59,15 @@ def prune_receipts(
 ) -> Pruned:
     """Empty and delete what is older than its account keeps it, the oldest first.
 
-    In transactions of at most BATCH_ROWS, for `seconds` (None for as long as it takes), which the
-    accounts share; what is left is left for the next call. `progress` is called with each
-    transaction's count.
+    None is deleted that may not be counted yet. In transactions of at most BATCH_ROWS, for
+    `seconds` (None for as long as it takes), which the accounts share; what is left is left for the
+    next call. `progress` is called with each transaction's count.
     """
     batches = Batches(seconds, progress)
     now = clock.now()
+    counted = counted_before(Kind.RECEIPT, now)
     accounts = in_turn(list(_accounts(account)), now)
-    done = sum((_prune(item, now, batches) for item in batches.turns(accounts)), Pruned())
+    done = sum((_prune(item, now, counted, batches) for item in batches.turns(accounts)), Pruned())
     if done.total:
         log.info("receipts pruned", bodies=done.bodies, receipts=done.receipts,
                  refusal_counts=done.refusal_counts, dead_letters=done.dead_letters)  # fmt: skip
@@ -75,7 +77,8 @@ def prune_receipts(
 def count_prunable(*, account: Account | None = None) -> Pruned:
     """What `prune_receipts` would do now; reads only."""
     now = clock.now()
-    return sum((_count(item, now) for item in _accounts(account)), Pruned())
+    counted = counted_before(Kind.RECEIPT, now)
+    return sum((_count(item, now, counted) for item in _accounts(account)), Pruned())
 
 
 def _accounts(account: Account | None) -> QuerySet[Account]:
@@ -86,12 +89,13 @@ def _accounts(account: Account | None) -> QuerySet[Account]:
     return found if account is None else found.filter(pk=account.pk)
 
 
-def _prune(account: Account, now: datetime, batches: Batches) -> Pruned:
+def _prune(account: Account, now: datetime, counted: datetime, batches: Batches) -> Pruned:
     deleted = counts = bodies = dead = 0
     if account.receipt_days is not None:
-        deleted = batches.each(partial(_to_delete, account, now), "received_at", _delete_receipts)
+        to_delete = partial(_to_delete, account, now, counted)
+        deleted = batches.each(to_delete, "received_at", _delete_receipts)
         counts = batches.each(partial(_old_counts, account, now), "hour", delete_rows)
-        batches.each(partial(_old_minutes, account, now), "minute", delete_rows)
+        batches.each(partial(_old_minutes, account, now, counted), "minute", delete_rows)
     if account.receipt_body_days is not None:
         bodies = batches.each(partial(_to_empty, account, now), "received_at", _empty_receipts)
     if account.dead_letter_days is not None:
@@ -100,21 +104,20 @@ def _prune(account: Account, now: datetime, batches: Batches) -> Pruned:
     return Pruned(bodies, deleted, counts, dead)
 
 
-def _count(account: Account, now: datetime) -> Pruned:
+def _count(account: Account, now: datetime, counted: datetime) -> Pruned:
     deleted = counts = bodies = dead = 0
     if account.receipt_days is not None:
-        deleted = _to_delete(account, now).count()
+        deleted = _to_delete(account, now, counted).count()
         counts = _old_counts(account, now).count()
     if account.receipt_body_days is not None:
         emptied = _to_empty(account, now)
         if account.receipt_days is not None:  # what is deleted is not emptied first
-            emptied = emptied.filter(received_at__gte=now - timedelta(days=account.receipt_days))
+            emptied = emptied.filter(received_at__gte=_kept_since(account, now, counted))
         bodies = emptied.count()
     if account.dead_letter_days is not None:
         discarded = _to_discard(account, now)
         if account.receipt_days is not None:
-            kept_since = now - timedelta(days=account.receipt_days)
-            discarded = discarded.filter(received_at__gte=kept_since)
+            discarded = discarded.filter(received_at__gte=_kept_since(account, now, counted))
         dead = discarded.count()
     return Pruned(bodies, deleted, counts, dead)
 
@@ -122,8 +125,12 @@ def _count(account: Account, now: datetime) -> Pruned:
 # --- what is old ----------------------------------------------------------------------------------
 
 
-def _to_delete(account: Account, now: datetime) -> QuerySet[Receipt]:
-    return _ended(account, now - timedelta(days=account.receipt_days or 0))
+def _to_delete(account: Account, now: datetime, counted: datetime) -> QuerySet[Receipt]:
+    return _ended(account, _kept_since(account, now, counted))
+
+
+def _kept_since(account: Account, now: datetime, counted: datetime) -> datetime:
+    return min(now - timedelta(days=account.receipt_days or 0), counted)
 
 
 def _to_empty(account: Account, now: datetime) -> QuerySet[Receipt]:
@@ -161,8 +168,8 @@ def _old_counts(account: Account, now: datetime) -> QuerySet[RefusalCount]:
     return RefusalCount.objects.filter(account=account, hour__lt=before)
 
 
-def _old_minutes(account: Account, now: datetime) -> QuerySet[RefusalMinute]:
-    before = now - timedelta(days=account.receipt_days or 0)
+def _old_minutes(account: Account, now: datetime, counted: datetime) -> QuerySet[RefusalMinute]:
+    before = _kept_since(account, now, counted)
     return RefusalMinute.objects.filter(account=account, minute__lt=before)
 
 

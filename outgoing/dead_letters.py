@@ -30,6 +30,7 @@ from webhooks_project.dead_letters import (
 )
 from webhooks_project.lib import clock
 from webhooks_project.lib.fingerprints import READ_CHARACTERS, fingerprint_of, normalised
+from webhooks_project.uncounted import Kind, counted_before
 
 log = structlog.get_logger(__name__)
 
@@ -206,13 +207,14 @@ def prune_dead_letters(*, account: Account | None = None) -> int:
     They are cancelled, with that as the reason, and lose their attempts; that there was a delivery
     stays to be seen. Returns how many there were.
     """
+    counted = counted_before(Kind.ATTEMPT, clock.now())  # their attempts end no later than they
     accounts = Account.objects.exclude(dead_letter_days=None).order_by("pk")
     if account is not None:
         accounts = accounts.filter(pk=account.pk)
     done = 0
     for row in accounts:
         days = row.dead_letter_days or 0
-        letters = DeadLetters(account=row, until=clock.now() - timedelta(days=days))
+        letters = DeadLetters(account=row, until=min(clock.now() - timedelta(days=days), counted))
         for _, ids in batches(letters.rows(), "exhausted_at"):
             with transaction.atomic():
                 done += _discard(ids, kept_too_long(days))

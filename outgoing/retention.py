@@ -19,6 +19,7 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.batches import TURN_SECONDS, Batches, delete_rows, in_turn
 from webhooks_project.lib import clock
 from webhooks_project.lib.backoff import JITTER
+from webhooks_project.uncounted import Kind, counted_before
 
 log = structlog.get_logger(__name__)
 
@@ -55,17 +56,20 @@ def prune_events(
     """Empty and delete what is older than its account keeps it, the oldest first.
 
     Never an event whose deliveries are not all ended, that waits in quarantine, whose idempotency
-    key is still needed, or that a running replay may take. In short transactions, for `seconds`
+    key is still needed, or that a running replay may take; nor is one deleted of which an attempt
+    may not be counted yet. In short transactions, for `seconds`
     (None for as long as it takes), which the accounts share. `progress` is called with each
     transaction's count.
     """
     batches = Batches(seconds, progress)
     now = clock.now()
+    counted = counted_before(Kind.ATTEMPT, now)
     done = PrunedEvents()
     for row in batches.turns(in_turn(list(_accounts(account)), now)):
         deleted = bodies = 0
         if row.event_days is not None:
-            deleted = batches.each(partial(_to_delete, row, now), "created_at", _delete_events)
+            find = partial(_to_delete, row, now, counted)
+            deleted = batches.each(find, "created_at", _delete_events)
         if row.event_body_days is not None:
             bodies = batches.each(partial(_to_empty, row, now), "created_at", _empty_events)
         done += PrunedEvents(bodies, deleted)
@@ -77,15 +81,17 @@ def prune_events(
 def count_prunable_events(*, account: Account | None = None) -> PrunedEvents:
     """What `prune_events` would do now; reads only."""
     now = clock.now()
+    attempts_counted = counted_before(Kind.ATTEMPT, now)
     counted = PrunedEvents()
     for row in _accounts(account):
         deleted = bodies = 0
         if row.event_days is not None:
-            deleted = _to_delete(row, now).count()
+            to_delete = _to_delete(row, now, attempts_counted)
+            deleted = to_delete.count()
         if row.event_body_days is not None:
             emptied = _to_empty(row, now)
             if row.event_days is not None:  # what is deleted is not emptied first
-                emptied = emptied.exclude(pk__in=_to_delete(row, now).order_by().values("pk"))
+                emptied = emptied.exclude(pk__in=to_delete.order_by().values("pk"))
             bodies = emptied.count()
         counted += PrunedEvents(bodies, deleted)
     return counted
@@ -97,8 +103,11 @@ def _accounts(account: Account | None) -> QuerySet[Account]:
     return found if account is None else found.filter(pk=account.pk)
 
 
-def _to_delete(account: Account, now: datetime) -> QuerySet[Event]:
-    return _ended(account, now, account.event_days or 0)
+def _to_delete(account: Account, now: datetime, counted: datetime) -> QuerySet[Event]:
+    """Those of which all attempts were made before the moment up to which they are counted."""
+    uncounted = Attempt.objects.filter(delivery__event=OuterRef("pk"), started_at__gte=counted)
+    found = _ended(account, now, account.event_days or 0)
+    return found.exclude(Exists(uncounted.order_by()))
 
 
 def _to_empty(account: Account, now: datetime) -> QuerySet[Event]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
 from django.db import connections, router, transaction
+from django.db.models import Min
 
 from webhooks_project.lib.cursors import kept_cursor
 from webhooks_project.models import Uncounted
@@ -17,6 +18,8 @@ MAX_THINNED: Final = 100_000  # marks in one transaction
 MAX_PARTS: Final = 50  # transactions of a call; the next hour's goes on
 MIN_FEWER: Final = 1_000  # fewer than these are no burden
 DELETED_TOGETHER: Final = 1_000
+SETTLED: Final = timedelta(hours=1)  # a minute that long ago gets no more rows, but by a late one
+MARKS_KEEP: Final = timedelta(days=7)  # for longer nothing is kept for a count that never comes
 
 
 def mark_uncounted(kind: Kind, moments: Iterable[datetime]) -> None:
@@ -89,6 +92,19 @@ def _thin_out_part(after: int, latest: int) -> tuple[int, int]:
         mark_uncounted(kind, (minute for each, minute in minutes if each == kind))
     delete_marks([pk for pk, _, _ in rows])
     return fewer, rows[-1][0]
+
+
+def counted_before(kind: Kind, now: datetime) -> datetime:
+    """The moment before which nothing is to be counted any more: what happened there may be pruned.
+
+    An hour ago, or the oldest minute that is marked; at most MARKS_KEEP ago, so that a hub on which
+    nobody counts is pruned all the same. A minute that is pruned in part, and has more later, would
+    be taken for one that was counted.
+    """
+    marked = Uncounted.objects.filter(kind=kind, minute__gte=now - MARKS_KEEP)
+    oldest: datetime | None = marked.aggregate(oldest=Min("minute"))["oldest"]
+    settled = (now - SETTLED).replace(second=0, microsecond=0)
+    return settled if oldest is None else min(settled, oldest)
 
 
 def delete_marks(ids: Sequence[int]) -> None:

@@ -40,7 +40,12 @@ def old(account: Account, *statuses: str, days: int = 40, **fields: Any) -> Even
     event = make_event(account, created_at=NOW - days * DAY, **fields)
     for status in statuses:
         delivery = make_delivery(event, make_subscription(account), status=status)
-        make_attempt(delivery, request_headers={"a": "b"}, response_headers={"c": "d"})
+        make_attempt(
+            delivery,
+            started_at=event.created_at,
+            request_headers={"a": "b"},
+            response_headers={"c": "d"},
+        )
     return event
 
 
