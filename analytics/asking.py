@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
@@ -10,13 +10,22 @@ from uuid import UUID
 
 from django.db.models import Count, Min, QuerySet
 
+from analytics.errors import StepsNotKept
 from analytics.forecasts import forecast_figures
 from analytics.lists import health_figures, objective_figures, unused_figures
 from analytics.measures import NAMED_BY_ROW, Value, describe
 from analytics.query import Answer, Unanswerable, answers
 from analytics.shown import Cell, Figures, Grid, Key, Line
 from analytics.spans import Period, steps_of
-from analytics.widgets import AHEAD_DAYS, DEFAULT_ROWS, Kind, WidgetSpec, query_of, step_of
+from analytics.widgets import (
+    AHEAD_DAYS,
+    DEFAULT_ROWS,
+    Kind,
+    WidgetSpec,
+    longer_step,
+    query_of,
+    step_of,
+)
 from incoming.models import Receipt, Source
 from outgoing.models import Delivery
 from subscriptions.models import Subscription
@@ -37,14 +46,30 @@ def figures_of(
 
     `account_ids` are whose figures they are of; None for those of every account.
     """
-    asked = {
-        index: query
-        for index, spec in enumerate(specs)
-        if (query := query_of(spec, account_ids=account_ids, period=period)) is not None
-    }
-    answered = dict(zip(asked, answers(list(asked.values())), strict=True))
+    steps = [step_of(spec, period) for spec in specs]
+
+    def ask(indexes: Iterable[int]) -> dict[int, Answer | Unanswerable]:
+        asked = {
+            index: query
+            for index in indexes
+            if (query := query_of(
+                specs[index], account_ids=account_ids, period=period, step=steps[index]
+            )) is not None
+        }  # fmt: skip
+        return dict(zip(asked, answers(list(asked.values())), strict=True))
+
+    answered = ask(range(len(specs)))
+    # Of long ago there are no short steps: a chart whose step was not chosen has longer ones then.
+    while longer := {
+        index: step
+        for index, one in answered.items()
+        if isinstance(one, StepsNotKept) and (step := longer_step(specs[index], steps[index]))
+    }:
+        for index, step in longer.items():
+            steps[index] = step
+        answered |= ask(longer)
     found = [
-        _figures(spec, period, answered[index])
+        _figures(spec, period, steps[index], answered[index])
         if index in answered
         else _listed(spec, account_ids, period)
         for index, spec in enumerate(specs)
@@ -52,8 +77,9 @@ def figures_of(
     return _named(found, account_ids)
 
 
-def _figures(spec: WidgetSpec, period: Period, answered: Answer | Unanswerable) -> Figures:
-    step = step_of(spec, period)
+def _figures(
+    spec: WidgetSpec, period: Period, step: str, answered: Answer | Unanswerable
+) -> Figures:
     measures = tuple(describe(name) for name in spec.measures)
     if isinstance(answered, Unanswerable):
         return Figures(spec, period, step, problem=str(answered), measures=measures)

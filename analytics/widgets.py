@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -152,13 +153,19 @@ def step_of(spec: WidgetSpec, period: Period) -> str:
     return granularity_of(period, MAX_POINTS[Kind(spec.kind)])
 
 
+def longer_step(spec: WidgetSpec, step: str) -> str:
+    """The next one, where the period chose the step; empty where there is none, or it is given."""
+    if spec.granularity or spec.kind in (Kind.HEAT_MAP, Kind.FORECAST) or not step:
+        return ""
+    return dict(pairwise(GRANULARITIES[1:])).get(step, "")
+
+
 def query_of(
-    spec: WidgetSpec, *, account_ids: Sequence[UUID] | None, period: Period
+    spec: WidgetSpec, *, account_ids: Sequence[UUID] | None, period: Period, step: str
 ) -> Query | None:
-    """What is asked of the rollups; None for a widget that is of something else."""
+    """What is asked of the rollups, by that step; None for a widget that is of something else."""
     if spec.kind in LISTS:
         return None
-    step = step_of(spec, period)
     measures = [Measure(name) for name in spec.measures]
     since, until = period.since, period.until
     if spec.kind == Kind.FORECAST:

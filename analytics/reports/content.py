@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from django.db.models import Count
+
 from analytics.asking import figures_of
 from analytics.defaults import SUBJECTS
 from analytics.errors import DashboardNotSeen
@@ -15,6 +17,7 @@ from analytics.shown import Figures
 from analytics.spans import Period
 from analytics.widgets import Kind, WidgetSpec, spec_of
 from webhooks_project.lib.visible import visible
+from webhooks_project.models import Uncounted
 
 # Steps of charts where the widget leaves them to the period: few enough to be read in a mail.
 _STEPS: Final = {Report.Period.DAILY: "hour"}
@@ -33,6 +36,12 @@ class Content:
     description: str
     period: Period
     figures: tuple[Figures, ...]
+    missing: str = ""  # what of the period is not among the figures, in words
+
+    @property
+    def about(self) -> str:
+        """What stands below the heading."""
+        return " ".join(filter(None, (self.description, self.missing)))
 
     @property
     def heading(self) -> str:
@@ -40,7 +49,7 @@ class Content:
 
     def text(self) -> str:
         """The main numbers in plain words, for those who read mail without HTML."""
-        lines = [self.title, self.heading, ""]
+        lines = [self.title, self.heading, *([self.missing] if self.missing else ()), ""]
         for figures in self.figures:
             if figures.problem or figures.is_empty:
                 continue
@@ -76,7 +85,16 @@ def content_of(run: ReportRun) -> Content:
         description=visible(description or name),
         period=period,
         figures=tuple(figures_of(stepped, account_ids=[run.account_id], period=period)),
+        missing=_missing(period),
     )
+
+
+def _missing(period: Period) -> str:
+    marked = Uncounted.objects.filter(minute__gte=period.since, minute__lt=period.until)
+    minutes = marked.aggregate(minutes=Count("minute", distinct=True))["minutes"]
+    if not minutes:
+        return ""
+    return f"Not all of it was counted yet: {minutes} of its minutes may be missing."
 
 
 def _asked(report: Report) -> tuple[str, str, Sequence[WidgetSpec]]:

@@ -46,7 +46,7 @@ def make(content: Content) -> bytes:
         '<p style="margin:0 0 8px;font-size:14px;color:{}">{}</p>{}'
         "</td></tr></table></td></tr></table></body></html>",
         content.title, INK, mark_safe(FONT), PAPER, content.title, QUIET, content.heading, QUIET,  # noqa: S308
-        content.description, parts or "This report has no widgets.",
+        content.about, parts or "This report has no widgets.",
     ).encode()  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def make(content: Content) -> bytes:
         return Paragraph(escape(_known(text, face)), style)
 
     story: list[Any] = [
-        said(content.title, title), said(content.heading, body), said(content.description, body),
+        said(content.title, title), said(content.heading, body), said(content.about, body),
     ]  # fmt: skip
     if not content.figures:
         story.append(said("This report has no widgets.", body))

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q
 
 from analytics.errors import DashboardNotSeen
 from analytics.models import Report, ReportFile, ReportRun
@@ -22,12 +22,15 @@ from analytics.spans import last_full, next_slot
 from monitoring import journal
 from webhooks_project.lib import clock
 from webhooks_project.lib.sql import is_due, update_returning
+from webhooks_project.models import Uncounted
 
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS: Final = 300  # a run not ended for longer is made again, by whoever comes
 TURN_SECONDS: Final = 40.0  # of one task; the next minute's goes on
 RETRY_SECONDS: Final = (60, 600)  # after a failure; after the last the run has failed
+GRACE: Final = timedelta(minutes=2)  # in which what began in a period is recorded
+WAITS_FOR_COUNT: Final = timedelta(hours=1)  # then it is made of what was counted, and says so
 KIND: Final = "report.ready"
 
 Status = ReportRun.Status
@@ -96,7 +99,7 @@ def _schedule(report: Report, now: datetime) -> int:
         trigger=ReportRun.Trigger.SCHEDULE,
         defaults={
             "account_id": report.account_id,
-            "next_attempt_at": now,
+            "next_attempt_at": max(now, of.until + GRACE),
             "created_at": now,
         },
     )
@@ -109,7 +112,7 @@ def _claim(now: datetime) -> Claim | None:
         return None
     with transaction.atomic():
         due = (
-            ReportRun.objects.filter(next_attempt_at__lte=now)
+            ReportRun.objects.filter(~_waits_for_count(now), next_attempt_at__lte=now)
             .order_by("next_attempt_at")
             .select_for_update(skip_locked=True)
         )
@@ -125,6 +128,15 @@ def _claim(now: datetime) -> Claim | None:
             among=due.values("pk")[:1],
         )
     return Claim(*rows[0]) if rows else None
+
+
+def _waits_for_count(now: datetime) -> Q:
+    """Scheduled ones of whose period not everything is counted yet; those asked for do not wait."""
+    uncounted = Uncounted.objects.filter(
+        minute__gte=OuterRef("since"), minute__lt=OuterRef("until")
+    )
+    is_new = Q(trigger=ReportRun.Trigger.SCHEDULE, created_at__gt=now - WAITS_FOR_COUNT)
+    return is_new & Q(Exists(uncounted))
 
 
 def _make(claim: Claim) -> None:

@@ -56,7 +56,7 @@ class _Book:
         first.set_column(1, 3, 18)
         first.write_string(0, 0, content.title, self.title)
         first.write_string(1, 0, content.heading)
-        first.write_string(2, 0, content.description)
+        first.write_string(2, 0, content.about)
         row = 4
         for figures in content.figures:
             name = ""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from analytics.asking import figures_of
 from analytics.charts.html import drawn
 from analytics.charts.scales import bottom_of, part, ticks, top_of
+from analytics.compaction import compact_rollups
 from analytics.counting import count_marked
 from analytics.defaults import DEFAULTS, SUBJECTS
 from analytics.models import Horizon, Rollup
@@ -66,6 +69,30 @@ def test_a_number_is_compared_with_the_period_before(history: History) -> None:
         ["Attempts", "26", "18", "+44.4 %"],
         ["Success rate", "73.1 %", "72.2 %", "+0.9 points"],
     ]
+
+
+def test_of_long_ago_a_chart_has_the_shortest_steps_that_are_kept(history: History) -> None:
+    """Two hours are shown by minutes; those of ten days ago are gone, and the hours are not. By
+    subscription days are left after two months."""
+    period = own_period(NOW.replace(hour=10, minute=0), NOW.replace(hour=12, minute=0))
+    line = widget(Kind.LINE, "attempts")
+    by_endpoint = widget(Kind.STACKED, "attempts", dimensions=("subscription",))
+    assert figures(line, history.account, period).step == "minute"
+    with time_machine.travel(NOW + timedelta(days=10), tick=False):
+        compact_rollups()
+        found = figures(line, history.account, period)
+        [series] = found.series()
+        assert (found.problem, found.step, series.points) == ("", "hour", (12, 14))
+        chosen = figures(replace(line, granularity="minute"), history.account, period)
+        assert chosen.problem == (
+            "So long ago that steps as short are kept no longer: ask for longer ones, or for later."
+        )
+    with time_machine.travel(NOW + timedelta(days=60), tick=False):
+        compact_rollups()
+        assert figures(line, history.account, period).step == "hour"
+        morning = own_period(NOW.replace(hour=0, minute=0), NOW.replace(hour=12, minute=0))
+        found = figures(by_endpoint, history.account, morning)
+        assert (found.problem, found.step) == ("", "day")
 
 
 def test_a_line_has_a_point_for_each_step_and_gaps_where_nothing_was(history: History) -> None:

@@ -48,6 +48,8 @@ from tests.factories import (
     make_widget,
 )
 from webhooks_project.accounts.models import Role
+from webhooks_project.models import Uncounted
+from webhooks_project.uncounted import mark_uncounted
 
 pytestmark = pytest.mark.django_db
 
@@ -206,6 +208,55 @@ def test_counting_is_followed_by_reports() -> None:
     request_run(report=make_report())
     roll_up()
     assert ReportRun.objects.get().status == "finished"
+
+
+def test_a_report_waits_until_its_period_is_counted() -> None:
+    """An hour at most; then it says what is missing. One that is asked for does not wait."""
+    with time_machine.travel(MONDAY, tick=False) as clock:
+        report = create_report(
+            account=make_account(), owner=None, **fields(period="daily", hour=9, formats=["html"])
+        )
+        clock.move_to(MONDAY + timedelta(hours=1))
+        mark_uncounted(Uncounted.Kind.ATTEMPT, [MONDAY - timedelta(hours=9)])
+        mark_uncounted(Uncounted.Kind.RECEIPT, [MONDAY - timedelta(hours=9), MONDAY])
+        assert run_due_reports() == 0
+        run = report.runs.get()
+        assert (run.status, run.attempt_count) == ("pending", 0)
+        asked = request_run(report=report)
+        assert run_due_reports() == 1
+        clock.move_to(MONDAY + timedelta(hours=2))
+        assert run_due_reports() == 1
+        run.refresh_from_db()
+    assert (run.status, run.error) == ("finished", "")
+    for one in (run, asked):
+        assert b"Not all of it was counted yet: 1 of its minutes may be missing." in content(
+            one, "html"
+        )
+    text = Notification.objects.get(object_id=str(run.pk)).text
+    assert text.splitlines()[2] == (
+        "Not all of it was counted yet: 1 of its minutes may be missing."
+    )
+
+
+def test_a_report_of_what_is_counted_does_not_wait() -> None:
+    with time_machine.travel(MONDAY, tick=False) as clock:
+        report = create_report(
+            account=make_account(), owner=None, **fields(period="daily", hour=9, formats=["html"])
+        )
+        clock.move_to(MONDAY + timedelta(hours=1))
+        mark_uncounted(Uncounted.Kind.ATTEMPT, [MONDAY])  # of today
+        assert run_due_reports() == 1
+    assert b"Not all of it" not in content(report.runs.get(), "html")
+
+
+def test_what_began_before_midnight_is_given_time_to_end() -> None:
+    midnight = datetime(2026, 3, 9, 23, tzinfo=UTC)  # in Berlin
+    with time_machine.travel(MONDAY, tick=False) as clock:
+        report = create_report(account=make_account(), owner=None, **fields(period="daily", hour=0))
+        assert report.next_run_at == midnight
+        clock.move_to(midnight)
+        assert run_due_reports() == 0
+        assert report.runs.get().next_attempt_at == midnight + timedelta(minutes=2)
 
 
 # --- making ---------------------------------------------------------------------------------------
