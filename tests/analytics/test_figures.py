@@ -27,6 +27,7 @@ from tests.factories import (
     make_attempt,
     make_delivery,
     make_receipt,
+    make_source,
     make_subscription,
 )
 from webhooks_project.accounts.models import Account
@@ -197,6 +198,15 @@ def test_dead_letters_are_those_that_wait_now() -> None:
     assert [(line.keys[1].name, line.values["waiting"]) for line in found.lines] == [
         ("timeout", 2), ("dns", 1),
     ]  # fmt: skip
+
+
+def test_discarded_dead_letters_wait_no_longer() -> None:
+    source = make_source()
+    for reason in ("", "ours", "sent again by hand"):
+        make_receipt(source, status="dead", dead_at=NOW, next_attempt_at=None,
+                     discard_reason=reason)  # fmt: skip
+    found = figures(widget(Kind.DEAD_LETTERS), source.account)
+    assert [(line.keys[1].name, line.values["waiting"]) for line in found.lines] == [("push", 1)]
 
 
 def test_rows_of_the_same_name_are_told_apart_and_deleted_ones_are_said_to_be() -> None:
