@@ -26,6 +26,7 @@ from analytics.widgets import (
     query_of,
     step_of,
 )
+from incoming.dead_letters import dead_receipts
 from incoming.models import Receipt, Source
 from outgoing.models import Delivery
 from subscriptions.models import Subscription
@@ -116,8 +117,7 @@ def dead_letters(spec: WidgetSpec, account_ids: Sequence[UUID] | None, period: P
     found = [
         ("delivery", _waiting(Delivery.objects.filter(status=Delivery.Status.EXHAUSTED),
                               account_ids, "last_cause", "exhausted_at")),
-        ("receipt", _waiting(Receipt.objects.filter(status=Receipt.Status.DEAD),
-                             account_ids, "type", "dead_at")),
+        ("receipt", _waiting(dead_receipts(), account_ids, "type", "dead_at")),
     ]  # fmt: skip
     lines = [
         Line(

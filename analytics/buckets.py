@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from analytics.errors import TooManyPeriods, UnknownTimeZone
 from analytics.periods import Grain, end_of, first_whole, start_of
 from analytics.questions import Granularity
+from webhooks_project.lib.time_zones import is_time_zone
 
 MAX_BUCKETS: Final = 20_000  # two weeks of minutes, two years of hours
 _HOUR: Final = timedelta(hours=1)
@@ -43,10 +44,10 @@ class Segment:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, KeyError, OSError) as error:
-        raise UnknownTimeZone(f"{name[:64]!r} is no time zone") from error
+    """The time zone of that name. Raises UnknownTimeZone."""
+    if not is_time_zone(name):  # never a path, and never a file that is no zone
+        raise UnknownTimeZone(f"{name[:64]!r} is no time zone")
+    return ZoneInfo(name)
 
 
 def buckets(
@@ -87,7 +88,7 @@ def _start(moment: datetime, granularity: Granularity, zone: ZoneInfo) -> dateti
             day = local.date() - timedelta(days=local.weekday())
         case Granularity.MONTH:
             day = local.date().replace(day=1)
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return _midnight(day, zone)
 
 
 def _following(start: datetime, granularity: Granularity, zone: ZoneInfo) -> datetime:
@@ -103,7 +104,7 @@ def _following(start: datetime, granularity: Granularity, zone: ZoneInfo) -> dat
             day += timedelta(days=7)
         case _:
             day = (day + timedelta(days=32)).replace(day=1)
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return _midnight(day, zone)
 
 
 def has_whole_hours(zone: ZoneInfo, since: datetime, until: datetime) -> bool:
@@ -123,10 +124,16 @@ def hour_of_week(start: datetime, zone: ZoneInfo) -> int:
 
 
 def moved_back(since: datetime, until: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The period of the same length before, by the clocks: days stay days across a change."""
-    start, end = since.astimezone(zone), until.astimezone(zone)
-    length = end.replace(tzinfo=None) - start.replace(tzinfo=None)
-    return (start - length).astimezone(UTC), since
+    """The period before: of as many days where it is of whole local days, which have 23 to 25
+    hours, else of the same time elapsed."""
+    start, end = since.astimezone(zone).date(), until.astimezone(zone).date()
+    if (_midnight(start, zone), _midnight(end, zone)) == (since, until):
+        return _midnight(start - (end - start), zone), since
+    return since - (until - since), since
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def segments(

@@ -319,7 +319,8 @@ class _Reader:
         Where all goes into one period the database adds it up; else by the rows' own periods.
         """
         zone = period.zone
-        knows_zones = connections[rows.db].vendor == "postgresql"  # fewer groups come back
+        is_postgresql = connections[rows.db].vendor == "postgresql"
+        knows_zones = is_postgresql and _is_unmistakable(zone)  # fewer groups come back
         if period.is_by_hour_of_week:
             if not knows_zones:
                 return rows, ["at"], lambda values: hour_of_week(values[0], zone)
@@ -356,6 +357,12 @@ class _Reader:
             wanted = [_value(dimension, value) for value in values]
             rows = rows.filter(**{f"{columns[dimension]}__in": wanted})
         return rows
+
+
+def _is_unmistakable(zone: ZoneInfo) -> bool:
+    """Whether PostgreSQL means the same by the zone's name. By CET, EET, MET and WET it means the
+    abbreviations, which have no summer time; none of a region, such as Etc/GMT+10, is one."""
+    return zone.key == "UTC" or "/" in zone.key
 
 
 def _grouped(

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from analytics.defaults import DefaultDashboard
+from analytics.errors import NotThere
 from analytics.models import Dashboard, Widget
 from analytics.models.dashboards import MAX_HEIGHT, MAX_WIDTH
 from analytics.widgets import WidgetSpec, spec_of, widget_problems
@@ -128,8 +129,8 @@ def copy_dashboard(
 @transaction.atomic
 def change_dashboard(*, dashboard: Dashboard, by: User | None = None, **changes: Any) -> Dashboard:
     """Change the named fields of DASHBOARD_FIELDS. Only its owner makes one private, which `by`
-    says; all others would lose it. Raises DashboardNotAcceptable."""
-    row = Dashboard.objects.select_for_update().get(pk=dashboard.pk)
+    says; all others would lose it. Raises DashboardNotAcceptable and NotThere."""
+    row = _locked(dashboard)
     before = _shown(row)
     for name, value in changes.items():
         if name not in DASHBOARD_FIELDS:
@@ -147,7 +148,8 @@ def change_dashboard(*, dashboard: Dashboard, by: User | None = None, **changes:
 
 @transaction.atomic
 def delete_dashboard(*, dashboard: Dashboard) -> None:
-    """Delete a dashboard, with its widgets and the reports that are of it."""
+    """Delete a dashboard, with its widgets and the reports that are of it. Raises NotThere."""
+    dashboard = _locked(dashboard)
     journal.record_change(
         account_id=dashboard.account_id,
         action="dashboard.deleted",
@@ -159,7 +161,7 @@ def delete_dashboard(*, dashboard: Dashboard) -> None:
 
 @transaction.atomic
 def add_widget(*, dashboard: Dashboard, **fields: Any) -> Widget:
-    """Add a widget behind the others. Raises WidgetNotAcceptable and TooMany."""
+    """Add a widget behind the others. Raises WidgetNotAcceptable, TooMany and NotThere."""
     row = Widget(dashboard=_locked(dashboard), **_known(fields))
     refuse(widget_problems(row), WidgetNotAcceptable)
     others = Widget.objects.filter(dashboard=dashboard)
@@ -175,9 +177,8 @@ def add_widget(*, dashboard: Dashboard, **fields: Any) -> Widget:
 
 @transaction.atomic
 def change_widget(*, widget: Widget, **changes: Any) -> Widget:
-    """Change the named fields of WIDGET_FIELDS. Raises WidgetNotAcceptable."""
-    _locked(widget.dashboard)
-    row = Widget.objects.select_related("dashboard").get(pk=widget.pk)
+    """Change the named fields of WIDGET_FIELDS. Raises WidgetNotAcceptable and NotThere."""
+    row = _within_locked(widget)
     before = _widget_shown(row)
     for name, value in _known(changes).items():
         setattr(row, name, value)
@@ -193,12 +194,11 @@ def change_widget(*, widget: Widget, **changes: Any) -> Widget:
 
 @transaction.atomic
 def remove_widget(*, widget: Widget) -> None:
-    """Take a widget away; the others keep their order."""
-    dashboard = _locked(widget.dashboard)
-    row = Widget.objects.get(pk=widget.pk)
-    _record(dashboard, "dashboard.widget_removed", {"widget": _widget_shown(row)}, {})
+    """Take a widget away; the others keep their order. Raises NotThere."""
+    row = _within_locked(widget)
+    _record(row.dashboard, "dashboard.widget_removed", {"widget": _widget_shown(row)}, {})
     row.delete()
-    _touch(dashboard)
+    _touch(row.dashboard)
 
 
 @transaction.atomic
@@ -206,7 +206,7 @@ def arrange(*, dashboard: Dashboard, places: Sequence[Place]) -> None:
     """Put the widgets in this order, each as wide and high as said.
 
     Raises ArrangementNotAcceptable where one is missing, strange or named twice: somebody else
-    changed the dashboard meanwhile.
+    changed the dashboard meanwhile; and NotThere.
     """
     _locked(dashboard)
     known = {widget.pk: widget for widget in Widget.objects.filter(dashboard=dashboard)}
@@ -276,7 +276,20 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _locked(dashboard: Dashboard) -> Dashboard:
-    return Dashboard.objects.select_for_update().get(pk=dashboard.pk)
+    row = Dashboard.objects.select_for_update().filter(pk=dashboard.pk).first()
+    if row is None:
+        raise NotThere
+    return row
+
+
+def _within_locked(widget: Widget) -> Widget:
+    """The widget as it is now, its dashboard locked."""
+    dashboard = _locked(widget.dashboard)
+    row = Widget.objects.filter(pk=widget.pk).first()
+    if row is None:
+        raise NotThere
+    row.dashboard = dashboard
+    return row
 
 
 def _touch(dashboard: Dashboard) -> None:

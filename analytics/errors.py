@@ -75,6 +75,13 @@ class StepsNotKept(Unanswerable):
     code = "steps_not_kept"
 
 
+class NotThere(DomainError):
+    """It was deleted meanwhile."""
+
+    code = "not_found"
+    status = 404
+
+
 class ObjectiveExists(DomainError):
     """There is an objective for that already; change it."""
 

@@ -94,7 +94,8 @@ def _with_statuses(rows: QuerySet[Objective]) -> Iterator[tuple[Objective, Objec
 
 
 def unused_figures(spec: WidgetSpec, account_ids: Accounts, period: Period) -> Figures:
-    """Event types without an event, and active subscriptions without an attempt, in the period."""
+    """Event types without an event or an attempt, and active subscriptions without an attempt, in
+    the period."""
     now = clock.now()
     lines = []
     for kind, dimension in (

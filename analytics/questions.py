@@ -74,7 +74,7 @@ class Query:
 
     `account_ids` is None for the whole hub, which is for its operators alone. Filters give the
     values that are counted, as rows' keys have them. `since` and `until` are taken to whole
-    minutes, outward. `compare` asks for the period of the same length before, too; with a
+    minutes, outward. `compare` asks for the period before, too, as long or of as many days; with a
     granularity, each of its periods stands beside the one in the same place. `limit` leaves the
     keys with the most of `order_by` (by default the first measure). An answer that is not
     `is_bounded` has as many rows as there are: for the hub itself, which shows them to nobody.

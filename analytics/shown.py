@@ -21,7 +21,7 @@ from analytics.measures import (
 from analytics.spans import Period
 from analytics.widgets import MAX_SPLIT, Kind, WidgetSpec
 
-MAX_SERIES: Final = 8  # of one chart; the smallest are drawn together
+MAX_SERIES: Final = 8  # of one chart
 WIDEST: Final = 7  # columns of a table that compares
 BEFORE: Final = "before"
 OTHERS: Final = "all others"
@@ -143,7 +143,8 @@ class Figures:
 
     def series(self) -> list[Series]:
         """Over the steps: one for each measure, or for each value of the dimension, of which the
-        smallest come together. A step without rows is 0 of what adds up, else None."""
+        smallest come together where they add up, and are `left_out` where they do not. A step
+        without rows is 0 of what adds up, else None."""
         if self.spec.dimensions:
             return self._by_key(self.measures[0])
         by_step = {line.at: line.values for line in self.lines}
@@ -158,13 +159,29 @@ class Figures:
             for measure in self.measures
         ]
 
+    @property
+    def left_out(self) -> str:
+        """In words how many values of the dimension have no series, since what does not add up
+        cannot be drawn together; empty for none."""
+        if not self.spec.dimensions or self.measures[0].adds_up:
+            return ""
+        found = len({line.name for line in self.lines})
+        count = found - len(self.series())
+        if not count:
+            return ""
+        return (
+            f"{count} more not shown" if found < MAX_SPLIT else f"at least {count} more not shown"
+        )
+
     def _by_key(self, measure: Described) -> list[Series]:
         found: dict[str, dict[datetime | None, Value]] = {}
         for line in self.lines:
             found.setdefault(line.name, {})[line.at] = line.values.get(measure.name)
         ranked = sorted(found, key=lambda name: -sum(v or 0 for v in found[name].values()))
         most = min(self.spec.limit or MAX_SERIES, MAX_SERIES)
-        shown = ranked if len(ranked) <= most else ranked[: most - 1]
+        if measure.adds_up and len(ranked) > most:
+            most = max(1, most - 1)  # the rest are one series more
+        shown = ranked[:most]
         nothing = 0 if measure.adds_up else None
         made = [
             Series(name, tuple(found[name].get(step, nothing) for step in self.steps))

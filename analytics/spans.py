@@ -93,9 +93,9 @@ def named_period(name: str, *, now: datetime, time_zone: str = "UTC") -> Period:
     if length <= timedelta(hours=1):
         since = until - length
     elif length <= DAY:
-        since = _floor_hour(until - length + timedelta(hours=1), zone)
+        since = _floor_hour(now - length + timedelta(hours=1), zone)
     else:
-        first = until.astimezone(zone).date() - (length - DAY)
+        first = now.astimezone(zone).date() - (length - DAY)  # `until` may be of tomorrow
         since = _midnight(first, zone)
     return Period(since, until, time_zone, name)
 

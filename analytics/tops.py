@@ -55,7 +55,7 @@ def top(
 
     Failing: by failed attempts. Slowest: by the 95th percentile, of those with MIN_ATTEMPTS.
     Noisiest: by calls received. Unused types: in the catalogue since before the period, and no
-    event of them within it. Unused subscriptions: active since before it, and nothing attempted.
+    event nor attempt of them within it. Unused subscriptions: active since before it, and nothing attempted.
     """
     limit = min(limit, MAX_TOP)
     period = (account_ids, since, until)
@@ -116,16 +116,16 @@ def _named(rows: Iterable[Row], dimension: Dimension, known: QuerySet[Any]) -> l
 def _unused_types(
     account_ids: Sequence[UUID] | None, since: datetime, until: datetime, limit: int
 ) -> list[Item]:
+    # Events tell of the time that they are kept for, the figures of their attempts of all before.
     events = Event.objects.filter(
         account=OuterRef("account"),
         type=OuterRef("name"),
         created_at__gte=since,
         created_at__lt=until,
     ).order_by()
-    types = EventType.objects.filter(archived_at=None, created_at__lt=since)
-    found = _of(types, account_ids).exclude(Exists(events)).order_by("created_at", "pk")
-    rows = found.values_list("pk", "account_id", "name", "created_at")[:limit]
-    return [Item(pk, account_id, name, {}, created_at) for pk, account_id, name, created_at in rows]
+    types = _of(EventType.objects.filter(archived_at=None, created_at__lt=since), account_ids)
+    rows = types.exclude(Exists(events))
+    return _never_attempted(rows, Dimension.EVENT_TYPE, since, until, limit)
 
 
 def _unused_subscriptions(
@@ -143,36 +143,50 @@ def _unused_subscriptions(
         Subscription.objects.filter(status=Subscription.Status.ACTIVE, created_at__lt=since),
         account_ids,
     )
+    rows = active.exclude(Exists(in_days))
+    return _never_attempted(rows, Dimension.SUBSCRIPTION, since, until, limit)
+
+
+def _never_attempted(
+    every: QuerySet[Any], dimension: Dimension, since: datetime, until: datetime, limit: int
+) -> list[Item]:
+    """The first of the rows, which are the dimension's, of which nothing was attempted."""
     rows = (
-        active.exclude(Exists(in_days))
-        .order_by("created_at", "pk")
+        every.order_by("created_at", "pk")
         .values_list("pk", "account_id", "name", "created_at")
         .iterator(chunk_size=_TOGETHER)
     )
     found: list[Item] = []
     while len(found) < limit and (part := list(islice(rows, _TOGETHER))):
-        used = _used([row[0] for row in part], account_ids, since, until)
+        of_types = dimension is Dimension.EVENT_TYPE
+        keys = [name if of_types else str(pk) for pk, _, name, _ in part]
+        used = _used(dimension, keys, {row[1] for row in part}, since, until)
         found += [
             Item(pk, account_id, name, {}, created_at)
-            for pk, account_id, name, created_at in part
-            if str(pk) not in used
+            for key, (pk, account_id, name, created_at) in zip(keys, part, strict=True)
+            if (str(account_id), key) not in used
         ]
     return found[:limit]
 
 
 def _used(
-    ids: Sequence[UUID], account_ids: Sequence[UUID] | None, since: datetime, until: datetime
-) -> set[str]:
-    """Those of the subscriptions to which something was attempted."""
+    dimension: Dimension,
+    keys: Sequence[str],
+    account_ids: Iterable[UUID],
+    since: datetime,
+    until: datetime,
+) -> set[tuple[str, str]]:
+    """The accounts and keys of which something was attempted."""
     attempted = Query(
-        account_ids=account_ids,
+        account_ids=list(account_ids),
         measures=[Measure.ATTEMPTS],
-        dimensions=[Dimension.SUBSCRIPTION],
-        filters={Dimension.SUBSCRIPTION: [str(key) for key in ids]},
+        dimensions=[Dimension.ACCOUNT, dimension],
+        filters={dimension: keys},
         since=since,
         until=until,
     )
-    return {row.keys[Dimension.SUBSCRIPTION] for row in answer(attempted).rows}
+    rows = answer(attempted).rows
+    return {(row.keys[Dimension.ACCOUNT], row.keys[dimension]) for row in rows}
 
 
 def _of(rows: QuerySet[Any], account_ids: Sequence[UUID] | None) -> QuerySet[Any]:

@@ -272,6 +272,9 @@ def _filters(row: Widget) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield Problem("not_a_mapping", "must be a mapping of dimensions to lists of values")
         return
+    if row.kind in LISTS and any(value.values()):
+        yield Problem("not_filtered", "this kind is of the whole account: take the filters away")
+        return
     for name, values in value.items():
         pointer = f"/{str(name)[:64]}"
         if name not in DIMENSIONS:
@@ -281,6 +284,9 @@ def _filters(row: Widget) -> Iterator[Problem]:
         ):
             message = f"must be a list of texts of at most {MAX_VALUE_LENGTH} characters"
             yield Problem("not_a_list", message, pointer=pointer)
+        elif not all(map(_is_storable, values)):
+            message = "holds a NUL, or half of a character"
+            yield Problem("not_storable", message, pointer=pointer)
         elif len(values) > MAX_FILTER_VALUES:
             message = f"at most {MAX_FILTER_VALUES} values are taken"
             yield Problem("too_many", message, pointer=pointer)
@@ -307,6 +313,11 @@ def _together(row: Widget) -> Iterator[Problem]:
     elif comes_in and goes_out and asked - {"account"}:
         message = "what comes in and what goes out have no cause in common"
         yield Problem("mixed_directions", message)
+
+
+def _is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes it: no NUL, and no surrogate."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_id(text: str) -> bool:

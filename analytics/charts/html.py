@@ -198,7 +198,7 @@ def _plot(
             '<span style="left:{}%">{}</span>',
             ((f"{100 * (index + 0.5) / count:.2f}", text) for index, text in time_labels(figures)),
         ),
-        _legend(series) if len(series) > 1 or figures.spec.dimensions else "",
+        _legend(series, figures.left_out) if len(series) > 1 or figures.spec.dimensions else "",
     )
 
 
@@ -210,14 +210,15 @@ def _mark(value: float, unit: Unit) -> str:
     return f"{100 * value:g} %" if unit == "rate" else written(value, unit)
 
 
-def _legend(series: Sequence[Series]) -> SafeString:
+def _legend(series: Sequence[Series], left_out: str) -> SafeString:
     return format_html(
-        '<ul class="hub-legend">{}</ul>',
+        '<ul class="hub-legend">{}{}</ul>',
         format_html_join(
             "",
             '<li><span class="hub-key hub-s{}"></span>{}</li>',
             ((index % 8 + 1, one.name) for index, one in enumerate(series)),
         ),
+        format_html("<li>{}</li>", left_out) if left_out else "",
     )
 
 

@@ -107,6 +107,8 @@ def _numbers(group: Sequence[Figures]) -> SafeString:
 def _over_time(figures: Figures) -> SafeString:
     """A bar for each step: of what adds up one part for each series, else of the first series."""
     series = figures.series()
+    if not series:
+        return mark_safe("")
     stacked = figures.measures[0].adds_up and figures.spec.kind != Kind.FORECAST
     columns = list(zip(*(one.points for one in series), strict=True))
     if figures.spec.kind == Kind.FORECAST:  # where nothing is counted yet, what is expected
@@ -121,7 +123,7 @@ def _over_time(figures: Figures) -> SafeString:
             else [(part(column[0] or 0, 0, top), 0)]
         )
         rows.append((_when(figures, at), parts, _values(column, figures)))
-    return format_html("{}{}", _legend(series, stacked), _rows(rows))
+    return format_html("{}{}", _legend(series, stacked, figures.left_out), _rows(rows))
 
 
 def _when(figures: Figures, at: datetime) -> str:
@@ -136,11 +138,13 @@ def _values(column: Sequence[float | int | None], figures: Figures) -> str:
     return " / ".join(written(value, figures.unit) for value in column)
 
 
-def _legend(series: Sequence[Series], stacked: bool) -> SafeString:
-    if len(series) < 2:
+def _legend(series: Sequence[Series], stacked: bool, left_out: str) -> SafeString:
+    if len(series) < 2 and not left_out:
         return mark_safe("")
     if not stacked:
         text = f"Bars: {series[0].name}. Figures: {' / '.join(one.name for one in series)}."
+        if left_out:
+            text += f" {left_out.capitalize()}."
         return format_html('<p style="font-size:12px;margin:0 0 8px;color:{}">{}</p>', QUIET, text)
     return format_html(
         '<p style="font-size:12px;margin:0 0 8px">{}</p>',

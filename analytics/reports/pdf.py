@@ -263,7 +263,9 @@ def _plot(figures: Figures, face: frozenset[int]) -> Any:
         values = [value for column in columns for value in column]
     bottom = bottom_of(values, figures.unit) if figures.spec.kind == Kind.LINE else 0.0
     top = top_of(values, figures.unit)
-    legend = 14.0 if len(series) > 1 or figures.spec.dimensions else 0.0
+    names = [one.name for one in series if len(series) > 1 or figures.spec.dimensions]
+    names += [figures.left_out] if figures.left_out else []
+    legend = 14.0 if names else 0.0
     drawing = Drawing(WIDTH, HEIGHT + FOOT + legend)
     base = FOOT + legend
     room, high = WIDTH - LEFT, HEIGHT - 8
@@ -279,9 +281,8 @@ def _plot(figures: Figures, face: frozenset[int]) -> Any:
     draw = _lines if figures.spec.kind in (Kind.LINE, Kind.FORECAST) else _columns
     for shape in draw(series, bottom, top, wide, base, high, stacked):
         drawing.add(shape)
-    if legend:
-        for shape in _legend(series, face):
-            drawing.add(shape)
+    for shape in _legend(names, len(series), face):
+        drawing.add(shape)
     return drawing
 
 
@@ -330,15 +331,18 @@ def _columns(
     return found
 
 
-def _legend(series: Sequence[Series], face: frozenset[int]) -> list[Any]:
+def _legend(names: Sequence[str], coloured: int, face: frozenset[int]) -> list[Any]:
+    """The names side by side, the first of them with their colours."""
     from reportlab.graphics.shapes import Rect, String
 
     found: list[Any] = []
-    room = (WIDTH - LEFT) / len(series)
-    for index, one in enumerate(series):
+    room = (WIDTH - LEFT) / max(1, len(names))
+    for index, name in enumerate(names):
         x = LEFT + index * room
-        found.append(Rect(x, 1, 7, 7, strokeColor=None, fillColor=_colour(COLOURS[index % 8])))
-        found.append(String(x + 10, 1.5, _fitting(one.name, face, room - 14, 7), fontName=FONT,
+        if index < coloured:
+            colour = _colour(COLOURS[index % 8])
+            found.append(Rect(x, 1, 7, 7, strokeColor=None, fillColor=colour))
+        found.append(String(x + 10, 1.5, _fitting(name, face, room - 14, 7), fontName=FONT,
                             fontSize=7, fillColor=_colour(INK)))  # fmt: skip
     return found
 

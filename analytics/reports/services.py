@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from analytics.defaults import SUBJECTS
-from analytics.errors import DashboardNotSeen
+from analytics.errors import DashboardNotSeen, NotThere
 from analytics.models import Dashboard, Report, ReportRun
 from analytics.models.reports import Format
 from analytics.spans import Period, last_full, next_slot
@@ -75,8 +75,8 @@ def create_report(*, account: Account, owner: User | None, **fields: Any) -> Rep
 
 @transaction.atomic
 def change_report(*, report: Report, **changes: Any) -> Report:
-    """Change the named fields of FIELDS. Raises ReportNotAcceptable."""
-    row = Report.objects.select_for_update().get(pk=report.pk)
+    """Change the named fields of FIELDS. Raises ReportNotAcceptable and NotThere."""
+    row = _locked(report)
     before = _shown(row)
     for name, value in _known(changes).items():
         setattr(row, name, value)
@@ -104,7 +104,8 @@ def change_report(*, report: Report, **changes: Any) -> Report:
 
 @transaction.atomic
 def delete_report(*, report: Report) -> None:
-    """Delete a report, with its runs and their files."""
+    """Delete a report, with its runs and their files. Raises NotThere."""
+    report = _locked(report)
     journal.record_change(
         account_id=report.account_id,
         action="report.deleted",
@@ -120,10 +121,10 @@ def request_run(
 ) -> ReportRun:
     """Have the report made soon, of its last whole period or of the one given.
 
-    It waits to be fetched, or with `is_sent` also goes to the recipients. Raises RunsWaiting and
-    DashboardNotSeen.
+    It waits to be fetched, or with `is_sent` also goes to the recipients. Raises RunsWaiting,
+    DashboardNotSeen and NotThere.
     """
-    Report.objects.select_for_update().get(pk=report.pk)
+    _locked(report)
     if not report.is_seen:
         raise DashboardNotSeen
     waiting = report.runs.filter(next_attempt_at__isnull=False)
@@ -153,6 +154,13 @@ def request_run(
     )  # fmt: skip
     transaction.on_commit(lambda: wake("analytics"))
     return run
+
+
+def _locked(report: Report) -> Report:
+    row = Report.objects.select_for_update().filter(pk=report.pk).first()
+    if row is None:
+        raise NotThere
+    return row
 
 
 def report_problems(row: Report) -> list[Problem]:

@@ -112,11 +112,15 @@ class _Book:
             sheet, name, figures, _CHARTS[Kind(figures.spec.kind)], len(series),
             len(figures.steps), len(series) + 1,
         )  # fmt: skip
+        if figures.left_out:
+            sheet.write_string(len(figures.steps) + 1, 0, figures.left_out)
 
     def _chart(
         self, sheet: Any, name: str, figures: Figures, kind: dict[str, str], count: int,
         last: int, beside: int,
     ) -> None:  # fmt: skip
+        if not count:  # Excel opens no book that has a chart of nothing
+            return
         chart = self.book.add_chart(kind)
         for index in range(count):
             column = index + 1

@@ -124,13 +124,55 @@ def test_the_period_before_has_as_many_days(since: str, until: str, expected: st
     assert moved_back(local(since), local(until), BERLIN) == (local(expected), local(since))
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "before"),
+    [
+        # From half past one (CET) the clocks are put from two to three in spring.
+        ("2026-03-29T03:30+02:00", "2026-03-29T04:30+02:00", "2026-03-29T01:30+01:00"),
+        ("2026-03-29T01:30+01:00", "2026-03-29T03:30+02:00", "2026-03-29T00:30+01:00"),
+        # And from three (CEST) back to two in autumn.
+        ("2026-10-25T02:16+02:00", "2026-10-25T02:16+01:00", "2026-10-25T01:16+02:00"),
+        ("2026-10-25T02:46+02:00", "2026-10-25T02:16+01:00", "2026-10-25T02:16+02:00"),
+        ("2026-10-25T02:30+01:00", "2026-10-25T03:00+01:00", "2026-10-25T02:00+01:00"),
+        # A day up to now, of which one end alone is midnight.
+        ("2026-10-26T00:00+01:00", "2026-10-26T12:00+01:00", "2026-10-25T12:00+01:00"),
+        # A whole day of 25 hours, and of 23.
+        ("2026-10-25T00:00+02:00", "2026-10-26T00:00+01:00", "2026-10-24T00:00+02:00"),
+        ("2026-03-30T00:00+02:00", "2026-03-31T00:00+02:00", "2026-03-29T00:00+01:00"),
+    ],
+)
+def test_the_period_before_is_as_long_unless_it_is_of_whole_days(
+    since: str, until: str, before: str
+) -> None:
+    start, end = datetime.fromisoformat(since), datetime.fromisoformat(until)
+    assert moved_back(start, end, BERLIN) == (datetime.fromisoformat(before), start)
+
+
+def test_a_day_without_a_midnight_is_a_whole_day() -> None:
+    cairo = ZoneInfo("Africa/Cairo")  # its clocks go from 24 April 00:00 to 01:00
+    since, until = datetime(2026, 4, 23, 22, tzinfo=UTC), datetime(2026, 4, 24, 21, tzinfo=UTC)
+    assert moved_back(since, until, cairo) == (datetime(2026, 4, 22, 22, tzinfo=UTC), since)
+
+
 def test_months_end_where_the_next_begins() -> None:
     assert end_of(datetime(2026, 12, 1, tzinfo=UTC), Grain.MONTH) == datetime(
         2027, 1, 1, tzinfo=UTC
     )
 
 
-@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "a" * 300, "Europe/\0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mars/Olympus",
+        "",
+        "../etc/passwd",
+        "a" * 300,
+        "Europe/\0",
+        "posixrules",
+        "right/UTC",
+        "posix/UTC",
+    ],
+)
 def test_refuses_what_is_no_time_zone(name: str) -> None:
     with pytest.raises(UnknownTimeZone):
         zone_of(name)

@@ -176,6 +176,16 @@ def test_a_dashboard_has_so_many_widgets_and_no_more(monkeypatch: pytest.MonkeyP
         ({"filters": {"cause": "dns"}}, "filters", "not_a_list"),
         ({"filters": {"cause": ["x"] * 51}}, "filters", "too_many"),
         ({"filters": {"subscription": ["mine"]}}, "filters", "not_an_id"),
+        ({"filters": {"cause": ["d\0ns"]}}, "filters", "not_storable"),
+        ({"filters": {"event_type": ["a", "b\ud800"]}}, "filters", "not_storable"),
+        *(
+            ({"kind": kind, "measures": [], "dimensions": dimensions,
+              "filters": {"subscription": [str(new_id())]}}, "filters", "not_filtered")
+            for kind, dimensions in (
+                ("dead_letters", []), ("objectives", []), ("unused", []),
+                ("health", ["subscription"]),
+            )
+        ),
         ({"order_by": "failed"}, "order_by", "unknown"),
         ({"limit": 501}, "limit", "max_value"),
         ({"width": 5}, "width", "max_value"),
@@ -205,6 +215,7 @@ def test_refuses_what_is_no_widget(fields: dict[str, Any], field: str, code: str
         {"kind": "table", "dimensions": ["subscription", "cause"], "limit": 500},
         {"kind": "table", "measures": ["attempts", "receipts"], "dimensions": ["account"]},
         {"kind": "dead_letters", "measures": []},
+        {"kind": "dead_letters", "measures": [], "filters": {"cause": []}},
         {"filters": {"subscription": [str(new_id())], "cause": ["dns", "timeout"]}},
     ],
 )

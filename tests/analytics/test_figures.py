@@ -30,6 +30,7 @@ from tests.factories import (
     make_attempt,
     make_delivery,
     make_receipt,
+    make_source,
     make_subscription,
 )
 from webhooks_project.accounts.models import Account
@@ -127,6 +128,37 @@ def test_the_smallest_colours_come_together() -> None:
     assert sum(sum(point or 0 for point in one.points) for one in series) == total
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+@pytest.mark.parametrize("measure", ["attempts", "success_rate"])
+def test_a_split_chart_has_as_many_series_as_its_limit_and_says_what_it_leaves_out(
+    history: History, measure: str, limit: int
+) -> None:
+    make_history(history.account, good="Sales", bad="Returns")
+    spec = widget(Kind.LINE, measure, dimensions=("subscription",), limit=limit)
+    found = figures(spec, history.account)
+    names = [one.name for one in found.series()]
+    if measure == "success_rate":
+        assert len(names) == min(4, limit)
+        assert set(names) <= {"Billing", "Warehouse", "Sales", "Returns"}
+        said = {1: "3 more not shown", 2: "2 more not shown", 3: "1 more not shown", 5: ""}
+        assert found.left_out == said[limit]
+    else:
+        assert len(names) == {1: 2, 2: 2, 3: 3, 5: 4}[limit]
+        others = {1: "all others (3)", 2: "all others (3)", 3: "all others (2)"}
+        assert limit == 5 or names[-1] == others[limit]
+        assert found.left_out == ""
+    assert ("more not shown" in drawn(found)) is bool(found.left_out)
+
+
+def test_of_very_many_at_least_so_many_are_left_out(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.widgets.MAX_SPLIT", 2)
+    monkeypatch.setattr("analytics.shown.MAX_SPLIT", 2)
+    spec = widget(Kind.LINE, "success_rate", dimensions=("subscription",), limit=1)
+    assert figures(spec, history.account).left_out == "at least 1 more not shown"
+
+
 def test_bars_without_an_axis_of_time_rank_values_and_leave_out_what_is_nothing(
     history: History,
 ) -> None:
@@ -193,6 +225,15 @@ def test_dead_letters_are_those_that_wait_now() -> None:
     assert [(line.keys[1].name, line.values["waiting"]) for line in found.lines] == [
         ("timeout", 2), ("dns", 1),
     ]  # fmt: skip
+
+
+def test_discarded_dead_letters_wait_no_longer() -> None:
+    source = make_source()
+    for reason in ("", "ours", "sent again by hand"):
+        make_receipt(source, status="dead", dead_at=NOW, next_attempt_at=None,
+                     discard_reason=reason)  # fmt: skip
+    found = figures(widget(Kind.DEAD_LETTERS), source.account)
+    assert [(line.keys[1].name, line.values["waiting"]) for line in found.lines] == [("push", 1)]
 
 
 def test_rows_of_the_same_name_are_told_apart_and_deleted_ones_are_said_to_be() -> None:

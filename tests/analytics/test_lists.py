@@ -24,6 +24,7 @@ from analytics.shown import Figures
 from analytics.spans import Period, named_period, own_period
 from analytics.widgets import Kind, WidgetSpec, widget_problems
 from incoming.models import Source
+from outgoing.models import Delivery, Event
 from subscriptions.models import EventType, Subscription
 from tests.analytics.history import NOW, History, make_history
 from tests.factories import (
@@ -208,6 +209,34 @@ def test_what_was_used_within_the_edges_of_the_period_alone_was_used(
     found = figures(widget(Kind.UNUSED), account, period=period)
     assert {row[1] for row in texts(found)} == {"before", "never", "after"}
     assert len(texts(figures(widget(Kind.UNUSED, limit=2), account, period=period))) == 2
+
+
+def test_a_type_of_which_the_events_are_pruned_was_used_if_attempts_of_it_were_counted() -> None:
+    account, other = make_account(), make_account()
+    used = (
+        ("first", NOW - 30 * DAY), ("within", NOW - 20 * DAY), ("last", NOW - timedelta(minutes=1)),
+        ("before", NOW - 30 * DAY - timedelta(minutes=1)), ("after", NOW), ("never", None),
+    )  # fmt: skip
+    row = make_subscription(account, status="active")
+    elsewhere = make_subscription(other, status="active")
+    make_attempt(
+        make_delivery(make_event(other, type="never"), elsewhere), started_at=NOW - 20 * DAY
+    )
+    for name, at in used:
+        if at is not None:
+            make_attempt(make_delivery(make_event(account, type=name), row), started_at=at)
+    count_marked()
+    Delivery.objects.all().delete()
+    Event.objects.all().delete()
+    EventType.objects.all().delete()
+    for name, _ in used:
+        EventType.objects.create(account=account, name=name)
+    EventType.objects.update(created_at=NOW - 90 * DAY)
+    for account_ids in ([account.pk], None):
+        found = tops.top(
+            tops.Top.UNUSED_TYPES, account_ids=account_ids, since=NOW - 30 * DAY, until=NOW
+        )
+        assert {item.name for item in found} == {"before", "after", "never"}
 
 
 def test_a_list_that_cannot_be_answered_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,6 +269,23 @@ def test_answers_are_what_the_attempts_say() -> None:
     holds()
 
 
+# An offset that reads as the other way round, and names that are abbreviations to PostgreSQL.
+@pytest.mark.parametrize("zone", ["Etc/GMT+10", "Etc/GMT-14", "CET", "EET", "Etc/UTC"])
+@pytest.mark.parametrize("granularity", [Granularity.DAY, Granularity.HOUR_OF_WEEK])
+def test_figures_are_by_the_clocks_of_each_time_zone(zone: str, granularity: Granularity) -> None:
+    deliveries = make_deliveries()
+    made = make_history(
+        deliveries, [(0, hour * 3600 + 60, "", float(hour + 1)) for hour in range(0, 96, 5)]
+    )
+    query = Query(
+        measures=MEASURES, granularity=granularity, since=START,
+        until=START + timedelta(days=4), time_zone=zone,
+    )  # fmt: skip
+    found = answer(query)
+    check(query, found, made)
+    assert sum(row.values[Measure.ATTEMPTS] or 0 for row in found.rows) == 20
+
+
 def test_queries_that_are_answered_together_are_answered_as_each_by_itself(
     django_assert_num_queries: Any,
 ) -> None:

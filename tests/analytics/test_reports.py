@@ -452,6 +452,37 @@ def test_an_account_on_its_first_day_has_reports_too(subject: str) -> None:
     )
 
 
+def test_a_report_says_how_many_lines_of_a_split_chart_are_left_out() -> None:
+    history = make_history()
+    board = make_dashboard(history.account)
+    make_widget(
+        board, title="Rates", kind="line", measures=["success_rate"], dimensions=["subscription"],
+        limit=1,
+    )  # fmt: skip
+    run = made(account=history.account, dashboard=board)
+    assert "1 more not shown." in content(run, "html").decode()
+    reader = pypdf.PdfReader(io.BytesIO(content(run, "pdf")))
+    assert "1 more not shown" in "\n".join(page.extract_text() for page in reader.pages)
+    book = zipfile.ZipFile(io.BytesIO(content(run, "xlsx")))
+    assert "1 more not shown" in book.read("xl/sharedStrings.xml").decode()
+
+
+@pytest.mark.parametrize("kind", ["line", "bar", "stacked"])
+def test_a_chart_without_a_series_breaks_no_report(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figures, "series", lambda self: [])
+    run = make_report_run()
+    lines = (Line((Key("cause", "dns", "dns"),), {"failed": 1}, at=run.since),)
+    spec = WidgetSpec(title="Causes", kind=kind, measures=("failed",), dimensions=("cause",))
+    period = Period(run.since, run.until)
+    figures = Figures(
+        spec, period, "day", lines, steps=(run.since,), measures=(describe("failed"),)
+    )
+    for form in ALL:
+        assert made_in(form, Content("Ours", "Acme", "", period, (figures,)))[1]
+
+
 def test_a_dashboard_without_widgets_has_a_report_that_says_so() -> None:
     empty = Content("Title", "Account", "", Period(NOW - timedelta(days=1), NOW), ())
     assert b"This report has no widgets." in made_in("html", empty)[1]

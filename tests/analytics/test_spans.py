@@ -47,6 +47,25 @@ def test_a_named_period_ends_with_this_minute(name: str, since: datetime) -> Non
     assert period.name == name
 
 
+@pytest.mark.parametrize(
+    ("name", "since"),
+    [
+        ("1h", at("2026-03-31T23:00", BERLIN)),
+        ("24h", at("2026-03-31T00:00", BERLIN)),
+        ("7d", at("2026-03-25T00:00", BERLIN)),
+        ("30d", at("2026-03-02T00:00", BERLIN)),
+        ("90d", at("2026-01-01T00:00", BERLIN)),
+        ("1y", at("2025-04-01T00:00", BERLIN)),
+    ],
+)
+def test_a_named_period_is_as_long_in_the_last_minute_of_the_day(
+    name: str, since: datetime
+) -> None:
+    last = at("2026-03-31T23:59:30", BERLIN)
+    period = named_period(name, now=last, time_zone=BERLIN)
+    assert (period.since, period.until) == (since, at("2026-04-01T00:00", BERLIN))
+
+
 def test_refuses_a_period_that_it_does_not_know() -> None:
     with pytest.raises(PeriodNotAcceptable):
         named_period("2w", now=NOW)

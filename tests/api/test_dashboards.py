@@ -11,6 +11,7 @@ import time_machine
 from analytics.defaults import DEFAULTS
 from analytics.models import Dashboard, Report, ReportRun, Widget
 from analytics.reports.runs import run_due_reports
+from monitoring.models import AuditEntry
 from tests.analytics.history import NOW, make_history
 from tests.api.calls import Api
 from tests.api.rows import everything
@@ -24,6 +25,7 @@ from tests.factories import (
     make_widget,
 )
 from webhooks_project.accounts.models import Account, Role
+from webhooks_project.api.scoping import AccountScopedViewSet
 from webhooks_project.lib.ids import new_id
 
 pytestmark = pytest.mark.django_db
@@ -389,3 +391,42 @@ def test_nobody_makes_anothers_dashboard_private(api: Api, account: Account) -> 
     board.refresh_from_db()
     assert (board.is_shared, board.name) == (True, "Board")
     assert Api(user=ann).patch(path, {"is_shared": False}).json["is_shared"] is False
+
+
+# --- what somebody else deletes meanwhile ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("of", "method", "path", "body"),
+    [
+        ("dashboard", "patch", "analytics/dashboards/{dashboard}", {"name": "New"}),
+        ("dashboard", "delete", "analytics/dashboards/{dashboard}", None),
+        ("dashboard", "post", "analytics/dashboards/{dashboard}/arrange", {"widgets": []}),
+        ("dashboard", "patch", "analytics/widgets/{widget}", {"title": "New"}),
+        ("widget", "patch", "analytics/widgets/{widget}", {"title": "New"}),
+        ("widget", "delete", "analytics/widgets/{widget}", None),
+        ("report", "patch", "analytics/reports/{report}", {"name": "New"}),
+        ("report", "delete", "analytics/reports/{report}", None),
+        ("report", "post", "analytics/reports/{report}/run", {}),
+    ],
+)
+def test_what_was_deleted_meanwhile_is_not_found(
+    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch, of: str, method: str, path: str,
+    body: Any,
+) -> None:  # fmt: skip
+    dashboard = make_dashboard(account)
+    rows: dict[str, Any] = {
+        "dashboard": dashboard, "widget": dashboard.widgets.first(), "report": make_report(account),
+    }  # fmt: skip
+    checked = AccountScopedViewSet.check_object_permissions
+
+    def delete_then_check(self: Any, request: Any, row: Any) -> None:
+        checked(self, request, row)
+        type(rows[of]).objects.filter(pk=rows[of].pk).delete()
+
+    monkeypatch.setattr(AccountScopedViewSet, "check_object_permissions", delete_then_check)
+    entries = AuditEntry.objects.count()
+    url = path.format(**{name: row.pk for name, row in rows.items()})
+    answered = getattr(api, method)(url, *([] if body is None else [body]))
+    assert (answered.status, answered.json["code"]) == (404, "not_found")
+    assert AuditEntry.objects.count() == entries
