@@ -144,7 +144,9 @@ ARRIVALS = (
     Arrival("refused", "signature_mismatch", {"status": "refused", "cause": "signature_mismatch"}),
     Arrival("refused", "schema_mismatch", {"status": "refused", "cause": "schema_mismatch"}),
     # Refused, and replayed since.
-    Arrival("refused", "timestamp_stale", {"status": "processed", "refusal": "timestamp_stale"}),
+    Arrival(
+        "refused", "timestamp_too_old", {"status": "processed", "refusal": "timestamp_too_old"}
+    ),
     Arrival("refused", "rate_limited"),
     Arrival("refused", "signature_mismatch"),
 )
