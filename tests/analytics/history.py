@@ -28,8 +28,8 @@ NOW = datetime(2026, 3, 12, 14, 30, tzinfo=UTC)  # a Thursday
 class History:
     """Of one account: two endpoints, of which the second fails each other time, and a source.
 
-    Each of the ten hours before NOW has `hour + 1` attempts of each endpoint, counted from the
-    oldest, and as many receipts, of which the first is refused.
+    Each of the ten hours up to that of `now` has `hour + 1` attempts of each endpoint, counted from
+    the oldest, and as many receipts, of which the first is refused.
     """
 
     account: Account
@@ -43,7 +43,9 @@ class History:
     by_hour: list[datetime] = field(default_factory=list)
 
 
-def make_history(account: Account | None = None, *, hours: int = 10, **fields: Any) -> History:
+def make_history(
+    account: Account | None = None, *, hours: int = 10, now: datetime = NOW, **fields: Any
+) -> History:
     account = account or make_account()
     made = History(
         account,
@@ -58,7 +60,7 @@ def make_history(account: Account | None = None, *, hours: int = 10, **fields: A
     }
     attempts, moments, arrivals = [], [], []
     for hour in range(hours):
-        start = NOW.replace(minute=0) - timedelta(hours=hours - 1 - hour)
+        start = now.replace(minute=0) - timedelta(hours=hours - 1 - hour)
         made.by_hour.append(start)
         for number in range(hour + 1):
             at = start + timedelta(minutes=number)

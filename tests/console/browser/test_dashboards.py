@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from django.utils.timezone import now
 from playwright.sync_api import Page, expect
 
 from analytics.admin.boards import board_of
@@ -52,6 +54,35 @@ def test_a_default_dashboard_is_seen_copied_and_changed(page: Page) -> None:
 
     expect(page.locator("body")).to_contain_text("Bytes a day is on the dashboard")
     assert Dashboard.objects.get().widgets.last().title == "Bytes a day"  # type: ignore[union-attr]
+
+
+def test_the_editor_shows_the_figures_that_then_stand_on_the_dashboard(page: Page) -> None:
+    made = make_history(now=(now() - timedelta(hours=1)).replace(second=0, microsecond=0))
+    board = make_dashboard(made.account, name="Ours")
+    page.goto(board_of(board))
+    page.get_by_role("link", name="Add a widget").click()
+    page.get_by_label("Title").fill("What fails")
+    page.get_by_label("Shown as").select_option("table")
+    page.get_by_label("Attempts", exact=True).check()
+    page.get_by_label("Failed", exact=True).check()
+    page.get_by_label("Told apart by").select_option("subscription")
+    preview = page.locator("#preview")
+    expect(preview.get_by_role("row", name="Billing 55 0")).to_be_visible()
+    expect(preview.get_by_role("row", name="Warehouse 55 30")).to_be_visible()
+    page.locator("summary", has_text="Filters").click()
+    page.get_by_label("Warehouse").check()
+    expect(preview.get_by_role("row", name="Billing")).to_have_count(0)
+    assert board.widgets.count() == 2  # a preview keeps nothing
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.locator("body")).to_contain_text("What fails is on the dashboard")
+    widget = page.locator(".hub-widget", has_text="What fails")
+    expect(widget.get_by_role("row", name="Warehouse 55 30")).to_be_visible()
+    assert titles(page) == ["Attempts", "Over time", "What fails"]
+    kept = board.widgets.get(title="What fails")
+    assert (kept.kind, kept.measures, kept.dimensions, kept.filters) == (
+        "table", ["attempts", "failed"], ["subscription"], {"subscription": [str(made.bad.pk)]},
+    )  # fmt: skip
 
 
 def test_charts_have_their_figures_as_tables(page: Page, board: Dashboard) -> None:
