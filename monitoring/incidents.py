@@ -250,6 +250,8 @@ def _safely(work: Any, *args: Any) -> int:
 def _carry_out(move: _Move, now: datetime) -> bool:
     if move.step == Step.RELAPSE:
         return _relapse(move.incident.pk, now)
+    if move.step == Step.HOVER:
+        return _hover(move.incident.pk, now)
     if move.step == Step.RECOVER:
         return _recover(move.incident, now)
     if move.step == Step.RESOLVE:
@@ -349,6 +351,18 @@ def _relapse(key: UUID, now: datetime) -> bool:
     incident.save(update_fields=["well_since", "last_seen_at", "relapse_count"])
     if incident.relapse_count <= SHOWN_RELAPSES:
         add_entry(incident, Entry.RELAPSED, "It is seen again.", now)
+    return False
+
+
+@transaction.atomic
+def _hover(key: UUID, now: datetime) -> bool:
+    """It is well since now at the earliest. The timeline says nothing: no look was worse."""
+    incident = Incident.objects.select_for_update().get(pk=key)
+    if incident.status == Status.RESOLVED or incident.well_since is None:
+        return False
+    incident.well_since = now
+    incident.last_seen_at = now
+    incident.save(update_fields=["well_since", "last_seen_at"])
     return False
 
 

@@ -467,6 +467,39 @@ def test_what_wavers_is_one_incident(shop: Subscription, clock: Any) -> None:
     assert incident.entries.count() <= 25  # its timeline does not grow for ever
 
 
+def test_near_its_threshold_an_incident_is_neither_worse_nor_well(
+    shop: Subscription, clock: Any
+) -> None:
+    delivery = make_delivery(make_event(shop.account), shop, next_attempt_at=NOW)
+
+    def wait(seconds: int, minutes: int = 1) -> None:
+        for _ in range(minutes):
+            due_at = NOW + (clock_minutes() + 1) * MINUTE - timedelta(seconds=seconds)
+            Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=due_at)
+            look(clock)
+
+    def clock_minutes() -> int:
+        return round((datetime.now(tz=UTC) - NOW) / MINUTE)
+
+    wait(1_000, 3)
+    incident = Incident.objects.get()
+    wait(10, 4)
+    incident.refresh_from_db()
+    assert incident.well_since == NOW + 4 * MINUTE
+    wait(800)  # of 900, which is over; below 720 it is well
+    incident.refresh_from_db()
+    assert (incident.well_since, incident.last_seen_at) == (NOW + 8 * MINUTE, NOW + 8 * MINUTE)
+    assert (incident.relapse_count, incident.status) == (0, "open")
+    wait(10, 4)
+    incident.refresh_from_db()
+    assert incident.status == "open"
+    wait(10)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolved_at) == ("resolved", NOW + 13 * MINUTE)
+    kinds = [entry.kind for entry in incident.entries.all() if entry.kind != "told"]
+    assert kinds == ["opened", "recovering", "resolved"]
+
+
 def test_what_comes_back_soon_must_stay_away_longer(shop: Subscription, clock: Any) -> None:
     for is_failing, minutes in ((True, 4), (False, 7), (True, 4), (False, 7)):
         fail(shop, is_failing)
