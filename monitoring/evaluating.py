@@ -32,6 +32,7 @@ from monitoring.judging import (
     judge_source,
     next_standing,
 )
+from monitoring.kinds import Kind
 from monitoring.looks import Rule
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
 from monitoring.outcomes import heard_by_hour
@@ -273,26 +274,33 @@ def _ask_rules(
     targets = targets_of(ids)
     for key in ids:
         try:
-            account = _with_usual_before(figures[key], known.get(key, Known()))
+            account = _with_what_was_known(figures[key], known.get(key, Known()))
             seen = _look(key, rules[key], account, targets, now)
             follow(seen, known.get(key, Known()), now, openings)
         except Exception:
             log.exception("an account's rules were not followed", account_id=str(key))
 
 
-def _with_usual_before(figures: AccountFigures, known: Known) -> AccountFigures:
-    """With what was usual before what is open now: that holds for as long as it is open."""
+def _with_what_was_known(figures: AccountFigures, known: Known) -> AccountFigures:
+    """With what was usual before what is open now, and why endpoints fail by it: that holds for as
+    long as it is open."""
     found: dict[UUID, dict[str, float]] = defaultdict(dict)
-    for incident in known.incidents.values():
+    causes: dict[UUID, str] = {}
+    for incident in sorted(known.incidents.values(), key=lambda item: item.last_seen_at):
         subject = incident.subscription_id or incident.source_id
+        if subject is not None and incident.kind == Kind.ENDPOINT_FAILING:
+            causes[subject] = incident.cause
         usual, seconds = (incident.figures.get(name) for name in ("usual", "window_seconds"))
         if subject is not None and usual is not None and seconds:
             found[subject][incident.kind] = usual / seconds
-    if not found:
+    if not found and not causes:
         return figures
     return replace(
         figures,
-        endpoints=tuple(replace(item, usual_before=found[item.id]) for item in figures.endpoints),
+        endpoints=tuple(
+            replace(item, usual_before=found[item.id], known_cause=causes.get(item.id, ""))
+            for item in figures.endpoints
+        ),
         sources=tuple(replace(item, usual_before=found[item.id]) for item in figures.sources),
     )
 

@@ -176,7 +176,9 @@ def _endpoint(
         name=row.name,
         why_not_judged="" if is_active else f"it is {row.status}",
         windows=_windows(hub.outcomes, row.pk),
-        consecutive_failures=hub.failures.get(row.pk, 0) if row.failing_since else 0,
+        consecutive_failures=max(hub.failures.get(row.pk, 0), _known_failures(check, row))
+        if row.failing_since
+        else 0,
         failing_since=row.failing_since,
         breaker=row.breaker,
         breaker_changed_at=row.breaker_changed_at,
@@ -198,6 +200,17 @@ def _endpoint(
         else Check(),
         ends={name: moment for name, moment in ends.items() if moment is not None},
     )
+
+
+def _known_failures(check: HealthCheck | None, row: Subscription) -> int:
+    """The failures in a row that were known of at the last look, where nothing has succeeded since.
+
+    They fall out of the day that is counted; that time goes by is no success.
+    """
+    figures = check.figures if check else {}
+    since = row.failing_since.isoformat() if row.failing_since else None
+    is_same = since is not None and figures.get("failing_since") == since
+    return int(figures.get("consecutive_failures", 0)) if is_same else 0
 
 
 def _source(

@@ -69,8 +69,8 @@ class Rule(Protocol):
 class Figure:
     """A figure with what it means.
 
-    `is_over` where it is not the figure alone that decides; `threshold` where that is not the
-    rule's; `more` is what else an incident keeps of it.
+    `is_over` where it is not the figure that decides whether the threshold is reached; `threshold`
+    where that is not the rule's; `more` is what else an incident keeps of it.
     """
 
     value: float
@@ -97,7 +97,7 @@ def _failing(
     is_certain = in_a_row or is_let_alone or fails_checks
     if not is_counted and not is_certain:
         return
-    cause = main_cause(window.by_cause) or _main_cause_of_longer(figures)
+    cause = main_cause(window.by_cause) or _main_cause_of_longer(figures) or figures.known_cause
     if not cause or (fails_checks and not in_a_row and not is_let_alone and not percent):
         cause = "check" if fails_checks else cause or "answers_otherwise"
     facts = []
@@ -112,12 +112,14 @@ def _failing(
         facts.append("it is let alone for now, and tried with one attempt now and then")
     if figures.check.failures:
         facts.append(f"the last active check found: {figures.check.problem or 'a problem'}")
+    # Failures that no window has any more are long past: they keep an incident, and open none.
+    is_past = not (is_let_alone or fails_checks or figures.windows)
     yield Figure(
         percent if is_counted else 100.0 if is_certain else 0.0,
         f"{{}} is failing: {_CAUSE_WORDS[cause]}",
         f"{'; '.join(facts)}.",
         cause,
-        is_over=is_certain or None,
+        is_over=not is_past if is_certain else None,
     )
 
 

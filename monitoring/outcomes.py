@@ -26,7 +26,8 @@ from subscriptions.models import Subscription
 log = structlog.get_logger(__name__)
 
 KEPT_SECONDS: Final = {FIVE_MINUTES: 0, HOUR: 120, DAY: 600}
-# How far back failures in a row are counted: of more it is known that there are at least so many.
+# How far back failures in a row are counted. Of more it is known that there are at least so many;
+# what was known before is kept (monitoring/gathering.py) for as long as nothing succeeds.
 COUNTED_FAILURES: Final = timedelta(days=1)
 
 Item = TypeVar("Item")
@@ -51,7 +52,8 @@ def arrivals_by_window(now: datetime) -> dict[int, Mapping[UUID, Arrivals]]:
 
 
 def failures_in_a_row(now: datetime) -> dict[UUID, int]:
-    """How many attempts failed since the last success, of subscriptions that fail."""
+    """How many attempts failed since the last success and within a day, of subscriptions that
+    fail."""
     minute = timedelta(minutes=1)
     rows = (
         Rollup.objects.filter(

@@ -141,7 +141,7 @@ def _signal(
     eased = threshold * facts.eases
     is_over = seen.value <= threshold if is_low else seen.value >= threshold
     if seen.is_over is not None:
-        is_over = seen.is_over or is_over
+        is_over = seen.is_over
     is_there = is_over or (seen.value <= eased if is_low else seen.value >= eased)
     if not is_there:
         return

@@ -606,6 +606,54 @@ def test_one_account_that_fails_stops_no_other(
     assert [row.subscription for row in Incident.objects.all()] == [other]
 
 
+def test_without_a_success_nothing_recovers(shop: Subscription, clock: Any) -> None:
+    """One event, answered with 500 each time: by the standard policy it is tried for 27.6 hours."""
+    hours = (0, 5 / 3600, 305 / 3600, 35 / 60, 2.6, 7.6, 17.6, 27.6)
+    Subscription.objects.update(failing_since=NOW)
+    for after in hours:
+        at = NOW + timedelta(hours=after)
+        if after == 7.6:
+            clock.move_to(NOW + timedelta(hours=3))
+            look(clock, 3)
+            assert Incident.objects.get().status == "open"
+        clock.move_to(at + MINUTE)
+        attempt(shop, 1, "status_5xx", started_at=at)
+        evaluate_health()
+    # Of the last day three are left, then none; seven was the most in a day.
+    for after in (28, 60, 200):
+        clock.move_to(NOW + timedelta(hours=after))
+        look(clock, 10)
+        check = HealthCheck.objects.get()
+        assert (check.state, check.figures["consecutive_failures"]) == ("failing", 7)
+        incident = Incident.objects.get()
+        assert (incident.status, incident.cause, incident.well_since) == (
+            "open", "answers_5xx", None,
+        )  # fmt: skip
+    assert told() == ["incident.opened"]
+    Subscription.objects.update(failing_since=None)
+    attempt(shop, 1, started_at=NOW + timedelta(hours=200))
+    look(clock, 8)
+    assert HealthCheck.objects.get().state == "healthy"
+    assert Incident.objects.get().resolution == "recovered"
+
+
+def test_what_failed_days_ago_keeps_an_incident_and_opens_none(
+    shop: Subscription, clock: Any
+) -> None:
+    Subscription.objects.update(failing_since=NOW - MINUTE)
+    attempt(shop, 8, "status_5xx")
+    look(clock, 3)
+    resolve_incident(incident=Incident.objects.get())
+    clock.move_to(NOW + timedelta(hours=30))
+    look(clock, 5)
+    assert Incident.objects.count() == 1
+    assert HealthCheck.objects.get().state == "failing"
+    # It began anew: what was known before is of another time.
+    Subscription.objects.update(failing_since=NOW + timedelta(hours=30))
+    look(clock, 7)
+    assert HealthCheck.objects.get().figures["consecutive_failures"] == 0
+
+
 def test_dead_letters_open_an_incident_at_once(shop: Subscription) -> None:
     make_delivery(
         make_event(shop.account), shop, status=Delivery.Status.EXHAUSTED,
