@@ -26,18 +26,20 @@ from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.gathering import JUDGED, HubFigures, read_accounts, read_hub
 from monitoring.incidents import follow
 from monitoring.judging import (
+    JUDGED_BY,
     Judgement,
     Standing,
     judge_endpoint,
     judge_source,
     next_standing,
+    not_better,
 )
 from monitoring.kinds import Kind
 from monitoring.looks import Rule
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
 from monitoring.outcomes import heard_by_hour
 from monitoring.problems import Known, Openings, Seen, known_problems
-from monitoring.rules import Signal, signals_of, without_repeats
+from monitoring.rules import Signal, is_blind, signals_of, without_repeats
 from monitoring.thresholds import limits_with
 from monitoring.usual import LEAST, Profile, learn, usual_silence
 from subscriptions.models import Subscription
@@ -130,6 +132,8 @@ def _judge(
         ]
         for item, judgement in found:
             before = checks.get(item.id)
+            if before is not None and _is_partly_known(item, judgement):
+                judgement = not_better(judgement, State(before.state), before.reasons)
             standing = next_standing(_standing(before), judgement.state, limits, now)
             after = _check_of(policy.account_id, item, judgement, standing, before, now)
             if item.id in learned:
@@ -142,6 +146,14 @@ def _judge(
     HealthCheck.objects.filter(
         account__in=[policy.account_id for policy in policies], subscription__isnull=False
     ).exclude(subscription__status__in=JUDGED).delete()
+
+
+def _is_partly_known(figures: Figures, judgement: Judgement) -> bool:
+    """Whether it was judged by what is not all counted."""
+    if figures.why_not_judged:
+        return False
+    is_unknown = judgement.state == State.UNKNOWN and bool(figures.uncounted)
+    return is_unknown or bool(figures.uncounted & JUDGED_BY)
 
 
 def _standing(check: HealthCheck | None) -> Standing | None:
@@ -335,6 +347,7 @@ def _look(
         rules={rule.pk: rule for rule in rules},
         subjects={item.id for item in judged if not item.why_not_judged},
         broken=broken,
+        blind={rule.pk for rule in rules if is_blind(rule, figures)},
     )
 
 

@@ -94,6 +94,8 @@ class EndpointFigures:
     name: str
     why_not_judged: str = ""
     windows: Mapping[int, Outcome] = field(default_factory=dict)
+    # Windows that could not be counted, or not wholly: what they lack may have been.
+    uncounted: frozenset[int] = frozenset()
     consecutive_failures: int = 0  # at least; none has succeeded since
     failing_since: datetime | None = None
     breaker: str = "closed"
@@ -157,6 +159,8 @@ class SourceFigures:
     name: str
     why_not_judged: str = ""
     windows: Mapping[int, Arrivals] = field(default_factory=dict)
+    # Windows that could not be counted, or not wholly: what they lack may have been.
+    uncounted: frozenset[int] = frozenset()
     last_received_at: datetime | None = None
     silent_seconds: float | None = None
     usual_silence_seconds: float | None = None

@@ -75,7 +75,7 @@ def _moves(seen: Seen, known: Known, now: datetime) -> Iterator[_Move]:
         ids = known.rules[problem]
         rules = [rule for key in ids if (rule := seen.rules.get(key)) is not None]
         signal = _signal_of(incident, rules, seen)
-        if signal is None and ids & set(seen.broken):
+        if signal is None and ids & {*seen.broken, *seen.blind}:
             continue
         timing = Timing(
             opens_after=timedelta(),
@@ -106,7 +106,7 @@ def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]
     peaces = _peaces(seen, known)
     for key in sorted({*seen.signals, *known.sightings}):
         rule_id, problem = parts_of(key)
-        if rule_id in seen.broken:
+        if rule_id in seen.broken or (rule_id in seen.blind and key not in seen.signals):
             continue
         if problem in known.incidents and rule_id in known.rules[problem]:
             continue

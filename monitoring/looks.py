@@ -123,6 +123,20 @@ def _failing(
     )
 
 
+def windows_of(rule: Rule) -> frozenset[int]:
+    """The windows of counted attempts or calls that it goes by, in seconds."""
+    match Kind(rule.kind):
+        case Kind.ENDPOINT_FAILING | Kind.LATENCY_ABOVE:
+            return frozenset({rule.window_seconds})
+        case Kind.OBJECTIVE_MISSED:
+            short = SHORT_WINDOW.get(rule.window_seconds, rule.window_seconds)
+            return frozenset({rule.window_seconds, short})
+        case Kind.SIGNATURE_FAILURES_RISING:
+            is_held_against_day = rule.rise_factor is not None
+            return frozenset({rule.window_seconds, *([DAY] if is_held_against_day else [])})
+    return frozenset()
+
+
 def _main_cause_of_longer(figures: EndpointFigures) -> str:
     for _, window in sorted(figures.windows.items()):
         if cause := main_cause(window.by_cause):
@@ -281,6 +295,8 @@ def _silent(rule: Rule, figures: SourceFigures, now: datetime, target: float) ->
 def _signatures(
     rule: Rule, figures: SourceFigures, now: datetime, target: float
 ) -> Iterator[Figure]:
+    if DAY in windows_of(rule) & figures.uncounted and rule.kind not in figures.usual_before:
+        return  # what is usual is not known; it is not nothing
     window = figures.over(rule.window_seconds)
     yield _rising(
         rule,

@@ -46,6 +46,7 @@ from tests.factories import (
     make_user,
 )
 from webhooks_project.accounts.models import Account, Role
+from webhooks_project.models import Uncounted
 from webhooks_project.uncounted import Kind as Counted
 from webhooks_project.uncounted import mark_uncounted
 
@@ -652,6 +653,69 @@ def test_what_failed_days_ago_keeps_an_incident_and_opens_none(
     Subscription.objects.update(failing_since=NOW + timedelta(hours=30))
     look(clock, 7)
     assert HealthCheck.objects.get().figures["consecutive_failures"] == 0
+
+
+@pytest.mark.parametrize("why", ["analytics stands still", "the query fails"])
+def test_what_is_not_counted_has_not_recovered(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    attempt(shop, 10, "status_5xx")
+    look(clock, 3)
+    before = HealthCheck.objects.get()
+    assert (Incident.objects.get().status, before.state) == ("open", "failing")
+
+    def fail(now: datetime, seconds: int) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        if why == "the query fails":
+            patched.setattr(outcomes, "_recent_outcomes", fail)
+        else:
+            mark_uncounted(Counted.ATTEMPT, [NOW + minute * MINUTE for minute in range(70)])
+        clock.move_to(NOW + 60 * MINUTE)
+        look(clock, 8)
+    incident = Incident.objects.get()
+    check = HealthCheck.objects.get()
+    assert (incident.status, incident.well_since) == ("open", None)
+    assert (check.state, check.state_since, check.reasons) == (
+        "failing", before.state_since, before.reasons,
+    )  # fmt: skip
+    count_marked()
+    look(clock, 8)
+    assert Incident.objects.get().resolution == "recovered"
+    assert HealthCheck.objects.get().state == "healthy"
+
+
+def test_what_is_seen_in_what_is_not_all_counted_is_so(shop: Subscription, clock: Any) -> None:
+    mark_uncounted(Counted.ATTEMPT, [NOW - minute * MINUTE for minute in range(20)])
+    fail(shop)
+    look(clock, 4)
+    assert Incident.objects.get().kind == "endpoint_failing"
+    assert HealthCheck.objects.get().state == "failing"
+
+
+def test_marks_of_the_last_minutes_blind_nobody(shop: Subscription, clock: Any) -> None:
+    attempt(shop, 10, "status_5xx")
+    look(clock, 3)
+    for minute in range(4, 13):
+        moment = NOW + minute * MINUTE
+        Uncounted.objects.all().delete()
+        mark_uncounted(Counted.ATTEMPT, [moment - back * MINUTE for back in range(4)])
+        look(clock)
+    assert Incident.objects.get().resolution == "recovered"
+
+
+def test_calls_that_are_not_counted_do_not_blind_for_attempts(
+    account: Account, shop: Subscription, clock: Any
+) -> None:
+    make_source(account, last_received_at=NOW)
+    mark_uncounted(Counted.RECEIPT, [NOW - minute * MINUTE for minute in range(20)])
+    attempt(shop, 10)
+    mark_uncounted(Counted.RECEIPT, [NOW - minute * MINUTE for minute in range(20)])
+    evaluate_health()
+    assert HealthCheck.objects.get(subscription=shop).state == "healthy"
+    check = HealthCheck.objects.get(source__isnull=False)
+    assert (check.state, check.reasons) == ("unknown", ["not all calls are counted yet"])
 
 
 def test_dead_letters_open_an_incident_at_once(shop: Subscription) -> None:
