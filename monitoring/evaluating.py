@@ -346,6 +346,7 @@ def _look(
         signals={signal.key: signal for signal in without_repeats(found)},
         rules={rule.pk: rule for rule in rules},
         subjects={item.id for item in judged if not item.why_not_judged},
+        idle={item.id for item in judged if item.why_not_judged},
         broken=broken,
         blind={rule.pk for rule in rules if is_blind(rule, figures)},
     )

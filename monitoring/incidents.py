@@ -21,6 +21,7 @@ from django.db import IntegrityError, transaction
 
 from monitoring.alerting import tell
 from monitoring.kinds import KINDS, Kind
+from monitoring.looks import ITS_OWN_END
 from monitoring.models import AlertRule, Incident, IncidentEntry, Notification, Sighting
 from monitoring.models.incidents import Severity
 from monitoring.problems import Known, Openings, Seen
@@ -190,8 +191,11 @@ def _is_gone(incident: Incident, seen: Seen, known: Known) -> bool:
         return True
     subject = incident.subscription_id or incident.source_id
     # What is wrong with the set-up is so of what is not judged, too.
-    is_judged = incident.kind != Kind.SETUP_WRONG
-    return is_judged and subject is not None and subject not in seen.subjects
+    if subject is None or incident.kind == Kind.SETUP_WRONG:
+        return False
+    if incident.kind == Kind.EXPIRING and incident.cause == ITS_OWN_END and subject in seen.idle:
+        return False
+    return subject not in seen.subjects
 
 
 def _note_sightings(

@@ -24,6 +24,8 @@ MAX_FAILED_CHECKS: Final = (
     2  # active checks may fail so often before the endpoint counts as failing
 )
 
+# The end that comes to what is paused or disabled, too: of the others nobody needs to hear then.
+ITS_OWN_END: Final = "subscription"
 BACKLOG: Final = "backlog"  # the cause of what waits, whichever rule sees it
 # Who was told by another: outgoing/expiry.py says to people that a subscription has ended.
 TOLD_OTHERWISE: Final = frozenset({"expired"})
@@ -314,6 +316,8 @@ def _ends(
     rule: Rule, figures: EndpointFigures | SourceFigures, now: datetime, target: float
 ) -> Iterator[Figure]:
     for name, moment in sorted(figures.ends.items()):
+        if figures.why_not_judged and name != ITS_OWN_END:
+            continue
         left = (moment - now) / timedelta(days=1)
         verb = "has ended" if left <= 0 else "ends"
         yield Figure(

@@ -30,7 +30,7 @@ class Seen:
     `rules` are those that are on, by id; `broken` those that could not be asked: of their problems
     nothing is known now. Those that are `blind` go by what is not all counted yet: what they see is
     so, of what they do not see nothing is known. `subjects` are the endpoints and sources that are
-    judged.
+    judged, `idle` those that are paused or disabled.
     """
 
     account_id: UUID
@@ -39,6 +39,7 @@ class Seen:
     subjects: Collection[UUID]
     broken: Collection[UUID] = frozenset()
     blind: Collection[UUID] = frozenset()
+    idle: Collection[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def signals_of(
     for endpoint in figures.endpoints if kind in OF_ENDPOINTS else ():
         if (
             endpoint.id in leaves
-            or endpoint.why_not_judged
+            or (endpoint.why_not_judged and kind != Kind.EXPIRING)
             or not _is_about(rule, endpoint.id, None)
         ):
             continue

@@ -566,6 +566,35 @@ def test_what_is_not_looked_at_any_more_is_gone(shop: Subscription, clock: Any, 
         assert (incident.status, incident.resolution) == ("resolved", "gone")
 
 
+@pytest.mark.parametrize("status", ["paused", "disabled"])
+def test_people_hear_that_a_paused_one_ends(shop: Subscription, clock: Any, status: str) -> None:
+    set_status(subscription=shop, status=Subscription.Status(status))
+    Subscription.objects.update(
+        expires_at=NOW + timedelta(days=5), certificate_expires_at=NOW + timedelta(days=5)
+    )
+    look(clock, 10)
+    [incident] = Incident.objects.all()  # of the certificate of what nothing is sent to, none
+    assert (incident.kind, incident.cause, incident.status) == ("expiring", "subscription", "open")
+    assert incident.title == "Shop ends on 2026-03-09"
+    assert "incident.opened" in told()
+    set_status(subscription=shop, status=Subscription.Status.ARCHIVED)
+    look(clock)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolution) == ("resolved", "gone")
+
+
+def test_paused_while_it_is_about_to_end_it_ends_still(shop: Subscription, clock: Any) -> None:
+    Subscription.objects.update(
+        expires_at=NOW + timedelta(days=5), certificate_expires_at=NOW + timedelta(days=5)
+    )
+    look(clock, 3)
+    shop.refresh_from_db()
+    set_status(subscription=shop, status=Subscription.Status.PAUSED)
+    look(clock, 3)
+    found = {row.cause: (row.status, row.resolution) for row in Incident.objects.all()}
+    assert found == {"subscription": ("open", ""), "certificate": ("resolved", "gone")}
+
+
 def test_one_failing_rule_stops_no_other(
     shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
