@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from analytics.models import SUCCEEDED, ReceiptRollup, Rollup, Scope
 from analytics.periods import Grain
 from analytics.sketches import Bins, add_stored, percentile
+from webhooks_project.models import Uncounted
+
+# An attempt may take a minute, and is stored with a mark of the minute it began in; marks are
+# counted once a minute. A mark of an older minute than these make up waits for longer than it has
+# to.
+MARKS_WAIT: Final = timedelta(minutes=4)
+# What just happened is counted first (analytics/counting.py): where a mark of so long ago waits,
+# nothing newer is counted either.
+COUNTED_FIRST: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,15 @@ class Receipts:
     received: int = 0
     accepted: int = 0
     refused_by_cause: dict[str, int] = field(default_factory=dict)
+
+
+def are_counted(kind: Uncounted.Kind, *, since: datetime, now: datetime) -> bool:
+    """Whether all that happened from `since` on is in the rollups, but for the last few minutes,
+    which never all are. To be asked before they are read."""
+    late = Uncounted.objects.filter(
+        kind=kind, minute__gte=min(since, now - COUNTED_FIRST), minute__lt=now - MARKS_WAIT
+    )
+    return not late.exists()
 
 
 def recent_outcomes(
@@ -93,4 +111,6 @@ def _in_minutes(model: type[Any], since: datetime, until: datetime, account_id: 
     return rows if account_id is None else rows.filter(account=account_id)
 
 
-__all__ = ["SUCCEEDED", "Outcomes", "Receipts", "recent_outcomes", "recent_receipts"]
+__all__ = [
+    "SUCCEEDED", "Outcomes", "Receipts", "are_counted", "recent_outcomes", "recent_receipts",
+]  # fmt: skip

@@ -26,17 +26,20 @@ from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.gathering import JUDGED, HubFigures, read_accounts, read_hub
 from monitoring.incidents import follow
 from monitoring.judging import (
+    JUDGED_BY,
     Judgement,
     Standing,
     judge_endpoint,
     judge_source,
     next_standing,
+    not_better,
 )
+from monitoring.kinds import Kind
 from monitoring.looks import Rule
 from monitoring.models import AlertRule, HealthCheck, HealthPolicy
 from monitoring.outcomes import heard_by_hour
 from monitoring.problems import Known, Openings, Seen, known_problems
-from monitoring.rules import Signal, signals_of, without_repeats
+from monitoring.rules import Signal, is_blind, signals_of, without_repeats
 from monitoring.thresholds import limits_with
 from monitoring.usual import LEAST, Profile, learn, usual_silence
 from subscriptions.models import Subscription
@@ -129,6 +132,8 @@ def _judge(
         ]
         for item, judgement in found:
             before = checks.get(item.id)
+            if before is not None and _is_partly_known(item, judgement):
+                judgement = not_better(judgement, State(before.state), before.reasons)
             standing = next_standing(_standing(before), judgement.state, limits, now)
             after = _check_of(policy.account_id, item, judgement, standing, before, now)
             if item.id in learned:
@@ -141,6 +146,14 @@ def _judge(
     HealthCheck.objects.filter(
         account__in=[policy.account_id for policy in policies], subscription__isnull=False
     ).exclude(subscription__status__in=JUDGED).delete()
+
+
+def _is_partly_known(figures: Figures, judgement: Judgement) -> bool:
+    """Whether it was judged by what is not all counted."""
+    if figures.why_not_judged:
+        return False
+    is_unknown = judgement.state == State.UNKNOWN and bool(figures.uncounted)
+    return is_unknown or bool(figures.uncounted & JUDGED_BY)
 
 
 def _standing(check: HealthCheck | None) -> Standing | None:
@@ -273,26 +286,33 @@ def _ask_rules(
     targets = targets_of(ids)
     for key in ids:
         try:
-            account = _with_usual_before(figures[key], known.get(key, Known()))
+            account = _with_what_was_known(figures[key], known.get(key, Known()))
             seen = _look(key, rules[key], account, targets, now)
             follow(seen, known.get(key, Known()), now, openings)
         except Exception:
             log.exception("an account's rules were not followed", account_id=str(key))
 
 
-def _with_usual_before(figures: AccountFigures, known: Known) -> AccountFigures:
-    """With what was usual before what is open now: that holds for as long as it is open."""
+def _with_what_was_known(figures: AccountFigures, known: Known) -> AccountFigures:
+    """With what was usual before what is open now, and why endpoints fail by it: that holds for as
+    long as it is open."""
     found: dict[UUID, dict[str, float]] = defaultdict(dict)
-    for incident in known.incidents.values():
+    causes: dict[UUID, str] = {}
+    for incident in sorted(known.incidents.values(), key=lambda item: item.last_seen_at):
         subject = incident.subscription_id or incident.source_id
+        if subject is not None and incident.kind == Kind.ENDPOINT_FAILING:
+            causes[subject] = incident.cause
         usual, seconds = (incident.figures.get(name) for name in ("usual", "window_seconds"))
         if subject is not None and usual is not None and seconds:
             found[subject][incident.kind] = usual / seconds
-    if not found:
+    if not found and not causes:
         return figures
     return replace(
         figures,
-        endpoints=tuple(replace(item, usual_before=found[item.id]) for item in figures.endpoints),
+        endpoints=tuple(
+            replace(item, usual_before=found[item.id], known_cause=causes.get(item.id, ""))
+            for item in figures.endpoints
+        ),
         sources=tuple(replace(item, usual_before=found[item.id]) for item in figures.sources),
     )
 
@@ -326,7 +346,9 @@ def _look(
         signals={signal.key: signal for signal in without_repeats(found)},
         rules={rule.pk: rule for rule in rules},
         subjects={item.id for item in judged if not item.why_not_judged},
+        idle={item.id for item in judged if item.why_not_judged},
         broken=broken,
+        blind={rule.pk for rule in rules if is_blind(rule, figures)},
     )
 
 

@@ -94,7 +94,9 @@ class EndpointFigures:
     name: str
     why_not_judged: str = ""
     windows: Mapping[int, Outcome] = field(default_factory=dict)
-    consecutive_failures: int = 0
+    # Windows that could not be counted, or not wholly: what they lack may have been.
+    uncounted: frozenset[int] = frozenset()
+    consecutive_failures: int = 0  # at least; none has succeeded since
     failing_since: datetime | None = None
     breaker: str = "closed"
     breaker_changed_at: datetime | None = None
@@ -109,6 +111,8 @@ class EndpointFigures:
     ends: Mapping[str, datetime] = field(default_factory=dict)
     # By kind of rule, what was usual in a second before an incident of it was opened that is open.
     usual_before: Mapping[str, float] = field(default_factory=dict)
+    # Why it fails, by the open incident that says so: known for longer than attempts are counted.
+    known_cause: str = ""
 
     def over(self, seconds: int) -> Outcome:
         return self.windows.get(seconds, NOTHING_TRIED)
@@ -155,6 +159,8 @@ class SourceFigures:
     name: str
     why_not_judged: str = ""
     windows: Mapping[int, Arrivals] = field(default_factory=dict)
+    # Windows that could not be counted, or not wholly: what they lack may have been.
+    uncounted: frozenset[int] = frozenset()
     last_received_at: datetime | None = None
     silent_seconds: float | None = None
     usual_silence_seconds: float | None = None

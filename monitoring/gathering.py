@@ -28,7 +28,12 @@ from monitoring.figures import (
     SourceFigures,
 )
 from monitoring.models import Finding, HealthCheck
-from monitoring.outcomes import arrivals_by_window, failures_in_a_row, outcomes_by_window
+from monitoring.outcomes import (
+    Counted,
+    arrivals_by_window,
+    failures_in_a_row,
+    outcomes_by_window,
+)
 from monitoring.readiness import queue_states
 from monitoring.shrinking import Low, next_low
 from monitoring.usual import Profile, usual_silence
@@ -65,9 +70,9 @@ class Backlog:
 class HubFigures:
     """What is counted over all accounts at one moment."""
 
-    outcomes: Mapping[int, Mapping[UUID, Outcome]]
+    outcomes: Mapping[int, Counted[Outcome]]
     failures: Mapping[UUID, int]
-    arrivals: Mapping[int, Mapping[UUID, Arrivals]]
+    arrivals: Mapping[int, Counted[Arrivals]]
     deliveries: Mapping[UUID, Backlog]
     receipts: Mapping[UUID, Backlog]
     queues: Mapping[str, float]
@@ -176,7 +181,10 @@ def _endpoint(
         name=row.name,
         why_not_judged="" if is_active else f"it is {row.status}",
         windows=_windows(hub.outcomes, row.pk),
-        consecutive_failures=hub.failures.get(row.pk, 0) if row.failing_since else 0,
+        uncounted=_uncounted(hub.outcomes),
+        consecutive_failures=max(hub.failures.get(row.pk, 0), _known_failures(check, row))
+        if row.failing_since
+        else 0,
         failing_since=row.failing_since,
         breaker=row.breaker,
         breaker_changed_at=row.breaker_changed_at,
@@ -200,6 +208,17 @@ def _endpoint(
     )
 
 
+def _known_failures(check: HealthCheck | None, row: Subscription) -> int:
+    """The failures in a row that were known of at the last look, where nothing has succeeded since.
+
+    They fall out of the day that is counted; that time goes by is no success.
+    """
+    figures = check.figures if check else {}
+    since = row.failing_since.isoformat() if row.failing_since else None
+    is_same = since is not None and figures.get("failing_since") == since
+    return int(figures.get("consecutive_failures", 0)) if is_same else 0
+
+
 def _source(
     row: Source,
     hub: HubFigures,
@@ -220,6 +239,7 @@ def _source(
         name=row.name,
         why_not_judged="it is disabled" if row.disabled_at else "",
         windows=_windows(hub.arrivals, row.pk),
+        uncounted=_uncounted(hub.arrivals),
         last_received_at=heard_at,
         silent_seconds=max(0.0, (now - heard_at).total_seconds()) if heard_at else None,
         usual_silence_seconds=usual.total_seconds() if usual is not None else None,
@@ -242,8 +262,12 @@ def _low(
     return next_low(before, waiting.count if waiting else 0, now)
 
 
-def _windows(counted: Mapping[int, Mapping[UUID, Item]], key: UUID) -> dict[int, Item]:
-    return {seconds: found[key] for seconds, found in counted.items() if key in found}
+def _windows(counted: Mapping[int, Counted[Item]], key: UUID) -> dict[int, Item]:
+    return {seconds: found.items[key] for seconds, found in counted.items() if key in found.items}
+
+
+def _uncounted(counted: Mapping[int, Counted[Any]]) -> frozenset[int]:
+    return frozenset(seconds for seconds, found in counted.items() if not found.is_whole)
 
 
 def _is_window_closed(document: Any, now: datetime) -> bool:

@@ -21,6 +21,7 @@ from django.db import IntegrityError, transaction
 
 from monitoring.alerting import tell
 from monitoring.kinds import KINDS, Kind
+from monitoring.looks import ITS_OWN_END
 from monitoring.models import AlertRule, Incident, IncidentEntry, Notification, Sighting
 from monitoring.models.incidents import Severity
 from monitoring.problems import Known, Openings, Seen
@@ -75,7 +76,7 @@ def _moves(seen: Seen, known: Known, now: datetime) -> Iterator[_Move]:
         ids = known.rules[problem]
         rules = [rule for key in ids if (rule := seen.rules.get(key)) is not None]
         signal = _signal_of(incident, rules, seen)
-        if signal is None and ids & set(seen.broken):
+        if signal is None and ids & {*seen.broken, *seen.blind}:
             continue
         timing = Timing(
             opens_after=timedelta(),
@@ -106,7 +107,7 @@ def _steps(seen: Seen, known: Known, now: datetime) -> Iterator[tuple[str, Step]
     peaces = _peaces(seen, known)
     for key in sorted({*seen.signals, *known.sightings}):
         rule_id, problem = parts_of(key)
-        if rule_id in seen.broken:
+        if rule_id in seen.broken or (rule_id in seen.blind and key not in seen.signals):
             continue
         if problem in known.incidents and rule_id in known.rules[problem]:
             continue
@@ -190,8 +191,11 @@ def _is_gone(incident: Incident, seen: Seen, known: Known) -> bool:
         return True
     subject = incident.subscription_id or incident.source_id
     # What is wrong with the set-up is so of what is not judged, too.
-    is_judged = incident.kind != Kind.SETUP_WRONG
-    return is_judged and subject is not None and subject not in seen.subjects
+    if subject is None or incident.kind == Kind.SETUP_WRONG:
+        return False
+    if incident.kind == Kind.EXPIRING and incident.cause == ITS_OWN_END and subject in seen.idle:
+        return False
+    return subject not in seen.subjects
 
 
 def _note_sightings(
@@ -250,6 +254,8 @@ def _safely(work: Any, *args: Any) -> int:
 def _carry_out(move: _Move, now: datetime) -> bool:
     if move.step == Step.RELAPSE:
         return _relapse(move.incident.pk, now)
+    if move.step == Step.HOVER:
+        return _hover(move.incident.pk, now)
     if move.step == Step.RECOVER:
         return _recover(move.incident, now)
     if move.step == Step.RESOLVE:
@@ -349,6 +355,18 @@ def _relapse(key: UUID, now: datetime) -> bool:
     incident.save(update_fields=["well_since", "last_seen_at", "relapse_count"])
     if incident.relapse_count <= SHOWN_RELAPSES:
         add_entry(incident, Entry.RELAPSED, "It is seen again.", now)
+    return False
+
+
+@transaction.atomic
+def _hover(key: UUID, now: datetime) -> bool:
+    """It is well since now at the earliest. The timeline says nothing: no look was worse."""
+    incident = Incident.objects.select_for_update().get(pk=key)
+    if incident.status == Status.RESOLVED or incident.well_since is None:
+        return False
+    incident.well_since = now
+    incident.last_seen_at = now
+    incident.save(update_fields=["well_since", "last_seen_at"])
     return False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,8 @@ from monitoring.thresholds import Limits
 State = HealthCheck.State
 RANKS: Final = {State.HEALTHY: 0, State.DEGRADED: 1, State.FAILING: 2, State.DOWN: 3}
 _WINDOW_WORDS: Final = {FIVE_MINUTES: "the last 5 minutes", HOUR: "the last hour"}
+# By these it is judged; by a day's figures only whether anything is known of it.
+JUDGED_BY: Final = frozenset(_WINDOW_WORDS)
 _END_WORDS: Final = {
     "certificate": "the endpoint's certificate ends",
     "client_certificate": "the client certificate ends",
@@ -58,6 +60,8 @@ def judge_endpoint(figures: EndpointFigures, limits: Limits, now: datetime) -> J
     ]
     if found:
         return _worst(found)
+    if figures.uncounted & JUDGED_BY:
+        return Judgement(State.UNKNOWN, ("not all attempts are counted yet",))
     was_checked = figures.check.checked_at is not None and now - figures.check.checked_at <= (
         timedelta(days=1)
     )
@@ -83,7 +87,19 @@ def judge_source(figures: SourceFigures, limits: Limits, now: datetime) -> Judge
         return _worst(found)
     if figures.last_received_at is None:
         return Judgement(State.UNKNOWN, ("nothing has come from it yet",))
+    if figures.uncounted & JUDGED_BY:
+        return Judgement(State.UNKNOWN, ("not all calls are counted yet",))
     return Judgement(State.HEALTHY)
+
+
+def not_better(judgement: Judgement, state: State, reasons: Sequence[str]) -> Judgement:
+    """The judgement of what is not all counted: it may be worse than the state before, whose
+    reasons are kept where it would be a better one."""
+    if state == State.UNKNOWN:
+        return judgement
+    if judgement.state == State.UNKNOWN or RANKS[judgement.state] < RANKS[state]:
+        return Judgement(state, tuple(reasons))
+    return judgement
 
 
 def next_standing(

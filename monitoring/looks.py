@@ -24,6 +24,8 @@ MAX_FAILED_CHECKS: Final = (
     2  # active checks may fail so often before the endpoint counts as failing
 )
 
+# The end that comes to what is paused or disabled, too: of the others nobody needs to hear then.
+ITS_OWN_END: Final = "subscription"
 BACKLOG: Final = "backlog"  # the cause of what waits, whichever rule sees it
 # Who was told by another: outgoing/expiry.py says to people that a subscription has ended.
 TOLD_OTHERWISE: Final = frozenset({"expired"})
@@ -69,8 +71,8 @@ class Rule(Protocol):
 class Figure:
     """A figure with what it means.
 
-    `is_over` where it is not the figure alone that decides; `threshold` where that is not the
-    rule's; `more` is what else an incident keeps of it.
+    `is_over` where it is not the figure that decides whether the threshold is reached; `threshold`
+    where that is not the rule's; `more` is what else an incident keeps of it.
     """
 
     value: float
@@ -97,7 +99,7 @@ def _failing(
     is_certain = in_a_row or is_let_alone or fails_checks
     if not is_counted and not is_certain:
         return
-    cause = main_cause(window.by_cause) or _main_cause_of_longer(figures)
+    cause = main_cause(window.by_cause) or _main_cause_of_longer(figures) or figures.known_cause
     if not cause or (fails_checks and not in_a_row and not is_let_alone and not percent):
         cause = "check" if fails_checks else cause or "answers_otherwise"
     facts = []
@@ -112,13 +114,29 @@ def _failing(
         facts.append("it is let alone for now, and tried with one attempt now and then")
     if figures.check.failures:
         facts.append(f"the last active check found: {figures.check.problem or 'a problem'}")
+    # Failures that no window has any more are long past: they keep an incident, and open none.
+    is_past = not (is_let_alone or fails_checks or figures.windows)
     yield Figure(
         percent if is_counted else 100.0 if is_certain else 0.0,
         f"{{}} is failing: {_CAUSE_WORDS[cause]}",
         f"{'; '.join(facts)}.",
         cause,
-        is_over=is_certain or None,
+        is_over=not is_past if is_certain else None,
     )
+
+
+def windows_of(rule: Rule) -> frozenset[int]:
+    """The windows of counted attempts or calls that it goes by, in seconds."""
+    match Kind(rule.kind):
+        case Kind.ENDPOINT_FAILING | Kind.LATENCY_ABOVE:
+            return frozenset({rule.window_seconds})
+        case Kind.OBJECTIVE_MISSED:
+            short = SHORT_WINDOW.get(rule.window_seconds, rule.window_seconds)
+            return frozenset({rule.window_seconds, short})
+        case Kind.SIGNATURE_FAILURES_RISING:
+            is_held_against_day = rule.rise_factor is not None
+            return frozenset({rule.window_seconds, *([DAY] if is_held_against_day else [])})
+    return frozenset()
 
 
 def _main_cause_of_longer(figures: EndpointFigures) -> str:
@@ -279,6 +297,8 @@ def _silent(rule: Rule, figures: SourceFigures, now: datetime, target: float) ->
 def _signatures(
     rule: Rule, figures: SourceFigures, now: datetime, target: float
 ) -> Iterator[Figure]:
+    if DAY in windows_of(rule) & figures.uncounted and rule.kind not in figures.usual_before:
+        return  # what is usual is not known; it is not nothing
     window = figures.over(rule.window_seconds)
     yield _rising(
         rule,
@@ -296,6 +316,8 @@ def _ends(
     rule: Rule, figures: EndpointFigures | SourceFigures, now: datetime, target: float
 ) -> Iterator[Figure]:
     for name, moment in sorted(figures.ends.items()):
+        if figures.why_not_judged and name != ITS_OWN_END:
+            continue
         left = (moment - now) / timedelta(days=1)
         verb = "has ended" if left <= 0 else "ends"
         yield Figure(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -16,42 +18,56 @@ from django.core.cache import cache
 from django.db.models import F, Sum
 
 from analytics.models import Rollup, Scope
-from analytics.outcomes import recent_outcomes, recent_receipts
+from analytics.outcomes import are_counted, recent_outcomes, recent_receipts
 from analytics.periods import Grain
 from analytics.query import Dimension, Granularity, Measure, Query, Value, answer
 from monitoring.figures import DAY, FIVE_MINUTES, HOUR, Arrivals, Outcome
 from monitoring.usual import WEEKS
 from subscriptions.models import Subscription
+from webhooks_project.models import Uncounted
 
 log = structlog.get_logger(__name__)
 
 KEPT_SECONDS: Final = {FIVE_MINUTES: 0, HOUR: 120, DAY: 600}
-# How far back failures in a row are counted: of more it is known that there are at least so many.
+# How far back failures in a row are counted. Of more it is known that there are at least so many;
+# what was known before is kept (monitoring/gathering.py) for as long as nothing succeeds.
 COUNTED_FAILURES: Final = timedelta(days=1)
 
 Item = TypeVar("Item")
 
 
-def outcomes_by_window(now: datetime) -> dict[int, Mapping[UUID, Outcome]]:
+@dataclass(frozen=True, slots=True)
+class Counted(Generic[Item]):
+    """A window's counts by endpoint or source. Where it is not whole, what is not seen in it may
+    have been all the same."""
+
+    items: Mapping[UUID, Item]
+    is_whole: bool = True
+
+
+def outcomes_by_window(now: datetime) -> dict[int, Counted[Outcome]]:
     """Attempts by subscription, of every window."""
+    count = partial(_counted, Uncounted.Kind.ATTEMPT)
     return {
-        FIVE_MINUTES: _kept("outcomes", FIVE_MINUTES, lambda: _recent_outcomes(now, FIVE_MINUTES)),
-        HOUR: _kept("outcomes", HOUR, lambda: _recent_outcomes(now, HOUR)),
-        DAY: _kept("outcomes", DAY, lambda: _outcomes_of_day(now)),
+        FIVE_MINUTES: count(FIVE_MINUTES, now, lambda: _recent_outcomes(now, FIVE_MINUTES)),
+        HOUR: count(HOUR, now, lambda: _recent_outcomes(now, HOUR)),
+        DAY: count(DAY, now, lambda: _outcomes_of_day(now)),
     }
 
 
-def arrivals_by_window(now: datetime) -> dict[int, Mapping[UUID, Arrivals]]:
+def arrivals_by_window(now: datetime) -> dict[int, Counted[Arrivals]]:
     """Calls by source, of every window."""
+    count = partial(_counted, Uncounted.Kind.RECEIPT)
     return {
-        FIVE_MINUTES: _kept("arrivals", FIVE_MINUTES, lambda: _recent_arrivals(now, FIVE_MINUTES)),
-        HOUR: _kept("arrivals", HOUR, lambda: _recent_arrivals(now, HOUR)),
-        DAY: _kept("arrivals", DAY, lambda: _arrivals_of_day(now)),
+        FIVE_MINUTES: count(FIVE_MINUTES, now, lambda: _recent_arrivals(now, FIVE_MINUTES)),
+        HOUR: count(HOUR, now, lambda: _recent_arrivals(now, HOUR)),
+        DAY: count(DAY, now, lambda: _arrivals_of_day(now)),
     }
 
 
 def failures_in_a_row(now: datetime) -> dict[UUID, int]:
-    """How many attempts failed since the last success, of subscriptions that fail."""
+    """How many attempts failed since the last success and within a day, of subscriptions that
+    fail."""
     minute = timedelta(minutes=1)
     rows = (
         Rollup.objects.filter(
@@ -187,22 +203,25 @@ def _of_day(
     return [(row.keys, row.values) for row in answer(query).rows]
 
 
-def _kept(name: str, seconds: int, count: Callable[[], dict[UUID, Item]]) -> dict[UUID, Item]:
+def _counted(
+    kind: Uncounted.Kind, seconds: int, now: datetime, count: Callable[[], dict[UUID, Item]]
+) -> Counted[Item]:
     """What was counted not long ago, or is counted now.
 
-    One that cannot be counted is empty: the others, and all else that is judged, do not wait for
-    it.
+    One that cannot be counted is empty, and not whole: the others, and all else that is judged, do
+    not wait for it.
     """
-    key = f"monitoring.{name}.{seconds}"
+    key = f"monitoring.windows.{kind.name.lower()}.{seconds}"
     kept_seconds = KEPT_SECONDS[seconds]
-    found: dict[UUID, Item] | None = cache.get(key) if kept_seconds else None
+    found: Counted[Item] | None = cache.get(key) if kept_seconds else None
     if found is not None:
         return found
     try:
-        found = count()
+        is_whole = are_counted(kind, since=now - timedelta(seconds=seconds), now=now)
+        found = Counted(count(), is_whole)
     except Exception:
-        log.exception("a window was not counted", name=name, seconds=seconds)
-        return {}
+        log.exception("a window was not counted", kind=kind.name.lower(), seconds=seconds)
+        return Counted({}, is_whole=False)
     if kept_seconds:
         cache.set(key, found, timeout=kept_seconds)
     return found

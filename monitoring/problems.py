@@ -28,7 +28,9 @@ class Seen:
     """What one look at an account saw: signals by key, and what was looked at.
 
     `rules` are those that are on, by id; `broken` those that could not be asked: of their problems
-    nothing is known now. `subjects` are the endpoints and sources that are judged.
+    nothing is known now. Those that are `blind` go by what is not all counted yet: what they see is
+    so, of what they do not see nothing is known. `subjects` are the endpoints and sources that are
+    judged, `idle` those that are paused or disabled.
     """
 
     account_id: UUID
@@ -36,6 +38,8 @@ class Seen:
     rules: Mapping[UUID, AlertRule]
     subjects: Collection[UUID]
     broken: Collection[UUID] = frozenset()
+    blind: Collection[UUID] = frozenset()
+    idle: Collection[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

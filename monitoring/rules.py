@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from monitoring.figures import AccountFigures
+from monitoring.figures import AccountFigures, EndpointFigures, SourceFigures
 from monitoring.kinds import KINDS, SUCCESS_TARGET_PERCENT, Kind
 from monitoring.looks import (
     OF_ENDPOINTS,
@@ -21,6 +21,7 @@ from monitoring.looks import (
     Rule,
     looks_at_finding,
     looks_at_queues,
+    windows_of,
 )
 
 NAME_CHARACTERS: Final = 100  # of a name in a title
@@ -60,7 +61,7 @@ def signals_of(
     for endpoint in figures.endpoints if kind in OF_ENDPOINTS else ():
         if (
             endpoint.id in leaves
-            or endpoint.why_not_judged
+            or (endpoint.why_not_judged and kind != Kind.EXPIRING)
             or not _is_about(rule, endpoint.id, None)
         ):
             continue
@@ -83,6 +84,17 @@ def signals_of(
         for seen in looks_at_queues(figures.queues):
             found += _signal(rule, None, "", seen)
     return found
+
+
+def is_blind(rule: Rule, figures: AccountFigures) -> bool:
+    """Whether not all is counted that the rule goes by: what it sees is so, what it does not see is
+    not known."""
+    kind = Kind(rule.kind)
+    items: list[EndpointFigures | SourceFigures] = [
+        *(figures.endpoints if kind in OF_ENDPOINTS else ()),
+        *(figures.sources if kind in OF_SOURCES else ()),
+    ]
+    return any(windows_of(rule) & item.uncounted for item in items)
 
 
 # What an endpoint that fails has for sure: its objective is missed, its answers may take long, and
@@ -141,7 +153,7 @@ def _signal(
     eased = threshold * facts.eases
     is_over = seen.value <= threshold if is_low else seen.value >= threshold
     if seen.is_over is not None:
-        is_over = seen.is_over or is_over
+        is_over = seen.is_over
     is_there = is_over or (seen.value <= eased if is_low else seen.value >= eased)
     if not is_there:
         return

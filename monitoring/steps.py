@@ -32,6 +32,7 @@ class Step(StrEnum):
     RELAPSE = "relapse"  # it was recovering, and is seen again
     RECOVER = "recover"  # it is not seen any more, for the first time
     WAIT = "wait"  # it is not seen any more, not for long enough
+    HOVER = "hover"  # it was recovering, and is near its threshold: being well begins anew
     RESOLVE = "resolve"
 
 
@@ -104,8 +105,8 @@ def _step_of_open(facts: Facts, signal: Signal | None, timing: Timing, now: date
             return Step.STAY
         return Step.RECOVER if patience(timing, facts.relapses) else Step.RESOLVE
     if signal is not None:
-        # What is still seen, if not over the threshold, is no relapse, and is not over either.
-        return Step.RELAPSE if signal.is_over else Step.WAIT
+        # What is still there, if not over the threshold, is no relapse, and is not well either.
+        return Step.RELAPSE if signal.is_over else Step.HOVER
     if now - facts.well_since >= patience(timing, facts.relapses):
         return Step.RESOLVE
     return Step.WAIT

@@ -46,6 +46,7 @@ from tests.factories import (
     make_user,
 )
 from webhooks_project.accounts.models import Account, Role
+from webhooks_project.models import Uncounted
 from webhooks_project.uncounted import Kind as Counted
 from webhooks_project.uncounted import mark_uncounted
 
@@ -467,6 +468,39 @@ def test_what_wavers_is_one_incident(shop: Subscription, clock: Any) -> None:
     assert incident.entries.count() <= 25  # its timeline does not grow for ever
 
 
+def test_near_its_threshold_an_incident_is_neither_worse_nor_well(
+    shop: Subscription, clock: Any
+) -> None:
+    delivery = make_delivery(make_event(shop.account), shop, next_attempt_at=NOW)
+
+    def wait(seconds: int, minutes: int = 1) -> None:
+        for _ in range(minutes):
+            due_at = NOW + (clock_minutes() + 1) * MINUTE - timedelta(seconds=seconds)
+            Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=due_at)
+            look(clock)
+
+    def clock_minutes() -> int:
+        return round((datetime.now(tz=UTC) - NOW) / MINUTE)
+
+    wait(1_000, 3)
+    incident = Incident.objects.get()
+    wait(10, 4)
+    incident.refresh_from_db()
+    assert incident.well_since == NOW + 4 * MINUTE
+    wait(800)  # of 900, which is over; below 720 it is well
+    incident.refresh_from_db()
+    assert (incident.well_since, incident.last_seen_at) == (NOW + 8 * MINUTE, NOW + 8 * MINUTE)
+    assert (incident.relapse_count, incident.status) == (0, "open")
+    wait(10, 4)
+    incident.refresh_from_db()
+    assert incident.status == "open"
+    wait(10)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolved_at) == ("resolved", NOW + 13 * MINUTE)
+    kinds = [entry.kind for entry in incident.entries.all() if entry.kind != "told"]
+    assert kinds == ["opened", "recovering", "resolved"]
+
+
 def test_what_comes_back_soon_must_stay_away_longer(shop: Subscription, clock: Any) -> None:
     for is_failing, minutes in ((True, 4), (False, 7), (True, 4), (False, 7)):
         fail(shop, is_failing)
@@ -532,6 +566,35 @@ def test_what_is_not_looked_at_any_more_is_gone(shop: Subscription, clock: Any, 
         assert (incident.status, incident.resolution) == ("resolved", "gone")
 
 
+@pytest.mark.parametrize("status", ["paused", "disabled"])
+def test_people_hear_that_a_paused_one_ends(shop: Subscription, clock: Any, status: str) -> None:
+    set_status(subscription=shop, status=Subscription.Status(status))
+    Subscription.objects.update(
+        expires_at=NOW + timedelta(days=5), certificate_expires_at=NOW + timedelta(days=5)
+    )
+    look(clock, 10)
+    [incident] = Incident.objects.all()  # of the certificate of what nothing is sent to, none
+    assert (incident.kind, incident.cause, incident.status) == ("expiring", "subscription", "open")
+    assert incident.title == "Shop ends on 2026-03-09"
+    assert "incident.opened" in told()
+    set_status(subscription=shop, status=Subscription.Status.ARCHIVED)
+    look(clock)
+    incident.refresh_from_db()
+    assert (incident.status, incident.resolution) == ("resolved", "gone")
+
+
+def test_paused_while_it_is_about_to_end_it_ends_still(shop: Subscription, clock: Any) -> None:
+    Subscription.objects.update(
+        expires_at=NOW + timedelta(days=5), certificate_expires_at=NOW + timedelta(days=5)
+    )
+    look(clock, 3)
+    shop.refresh_from_db()
+    set_status(subscription=shop, status=Subscription.Status.PAUSED)
+    look(clock, 3)
+    found = {row.cause: (row.status, row.resolution) for row in Incident.objects.all()}
+    assert found == {"subscription": ("open", ""), "certificate": ("resolved", "gone")}
+
+
 def test_one_failing_rule_stops_no_other(
     shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,6 +634,117 @@ def test_one_account_that_fails_stops_no_other(
     fail(other)
     look(clock, 3)
     assert [row.subscription for row in Incident.objects.all()] == [other]
+
+
+def test_without_a_success_nothing_recovers(shop: Subscription, clock: Any) -> None:
+    """One event, answered with 500 each time: by the standard policy it is tried for 27.6 hours."""
+    hours = (0, 5 / 3600, 305 / 3600, 35 / 60, 2.6, 7.6, 17.6, 27.6)
+    Subscription.objects.update(failing_since=NOW)
+    for after in hours:
+        at = NOW + timedelta(hours=after)
+        if after == 7.6:
+            clock.move_to(NOW + timedelta(hours=3))
+            look(clock, 3)
+            assert Incident.objects.get().status == "open"
+        clock.move_to(at + MINUTE)
+        attempt(shop, 1, "status_5xx", started_at=at)
+        evaluate_health()
+    # Of the last day three are left, then none; seven was the most in a day.
+    for after in (28, 60, 200):
+        clock.move_to(NOW + timedelta(hours=after))
+        look(clock, 10)
+        check = HealthCheck.objects.get()
+        assert (check.state, check.figures["consecutive_failures"]) == ("failing", 7)
+        incident = Incident.objects.get()
+        assert (incident.status, incident.cause, incident.well_since) == (
+            "open", "answers_5xx", None,
+        )  # fmt: skip
+    assert told() == ["incident.opened"]
+    Subscription.objects.update(failing_since=None)
+    attempt(shop, 1, started_at=NOW + timedelta(hours=200))
+    look(clock, 8)
+    assert HealthCheck.objects.get().state == "healthy"
+    assert Incident.objects.get().resolution == "recovered"
+
+
+def test_what_failed_days_ago_keeps_an_incident_and_opens_none(
+    shop: Subscription, clock: Any
+) -> None:
+    Subscription.objects.update(failing_since=NOW - MINUTE)
+    attempt(shop, 8, "status_5xx")
+    look(clock, 3)
+    resolve_incident(incident=Incident.objects.get())
+    clock.move_to(NOW + timedelta(hours=30))
+    look(clock, 5)
+    assert Incident.objects.count() == 1
+    assert HealthCheck.objects.get().state == "failing"
+    # It began anew: what was known before is of another time.
+    Subscription.objects.update(failing_since=NOW + timedelta(hours=30))
+    look(clock, 7)
+    assert HealthCheck.objects.get().figures["consecutive_failures"] == 0
+
+
+@pytest.mark.parametrize("why", ["analytics stands still", "the query fails"])
+def test_what_is_not_counted_has_not_recovered(
+    shop: Subscription, clock: Any, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    attempt(shop, 10, "status_5xx")
+    look(clock, 3)
+    before = HealthCheck.objects.get()
+    assert (Incident.objects.get().status, before.state) == ("open", "failing")
+
+    def fail(now: datetime, seconds: int) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        if why == "the query fails":
+            patched.setattr(outcomes, "_recent_outcomes", fail)
+        else:
+            mark_uncounted(Counted.ATTEMPT, [NOW + minute * MINUTE for minute in range(70)])
+        clock.move_to(NOW + 60 * MINUTE)
+        look(clock, 8)
+    incident = Incident.objects.get()
+    check = HealthCheck.objects.get()
+    assert (incident.status, incident.well_since) == ("open", None)
+    assert (check.state, check.state_since, check.reasons) == (
+        "failing", before.state_since, before.reasons,
+    )  # fmt: skip
+    count_marked()
+    look(clock, 8)
+    assert Incident.objects.get().resolution == "recovered"
+    assert HealthCheck.objects.get().state == "healthy"
+
+
+def test_what_is_seen_in_what_is_not_all_counted_is_so(shop: Subscription, clock: Any) -> None:
+    mark_uncounted(Counted.ATTEMPT, [NOW - minute * MINUTE for minute in range(20)])
+    fail(shop)
+    look(clock, 4)
+    assert Incident.objects.get().kind == "endpoint_failing"
+    assert HealthCheck.objects.get().state == "failing"
+
+
+def test_marks_of_the_last_minutes_blind_nobody(shop: Subscription, clock: Any) -> None:
+    attempt(shop, 10, "status_5xx")
+    look(clock, 3)
+    for minute in range(4, 13):
+        moment = NOW + minute * MINUTE
+        Uncounted.objects.all().delete()
+        mark_uncounted(Counted.ATTEMPT, [moment - back * MINUTE for back in range(4)])
+        look(clock)
+    assert Incident.objects.get().resolution == "recovered"
+
+
+def test_calls_that_are_not_counted_do_not_blind_for_attempts(
+    account: Account, shop: Subscription, clock: Any
+) -> None:
+    make_source(account, last_received_at=NOW)
+    mark_uncounted(Counted.RECEIPT, [NOW - minute * MINUTE for minute in range(20)])
+    attempt(shop, 10)
+    mark_uncounted(Counted.RECEIPT, [NOW - minute * MINUTE for minute in range(20)])
+    evaluate_health()
+    assert HealthCheck.objects.get(subscription=shop).state == "healthy"
+    check = HealthCheck.objects.get(source__isnull=False)
+    assert (check.state, check.reasons) == ("unknown", ["not all calls are counted yet"])
 
 
 def test_dead_letters_open_an_incident_at_once(shop: Subscription) -> None:

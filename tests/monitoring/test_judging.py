@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from monitoring.figures import (
+    FIVE_MINUTES,
     HOUR,
     WINDOWS,
     Check,
@@ -15,7 +16,15 @@ from monitoring.figures import (
     SourceFigures,
     main_cause,
 )
-from monitoring.judging import Standing, State, judge_endpoint, judge_source, next_standing
+from monitoring.judging import (
+    Judgement,
+    Standing,
+    State,
+    judge_endpoint,
+    judge_source,
+    next_standing,
+    not_better,
+)
 from monitoring.thresholds import DEFAULTS, THRESHOLDS, limits_with, threshold_problems
 from tests.monitoring.figures import NOW, arrivals, endpoint, outcome, source
 
@@ -270,3 +279,29 @@ def test_figures_can_be_kept_as_json() -> None:
     kept = source(arrivals(10, signature_mismatch=1)).as_json()
     assert kept["windows"]["3600"]["signature_failures"] == 1
     assert kept["windows"]["3600"]["refused_percent"] == 10.0
+
+
+@pytest.mark.parametrize(
+    ("before", "judged", "state", "reasons"),
+    [
+        (State.FAILING, State.HEALTHY, State.FAILING, ("it was",)),
+        (State.FAILING, State.UNKNOWN, State.FAILING, ("it was",)),
+        (State.FAILING, State.FAILING, State.FAILING, ("it is",)),
+        (State.FAILING, State.DOWN, State.DOWN, ("it is",)),
+        (State.UNKNOWN, State.DEGRADED, State.DEGRADED, ("it is",)),
+        (State.UNKNOWN, State.UNKNOWN, State.UNKNOWN, ("it is",)),
+    ],
+)
+def test_by_what_is_not_all_counted_nothing_is_better(
+    before: State, judged: State, state: State, reasons: tuple[str, ...]
+) -> None:
+    assert not_better(Judgement(judged, ("it is",)), before, ["it was"]) == Judgement(
+        state, reasons
+    )
+
+
+def test_without_a_state_before_it_is_not_known() -> None:
+    figures = endpoint(uncounted=frozenset({FIVE_MINUTES}))
+    assert judge_endpoint(figures, limits_with({}), NOW) == Judgement(
+        State.UNKNOWN, ("not all attempts are counted yet",)
+    )

@@ -157,3 +157,16 @@ def test_default_rules_that_nobody_changed_ask_for_a_rise_from_now_on() -> None:
     for one in rules:
         one.refresh_from_db()
     assert [one.rise_factor for one in rules] == [3.0, None, None]
+
+
+def test_without_the_day_it_is_not_known_what_is_usual() -> None:
+    asked = rule(Kind.SIGNATURE_FAILURES_RISING, 20, HOUR, rise_factor=3.0)
+    hour = arrivals(90, signature_mismatch=30)
+    unknown = source(hour, uncounted=frozenset({DAY}))
+    assert signals_of(asked, account(unknown), NOW) == []
+    # While its incident is open, what was usual before it is known.
+    known = source(hour, uncounted=frozenset({DAY}), usual_before={asked.kind: 1 / HOUR})
+    assert [signal.is_over for signal in signals_of(asked, account(known), NOW)] == [True]
+    # What is held against no day does not need it.
+    plain = rule(Kind.SIGNATURE_FAILURES_RISING, 20, HOUR)
+    assert [signal.is_over for signal in signals_of(plain, account(unknown), NOW)] == [True]

@@ -9,9 +9,17 @@ from uuid import UUID
 
 import pytest
 
-from monitoring.figures import DAY, FIVE_MINUTES, HOUR, AccountFigures, Check, FindingFigures
+from monitoring.figures import (
+    DAY,
+    FIVE_MINUTES,
+    HOUR,
+    WINDOWS,
+    AccountFigures,
+    Check,
+    FindingFigures,
+)
 from monitoring.kinds import KINDS, Kind
-from monitoring.rules import key_of, parts_of, problem_of, signals_of, without_repeats
+from monitoring.rules import is_blind, key_of, parts_of, problem_of, signals_of, without_repeats
 from monitoring.shrinking import Low
 from tests.monitoring.figures import (
     ENDPOINT,
@@ -270,3 +278,29 @@ def test_every_kind_says_what_its_threshold_is() -> None:
         assert facts.unit, kind
         assert facts.about, kind
         assert 0 < facts.eases <= 1, kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "window", "more", "blinding"),
+    [
+        (Kind.ENDPOINT_FAILING, FIVE_MINUTES, {}, {FIVE_MINUTES}),
+        (Kind.LATENCY_ABOVE, HOUR, {}, {HOUR}),
+        (Kind.OBJECTIVE_MISSED, HOUR, {}, {FIVE_MINUTES, HOUR}),
+        (Kind.SIGNATURE_FAILURES_RISING, HOUR, {}, {HOUR}),
+        (Kind.SIGNATURE_FAILURES_RISING, HOUR, {"rise_factor": 3.0}, {HOUR, DAY}),
+        (Kind.DEAD_LETTERS_RISING, HOUR, {"rise_factor": 3.0}, set()),
+        (Kind.BACKLOG_OLD, 0, {}, set()),
+        (Kind.SOURCE_SILENT, 0, {}, set()),
+    ],
+)
+def test_a_rule_is_blind_where_what_it_goes_by_is_not_all_counted(
+    kind: Kind, window: int, more: dict[str, float], blinding: set[int]
+) -> None:
+    asked = rule(kind, 1, window, **more)
+    found = {
+        seconds
+        for seconds in WINDOWS
+        for missing in [frozenset({seconds})]
+        if is_blind(asked, account(endpoint(uncounted=missing), source(uncounted=missing)))
+    }
+    assert found == blinding

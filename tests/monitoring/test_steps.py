@@ -54,8 +54,9 @@ def ago(minutes: float) -> datetime:
         (Facts(is_open=True, well_since=ago(4)), None, Step.WAIT),
         (Facts(is_open=True, well_since=ago(5)), None, Step.RESOLVE),
         (Facts(is_open=True, well_since=ago(4)), OVER, Step.RELAPSE),
-        (Facts(is_open=True, well_since=ago(4)), EASING, Step.WAIT),
-        (Facts(is_open=True, well_since=ago(5)), EASING, Step.WAIT),
+        # Near its threshold it is no worse, and being well begins anew.
+        (Facts(is_open=True, well_since=ago(4)), EASING, Step.HOVER),
+        (Facts(is_open=True, well_since=ago(5)), EASING, Step.HOVER),
         # It came back before: it must stay away for longer.
         (Facts(is_open=True, well_since=ago(9), relapses=1), None, Step.WAIT),
         (Facts(is_open=True, well_since=ago(10), relapses=1), None, Step.RESOLVE),
@@ -104,7 +105,7 @@ class Life:
                 self.opened.append(self.minute)
             case Step.RELAPSE:
                 facts = replace(facts, well_since=None, relapses=facts.relapses + 1)
-            case Step.RECOVER:
+            case Step.RECOVER | Step.HOVER:
                 facts = replace(facts, well_since=now)
             case Step.RESOLVE:
                 facts = Facts(recovered_at=now, relapses=facts.relapses)
@@ -139,7 +140,10 @@ def run(sequence: str, timing: Timing = TIMING) -> Life:
         ("###" + "+" * 30, [2], []),  # it hovers below the threshold
         # It was recovering, and hovers: that is no relapse, and it is not over.
         ("###..." + "+" * 30, [2], []),
-        ("###...+++.", [2], [9]),
+        ("###...+++.", [2], []),
+        ("###...+++....", [2], []),
+        ("###...+++.....", [2], [13]),  # five minutes after it was near its threshold last
+        ("###" + "....+" * 30, [2], []),
         # On and off every two minutes for two hours: one incident.
         ("##.." * 30, [], []),
         ("###" + "..##" * 30, [2], []),
