@@ -101,7 +101,8 @@ def _claim(now: datetime, lane: Lane | None = None) -> Claim | None:
     if lane is not None:
         waiting = waiting.filter(via=lane[0], host=lane[1], account_id=lane[2])
     with transaction.atomic():
-        due = waiting.order_by("next_attempt_at").select_for_update(skip_locked=True)
+        # What was put off until the same moment goes in the order in which it was made.
+        due = waiting.order_by("next_attempt_at", "pk").select_for_update(skip_locked=True)
         rows = update_returning(
             Notification.objects.all(),
             {

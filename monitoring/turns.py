@@ -2,7 +2,8 @@
 
 A flood of one account's must not delay another's, and a host that hangs must not hold up what goes
 elsewhere. So the kinds of channels share a turn by the time that each has taken of it, and within a
-kind the accounts take turns, one message each; a host that is away is left alone for a while.
+kind the accounts take turns, one message each; a host that is away is left alone for a while, and
+what waits for it is put off until then, on all nodes: nothing is overdue that is not to be tried.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Turn:
 
 
 def _due_lanes(now: datetime) -> dict[str, deque[Lane]]:
-    """The lanes with due messages, those of away hosts left out, by kind; in each the accounts in a
+    """The lanes with due messages, those of away hosts put off, by kind; in each the accounts in a
     ring that begins after the one whose turn was last."""
     due: Any = (
         Notification.objects.filter(next_attempt_at__lte=now)
@@ -71,10 +72,24 @@ def _due_lanes(now: datetime) -> dict[str, deque[Lane]]:
         .distinct()
     )
     by_kind: dict[str, list[Lane]] = {}
+    away: set[tuple[str, str]] = set()
     for lane in due:
-        if not is_away(lane[1]):
+        if is_away(lane[1]):
+            away.add(lane[:2])
+        else:
             by_kind.setdefault(lane[0], []).append(lane)
+    for kind, host in sorted(away):
+        _put_off(kind, host, now)
     return {kind: deque(_in_a_ring(kind, lanes)) for kind, lanes in by_kind.items()}
+
+
+def _put_off(kind: str, host: str, now: datetime) -> None:
+    """Make what is due through the host due when it is to be tried again.
+
+    One that somebody claims meanwhile is not due any more, and stays theirs.
+    """
+    due = Notification.objects.filter(via=kind, host=host, next_attempt_at__lte=now)
+    due.update(next_attempt_at=_away[host][1])
 
 
 def _in_a_ring(kind: str, lanes: list[Lane]) -> list[Lane]:

@@ -16,12 +16,14 @@ from aiosmtpd.controller import Controller
 from django.core import mail
 from django.core.mail.backends import locmem
 
-from monitoring import notifications, tasks
+from monitoring import notifications, tasks, turns
 from monitoring.channels.email import mail_of
 from monitoring.models import Activity, Notification
 from monitoring.notifications import LEASE_SECONDS, RETRY_SECONDS, Claim, send_due_notifications
+from monitoring.readiness import queue_states
 from monitoring.wording import message_of
 from tests.factories import make_account, make_source
+from webhooks_project.lib.clock import now
 from webhooks_project.lib.ids import new_id
 
 pytestmark = pytest.mark.django_db
@@ -298,8 +300,47 @@ def test_a_server_that_does_not_take_us_is_asked_once(
         make_notification()
     failing.append(error)
     assert send_due_notifications() == 1
-    assert Notification.objects.filter(attempt_count=0, next_attempt_at=NOW).count() == 2
+    until = NOW + timedelta(seconds=turns.AWAY_SECONDS)
+    assert Notification.objects.filter(attempt_count=0, next_attempt_at=until).count() == 2
     assert mail.outbox == []
+
+
+def test_what_waits_for_a_server_that_is_away_makes_no_node_unready(
+    clock: time_machine.Coordinates, failing: list[Exception]
+) -> None:
+    account = make_account()
+    for number in range(8):
+        make_notification(account=account, title=str(number))
+    for minute in range(30):
+        failing[:] = [ConnectionRefusedError("nobody there")] * 10
+        if minute == 10:  # a node that knows of nothing yet
+            turns.forget()
+        if minute == 15:  # what comes meanwhile waits with the rest
+            make_notification(account=account, title="8", next_attempt_at=now())
+        send_due_notifications()
+        assert queue_states(now(), ["monitoring"])["monitoring"]["age_seconds"] == 0.0
+        clock.shift(60)
+    assert Notification.objects.filter(attempt_count__gt=0).count() >= 3
+    waiting = Notification.objects.filter(attempt_count=0, status="pending")
+    waited = sorted(waiting.values_list("title", flat=True))
+    assert len(waited) >= 3
+
+    failing.clear()
+    clock.shift(turns.LONGEST_AWAY_SECONDS)
+    send_due_notifications()
+    # In the order in which they came, though all of them were put off until the same moment.
+    assert [sent.subject for sent in mail.outbox if sent.subject in waited] == waited
+
+
+def test_a_queue_that_nobody_drains_counts_also_where_its_server_is_away(
+    clock: time_machine.Coordinates, failing: list[Exception]
+) -> None:
+    for _ in range(2):
+        make_notification()
+    failing.append(ConnectionRefusedError("nobody there"))
+    send_due_notifications()
+    clock.shift(turns.AWAY_SECONDS + 400)
+    assert queue_states(now(), ["monitoring"])["monitoring"]["age_seconds"] == 400.0
 
 
 # --- a real mail server ---------------------------------------------------------------------------
