@@ -55,7 +55,8 @@ def top(
 
     Failing: by failed attempts. Slowest: by the 95th percentile, of those with MIN_ATTEMPTS.
     Noisiest: by calls received. Unused types: in the catalogue since before the period, and no
-    event nor attempt of them within it. Unused subscriptions: active since before it, and nothing attempted.
+    event nor attempt of them within it. Unused subscriptions: active since before it, and nothing
+    attempted.
     """
     limit = min(limit, MAX_TOP)
     period = (account_ids, since, until)
