@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from outgoing.models import Event
 from subscriptions.models import Subscription
@@ -147,3 +148,11 @@ def test_a_form_that_there_is_not_is_told() -> None:
     answer = api.get("subscriptions?format=csv")
     assert (answer.status, answer.errors) == (400, {"/format": "invalid_choice"})
     assert api.get("subscriptions?format=json").status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_a_path_that_is_not_there_is_so_for_every_method(method: str) -> None:
+    """Also for a form's guard, which would ask a program for a token."""
+    client = Client(enforce_csrf_checks=True)
+    answer = client.generic(method, "/api/v1/nothing", b"{}", "application/json")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -8,6 +8,7 @@ import orjson
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -44,6 +45,7 @@ def problem_of(error: DomainError | exceptions.ValidationError) -> dict[str, Any
     return _from_api_error(error)
 
 
+@csrf_exempt  # nothing is done, and a program shall hear where it went wrong
 def unknown_path(request: HttpRequest) -> HttpResponse:
     """The problem where the API has nothing at an address."""
     body = _problem(404, "not_found", "there is nothing at this address", {})
