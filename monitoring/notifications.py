@@ -147,7 +147,7 @@ def _carry(notification: Notification, claim: Claim, connections: _Connections) 
     """Send it, and note that. Raises what went wrong."""
     if claim.number > len(RETRY_SECONDS) + 1:
         raise TryNeverEnded("The process ended before the last try did.")
-    is_repeat = claim.number > 1 and _may_have_come(notification)
+    is_repeat = claim.number > 1 and notification.may_have_come
     if notification.error:
         # Empty means from now on that a try was begun of which nobody knows how it ended.
         Notification.objects.filter(pk=claim.id, attempt_count=claim.number).update(error="")
@@ -157,11 +157,6 @@ def _carry(notification: Notification, claim: Claim, connections: _Connections) 
         values = {"status": Status.SENT, "sent_at": clock.now(), "next_attempt_at": None}
         if not _end(claim, **values, error=""):
             raise LeaseLost
-
-
-def _may_have_come(notification: Notification) -> bool:
-    """Whether the try before may have arrived: it was cut off, or nobody answered."""
-    return not notification.error or notification.error.startswith("answer_timeout")
 
 
 def _put_aside(claim: Claim, decision: Decision) -> None:
