@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +19,7 @@ from monitoring import wording
 from monitoring.channels import KINDS, ChannelKind
 from monitoring.models import Channel, Incident, Notification
 from monitoring.models.incidents import Severity
-from monitoring.models.notifications import TELLING
+from monitoring.models.notifications import TELLING, UNANSWERED
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib.quiet_hours import QuietHours
 
@@ -146,12 +148,18 @@ def told_of_same(notification: Notification) -> QuerySet[Notification]:
 
 
 def was_told(notification: Notification) -> bool:
-    """Whether the target may have heard of the incident: sent, perhaps sent, or in a summary."""
+    """Whether the target may have heard of the incident: sent, perhaps sent, or in a summary.
+
+    What has failed was perhaps sent where nobody answered: an alert of a pager that took it would
+    stay open for good.
+    """
+    unanswered = (Q(error__startswith=cause) for cause in UNANSWERED)
     return (
         told_of_same(notification)
         .filter(
             Q(status__in=[Status.SENT, Status.SENDING])
             | Q(status__in=[Status.PENDING, Status.WITHDRAWN], attempt_count__gt=0)
+            | Q(reduce(or_, unanswered), status=Status.FAILED)
             | Q(status=Status.COMBINED, combined_in__status=Status.SENT)
         )
         .exists()

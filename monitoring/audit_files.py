@@ -26,7 +26,7 @@ from django.db.models import Max, Min
 from django.http import StreamingHttpResponse
 
 from monitoring import journal
-from monitoring.chain import FIELDS, GENESIS, Breach, Kind, breaches_of, hashed_fields
+from monitoring.chain import FIELDS, GENESIS, Breach, Kind, breaches_of, fields_of, hashed_fields
 from monitoring.models import AuditAnchor, AuditEntry
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
@@ -139,7 +139,7 @@ def written_audit_log(
     count, last = 0, first
     for entry in entries.iterator(chunk_size=CHUNK_ROWS):
         count, last = count + 1, entry
-        fields = dict(zip(FIELDS[entry.format], hashed_fields(entry), strict=True))
+        fields = dict(zip(fields_of(entry.format), hashed_fields(entry), strict=True))
         yield write({"record": "entry", **fields, "format": entry.format, "hash": entry.hash})
     yield write(
         {
@@ -285,6 +285,7 @@ class _Check:
             raise NotReadable("it does not begin with the head of an audit log")
         try:
             self._account = UUID(str(head["account"]))
+            self._formats = {*map(str, FIELDS), *head.get("fields", ())}
             first, previous = int(head["first_sequence"]), str(head["previous_hash"])
         except (KeyError, ValueError, TypeError) as error:
             raise NotReadable("its head is not whole") from error
@@ -308,13 +309,26 @@ class _Check:
             if record.get("record") == "end":
                 self._end = record
                 continue
-            entry = _entry(record)
+            entry = self._entry(record)
             self._count += 1
             self._last, self._hash = max(self._last, entry.sequence), entry.hash
             if entry.fields["account"] != str(self._account):
                 self._foreign.append(entry.sequence)
             self._hashes[entry.sequence] = entry.hash
             yield entry
+
+    def _entry(self, record: dict[str, Any]) -> Line:
+        if record.get("record") != "entry" or not isinstance(record.get("format"), int):
+            raise NotReadable("a record is neither head, entry nor end")
+        number = record["format"]
+        if number not in FIELDS and str(number) in self._formats:
+            raise NotReadable(f"it has entries of format {number}, which this hub does not know")
+        fields = fields_of(number)  # one that even the head does not name was put there
+        numbers = {"sequence", "format"}
+        for name in (*fields, "hash"):
+            if not isinstance(record.get(name), int if name in numbers else str):
+                raise NotReadable(f"an entry has no right {name}")
+        return Line({name: record[name] for name in (*fields, "format")}, record["hash"])
 
     def _by_end(self) -> list[Breach]:
         if self._end is None:
@@ -335,14 +349,3 @@ class _Check:
             for number, text, whose in known
             if isinstance(number, int) and self._hashes.get(number, text) != text
         ]
-
-
-def _entry(record: dict[str, Any]) -> Line:
-    fields = FIELDS.get(record.get("format", 0))
-    if record.get("record") != "entry" or fields is None:
-        raise NotReadable("a record is neither head, entry nor end")
-    numbers = {"sequence", "format"}
-    for name in (*fields, "hash"):
-        if not isinstance(record.get(name), int if name in numbers else str):
-            raise NotReadable(f"an entry has no right {name}")
-    return Line({name: record[name] for name in (*fields, "format")}, record["hash"])

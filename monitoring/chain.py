@@ -60,9 +60,18 @@ class Breach:
     until: int | None = None
 
 
+def fields_of(number: int) -> tuple[str, ...]:
+    """The fields that the hash of an entry of this format is over.
+
+    One of a format that never was is taken for one of the newest: what it had before somebody
+    changed it, its fields do not give its hash any more.
+    """
+    return FIELDS.get(number, FIELDS[FORMAT])
+
+
 def hashed_fields(entry: Any) -> list[Any]:
     """The values that an entry's hash is over, as they go into it."""
-    return [_hashed(entry, name) for name in FIELDS.get(entry.format, FIELDS[FORMAT])]
+    return [_hashed(entry, name) for name in fields_of(entry.format)]
 
 
 def hash_of(entry: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -148,26 +147,16 @@ def _carry(notification: Notification, claim: Claim, connections: _Connections) 
     """Send it, and note that. Raises what went wrong."""
     if claim.number > len(RETRY_SECONDS) + 1:
         raise TryNeverEnded("The process ended before the last try did.")
-    is_repeat = claim.number > 1 and _may_have_come(notification)
+    is_repeat = claim.number > 1 and notification.may_have_come
     if notification.error:
         # Empty means from now on that a try was begun of which nobody knows how it ended.
         Notification.objects.filter(pk=claim.id, attempt_count=claim.number).update(error="")
-    with _as_one(notification):
+    with kind_of(notification.via).while_sending():
         message = message_of(notification, is_repeat=is_repeat)
         connections.of(notification.via).send(message, notification.channel)
         values = {"status": Status.SENT, "sent_at": clock.now(), "next_attempt_at": None}
         if not _end(claim, **values, error=""):
             raise LeaseLost
-
-
-def _may_have_come(notification: Notification) -> bool:
-    """Whether the try before may have arrived: it was cut off, or nobody answered."""
-    return not notification.error or notification.error.startswith("answer_timeout")
-
-
-def _as_one(notification: Notification) -> AbstractContextManager[Any]:
-    """What is sent in the database is sent with the note of it, or not at all."""
-    return transaction.atomic() if kind_of(notification.via).in_database else nullcontext()
 
 
 def _put_aside(claim: Claim, decision: Decision) -> None:

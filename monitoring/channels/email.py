@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.core import mail
 
-from monitoring.channels.message import ChannelKind, Message, SendFailed
+from monitoring.channels.message import MAY_BE_A_REPEAT, ChannelKind, Message, SendFailed
 from monitoring.models import Channel
 from monitoring.models.notifications import MAIL
 from monitoring.report_mail import with_report
@@ -91,7 +91,7 @@ def mail_of(message: Message) -> mail.EmailMessage:
     """The mail: plain text, with a link to the console's page where there is one.
 
     Its Message-ID is the notification's, so that a mail sent twice, after a crash between sending
-    and writing it down, is known as the same.
+    and writing it down, is known as the same; not every mailbox looks, so the second one says it.
     """
     host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
     lines = [message.text, ""]
@@ -99,6 +99,8 @@ def mail_of(message: Message) -> mail.EmailMessage:
     lines.append(f"Account: {message.account}")
     if message.url:
         lines.append(message.url)
+    if message.is_repeat:
+        lines += ["", MAY_BE_A_REPEAT]
     made = mail.EmailMessage(
         subject=" ".join(message.title.split()),
         body="\n".join(lines),

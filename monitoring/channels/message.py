@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
+
+from django.db import transaction
 
 from monitoring.models import Channel, Notification
 from webhooks_project.acceptable import Problem
@@ -108,6 +111,11 @@ class ChannelKind(ABC):
 
     @abstractmethod
     def connect(self) -> Connection: ...
+
+    def while_sending(self) -> AbstractContextManager[Any]:
+        """What a message and the note of it are sent within: one transaction where it is sent in
+        the database; else none, so that nobody waits for a lock while the other side answers."""
+        return transaction.atomic() if self.in_database else nullcontext()
 
     def passes_at_once(self, moment: str) -> bool:
         """Whether a message of this moment disturbs nobody, and so neither waits for the end of

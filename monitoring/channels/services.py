@@ -118,12 +118,13 @@ def send_test(*, channel: Channel) -> Channel:
     now = clock.now()
     _begin_test(channel, now)
     error = ""
-    connection = kind_of(channel.kind).connect()
+    kind = kind_of(channel.kind)
+    connection = kind.connect()
     try:
         first, *others = _test_recipients(channel)
-        with transaction.atomic():
+        with kind.while_sending():
             connection.send(_test_message(channel, first), channel)
-            _queue_tests(channel, others, now)
+        _queue_tests(channel, others, now)
     except SendFailed as failure:
         error = f"{failure.cause}: {failure}"
     except CannotDecrypt as failure:
@@ -155,6 +156,7 @@ def _test_recipients(channel: Channel) -> list[str]:
     return found
 
 
+@transaction.atomic
 def _queue_tests(channel: Channel, recipients: Sequence[str], now: datetime) -> None:
     if not recipients:
         return

@@ -11,6 +11,8 @@ from webhooks_project.fields import EncryptedTextField
 from webhooks_project.lib.ids import new_id
 
 MAIL: Final = "mail"  # the way of everything that goes to the mail server
+# How the errors begin of tries that may have arrived: nobody heard how they ended.
+UNANSWERED: Final = ("answer_timeout", "TryNeverEnded")
 
 
 class Channel(models.Model):
@@ -169,6 +171,11 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def may_have_come(self) -> bool:
+        """Whether the last try may have arrived: it was cut off, or nobody answered."""
+        return not self.error or self.error.startswith(UNANSWERED)
 
     @property
     def told_to(self) -> str:

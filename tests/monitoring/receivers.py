@@ -37,6 +37,7 @@ class Answer:
     body: bytes = b"ok"
     headers: dict[str, str] = field(default_factory=dict)
     drips: bool = False  # one byte at a time, without an end
+    drips_head: bool = False  # a header so, for two seconds, and then nothing more
 
 
 @dataclass
@@ -79,6 +80,9 @@ def web_server() -> Iterator[WebServer]:
             if kept.meanwhile is not None:
                 kept.meanwhile()
             answer = kept.answers.pop(0) if len(kept.answers) > 1 else kept.answers[0]
+            if answer.drips_head:
+                self._drip_head()
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -95,6 +99,13 @@ def web_server() -> Iterator[WebServer]:
                     time.sleep(0.02)  # the other side gives up, which ends this
             except OSError:
                 self.close_connection = True
+
+        def _drip_head(self) -> None:
+            self.close_connection = True
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            for _ in range(40):
+                self.wfile.write(b"x")
+                time.sleep(0.05)
 
         do_GET = do_POST
 

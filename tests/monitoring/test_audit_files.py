@@ -206,6 +206,38 @@ def test_says_what_was_done_to_a_file(file_format: str, forge: Any, expected: An
     assert breaches("".join(forge(lines)), file_format) == sorted(expected, key=lambda x: x[1])
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("before", [1, FORMAT])
+def test_an_entry_of_a_format_that_never_was_is_given_out_and_found_to_be_changed(
+    file_format: str, before: int, tmp_path: Path
+) -> None:
+    account = make_chain()
+    with without_triggers():
+        row = AuditEntry.objects.get(account=account, sequence=4)
+        row.format = before
+        row.hash = hash_of(row)
+        row.format = 99
+        row.save()
+    text = written(account, file_format)
+    assert len(text.splitlines()) == 6 + (file_format == "csv")
+    assert breaches(text, file_format) == [("changed", 4)]
+    if file_format == "jsonl":
+        assert json.loads(text.splitlines()[4])["format"] == 99
+        path = tmp_path / "audit.jsonl"
+        path.write_text(text, encoding="utf-8", newline="")
+        done = run_recipe(path)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "AssertionError: 4")
+
+
+def test_a_file_of_a_newer_hub_is_not_said_to_be_changed() -> None:
+    text = written(make_chain())
+    newer = text.replace('"fields":{', '"fields":{"3":["account"],').replace(
+        '"format":2,"hash"', '"format":3,"hash"'
+    )
+    with pytest.raises(NotReadable, match="format 3, which this hub does not know"):
+        breaches(newer)
+
+
 def test_a_kept_anchor_tells_of_a_file_made_anew() -> None:
     account = make_chain()
     kept = {str(account.pk): {3: AuditEntry.objects.get(account=account, sequence=3).hash}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -12,8 +13,9 @@ import orjson
 import pytest
 import time_machine
 from django.core.management import call_command
+from django.db import connection
 
-from monitoring import notifications
+from monitoring import notifications, turns
 from monitoring.alerting import GROUP_FOR, tell
 from monitoring.channels import KINDS, services, slack, teams, web
 from monitoring.channels.message import MAY_BE_A_REPEAT
@@ -131,6 +133,24 @@ class Contract:
         assert (channel.tested_at, channel.test_error) == (NOW, "")
         assert len(self.arrived()) >= 1
         assert not Notification.objects.exists()
+
+    def test_a_test_holds_no_transaction_while_the_other_side_answers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        channel = self.channel()
+        around = len(connection.atomic_blocks)
+        within = []
+        kind = type(KINDS[self.kind])
+        sender = type(KINDS[self.kind].connect())
+        send = sender.send
+
+        def note(*args: Any) -> None:
+            within.append(len(connection.atomic_blocks) - around)
+            send(*args)
+
+        monkeypatch.setattr(sender, "send", note)
+        assert services.send_test(channel=channel).test_error == ""
+        assert within == [1 if kind.in_database else 0]
 
     def test_a_second_test_within_ten_seconds_is_refused(self) -> None:
         channel = services.send_test(channel=self.channel())
@@ -265,6 +285,18 @@ class WebContract(Contract):
         row = Notification.objects.get(incident=incident)
         assert (row.status, row.error[:12]) == ("pending", "server_error")
 
+    def test_an_exchange_is_bounded_as_a_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(web, "EXCHANGE_SECONDS", 0.3)
+        self.web.give(Answer(200, drips_head=True))  # each byte well within the time for one
+        incident = self.open_incident(self.channel())
+        begun = time.perf_counter()
+        send_due_notifications()
+        assert time.perf_counter() - begun < 1.5
+        row = Notification.objects.get(incident=incident)
+        error = f"answer_timeout: {self.name} did not answer in time"
+        assert (row.status, row.error) == ("pending", error)
+        assert turns.is_away(self.host)
+
     def test_an_endless_answer_is_kept_as_a_line(self) -> None:
         self.web.give(Answer(400, b"\x00\xff\n<b>" + b"z" * 1_000_000))
         incident = self.open_incident(self.channel())
@@ -302,16 +334,15 @@ class WebContract(Contract):
             self.web.meanwhile = None
             Notification.objects.filter(incident=incident).update(attempt_count=2)
 
-        # In the same thread: the server's own has another connection.
-        post = web.WebConnection._post
+        # In the same thread: the others have connections of their own.
+        post = web.WebConnection.post
 
-        def cut(connection: Any, address: Any, body: Any) -> Any:
-            answer = post(connection, address, body)
+        def cut(*args: Any, **kwargs: Any) -> None:
+            post(*args, **kwargs)
             take_over()
-            return answer
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(web.WebConnection, "_post", cut)
+            patch.setattr(web.WebConnection, "post", cut)
             send_due_notifications()
         row = Notification.objects.get(incident=incident)
         assert (row.status, row.attempt_count) == ("sending", 2)
@@ -373,6 +404,17 @@ class TestEmail(Contract):
         tested = services.send_test(channel=channel)
         assert tested.test_error.startswith("mail_not_sent: SMTPRecipientsRefused")
         assert not Notification.objects.exists()
+
+    def test_a_mail_that_may_come_twice_says_so(self) -> None:
+        self.open_incident(self.channel())
+        assert notifications._claim(NOW) is not None  # a node that dies with it
+        self.clock.shift(LEASE_SECONDS)
+        send_due_notifications()
+        self.open_incident(self.channel(), title="Another")
+        send_due_notifications()
+        texts = [mail.get_content().replace("\r\n", "\n") for mail in self.mails()]
+        assert texts[0].splitlines()[-2:] == ["", MAY_BE_A_REPEAT]
+        assert MAY_BE_A_REPEAT not in texts[1]
 
     def test_says_what_is_known(self, settings: Any) -> None:
         settings.PUBLIC_URL = "https://hooks.example.com"
@@ -537,6 +579,28 @@ class TestPagerDuty(WebContract):
         assert self.arrived() == ["trigger", "resolve"]
         assert len({body["dedup_key"] for body in self.web.bodies}) == 1
         assert self.web.bodies[0]["payload"]["severity"] == "info"
+
+    @pytest.mark.parametrize(
+        ("error", "arrives"),
+        [
+            ("answer_timeout: PagerDuty did not answer in time", True),
+            ("TryNeverEnded: The process ended before the last try did.", True),
+            ("not_reachable: PagerDuty could not be reached", False),
+            ("not_accepted: PagerDuty answered 400", False),
+        ],
+    )
+    def test_what_may_have_come_is_resolved_there_though_its_opening_has_failed(
+        self, error: str, arrives: bool
+    ) -> None:
+        incident = self.open_incident(self.channel())
+        Notification.objects.filter(incident=incident).update(
+            status="failed", attempt_count=6, next_attempt_at=None, error=error
+        )
+        tell(resolve(incident, NOW), Moment.RESOLVED)
+        send_due_notifications()
+        assert self.arrived() == (["resolve"] if arrives else [])
+        end = "sent" if arrives else "withdrawn"
+        assert outcomes(incident) == [("opened", "failed"), ("resolved", end)]
 
     def test_nothing_is_resolved_there_that_was_never_triggered(self) -> None:
         channel = self.channel(quiet_from="11:00", quiet_until="13:00")
