@@ -99,12 +99,12 @@ ENDPOINTS: Final = DefaultDashboard(
         WidgetSpec(
             key="types", title="By event type", kind=Kind.TABLE,
             measures=("attempts", "success_rate", "total_p95_ms"), dimensions=("event_type",),
-            order_by="attempts", limit=10, compare=True, width=2, height=2
+            order_by="attempts", limit=10, compare=True, width=4, height=2
         ),
         WidgetSpec(
             key="waiting", title="Wait in the queue", kind=Kind.LINE,
             measures=("queue_wait_p50_ms", "queue_wait_p95_ms", "queue_wait_p99_ms"),
-            width=2, height=2
+            width=4, height=2
         ),
         WidgetSpec(
             key="unused", title="Event types and subscriptions without use", kind=Kind.UNUSED,
