@@ -25,6 +25,11 @@ def platform_account() -> str:
     return str(settings.WEBHOOKS_PLATFORM_ACCOUNT)
 
 
+def watch_seconds() -> float:
+    """How long the short task may take: a little less than the queue lets a task run."""
+    return float(settings.Q_CLUSTER["timeout"]) - 15.0
+
+
 def ready_age_seconds(family: str) -> float:
     """By how much work of the family may be overdue while a node that serves it is ready."""
     ages: dict[str, float] = settings.WEBHOOKS_READY_AGE_SECONDS

@@ -8,7 +8,7 @@ real one, which is to be answered by 2xx.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -37,7 +37,10 @@ from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
 log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 64
-SECONDS: Final = 10.0  # for one answer, and for all of one round's
+SECONDS: Final = 10.0  # for one answer, and for all of one round's of a kind
+ROUND_SECONDS: Final = (
+    45.0  # of the three kinds one after the other, with the tokens of one of them
+)
 TURN_SECONDS: Final = 20.0  # no more are taken after it
 WAIT_SECONDS: Final = 0.1
 
@@ -45,18 +48,19 @@ Kind = Subscription.HealthCheckKind
 Found = Mapping[Subscription, tuple[Response, str]]  # what came back, and what is wrong with it
 
 
-def run_due_health_checks() -> int:
+def run_due_health_checks(goes_on: Callable[[], bool] | None = None) -> int:
     """Look at the endpoints whose time it is, and note what was found. Returns how many.
 
-    The longest waiting first, side by side, round after round while the turn lasts.
+    The longest waiting first, side by side, round after round while the turn lasts (`goes_on`).
     """
     ends_at = time.monotonic() + TURN_SECONDS
+    goes_on = goes_on or (lambda: time.monotonic() < ends_at)
     looked = 0
-    while due := _take_due():
+    while goes_on() and (due := _take_due()):
         for row, (response, problem) in _look(due).items():
             _note(row, response, problem)
         looked += len(due)
-        if len(due) < AT_ONCE or time.monotonic() >= ends_at:
+        if len(due) < AT_ONCE:
             break
     return looked
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import Final
 
@@ -49,7 +49,10 @@ log = structlog.get_logger(__name__)
 
 CLAIM_ROWS: Final = 16
 LOOK_UP_THREADS: Final = 8
+LOOK_UP_SECONDS: Final = 10.0  # for the names of all; one that takes longer is not found
+TOKEN_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 65.0  # more than the longest timeout of a subscription
+ROUND_SECONDS: Final = 90.0  # of all of that, where nobody answers
 TURN_SECONDS: Final = 60.0  # no more are claimed after it
 CHALLENGE: Final = "webhook-challenge"
 
@@ -106,7 +109,7 @@ def _run(claims: list[SetupClaim]) -> None:
 
 def _send(endpoints: Mapping[SetupClaim, Endpoint]) -> dict[SetupClaim, Response]:
     """What each endpoint answers to its test delivery, or why it got none."""
-    tokens = tokens_for(endpoints.values(), seconds=SEND_SECONDS)
+    tokens = tokens_for(endpoints.values(), seconds=TOKEN_SECONDS)
     requests: dict[SetupClaim, Request] = {}
     responses: dict[SetupClaim, Response] = {}
     for claim, endpoint in endpoints.items():
@@ -119,13 +122,16 @@ def _send(endpoints: Mapping[SetupClaim, Endpoint]) -> dict[SetupClaim, Response
 
 
 def _look_up(urls: Iterable[str]) -> dict[str, Problem | None]:
-    """Judge the URLs side by side: a name server that hangs delays the others no more than once."""
+    """Judge the URLs side by side; a name server that hangs is not waited for."""
     policy = address_policy()
-    wanted = list(set(urls))
-    with ThreadPoolExecutor(LOOK_UP_THREADS) as pool:
-        return dict(
-            zip(wanted, pool.map(lambda url: check_endpoint(url, policy), wanted), strict=True)
-        )
+    pool = ThreadPoolExecutor(LOOK_UP_THREADS)
+    asked = {url: pool.submit(check_endpoint, url, policy) for url in set(urls)}
+    wait(asked.values(), timeout=LOOK_UP_SECONDS)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return {
+        url: found.result() if found.done() and not found.cancelled() else Problem.HOST_NOT_FOUND
+        for url, found in asked.items()
+    }
 
 
 def _endpoint(problem: Problem | None) -> Step:

@@ -26,8 +26,12 @@ def connect() -> None:
 def note_task(sender: Any, task: dict[str, Any], **_: Any) -> None:
     """Note that the family's task was run, well or not: its queue is served. Never fails."""
     family = FAMILIES.get(str(task.get("func")))
-    if family is None:
-        return
+    if family is not None:
+        note_sign_of_life(family)
+
+
+def note_sign_of_life(family: str) -> None:
+    """Note that the family's queue is served on this node. Never fails."""
     key = {"host": settings.HUB_NODE, "cluster": cluster_of(family), "family": family, "slot": 0}
     try:
         Heartbeat.objects.update_or_create(**key, defaults={"beat_at": clock.now()})

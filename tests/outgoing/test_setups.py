@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -299,3 +301,29 @@ def test_the_work_ends_when_its_turn_is_over(monkeypatch: pytest.MonkeyPatch) ->
             due(there.url)
         assert run_due_setups(lambda: next(turns)) == 1
     assert Subscription.objects.filter(status=Status.ACTIVE).count() == 1
+
+
+def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setups, "LOOK_UP_SECONDS", 0.2)
+    released = threading.Event()
+    check = setups.check_endpoint
+
+    def look_up(url: str, policy: Any) -> Any:
+        if "hangs" in url:
+            released.wait(10)
+            return None
+        return check(url, policy)
+
+    monkeypatch.setattr(setups, "check_endpoint", look_up)
+    try:
+        with receiver(answer()) as there:
+            hanging, other = due("https://hangs.example.com/"), due(there.url)
+            begun = time.perf_counter()
+            assert run_due_setups() == 2
+            assert time.perf_counter() - begun < 5
+    finally:
+        released.set()
+    hanging.refresh_from_db()
+    other.refresh_from_db()
+    assert (hanging.status, other.status) == (Status.DRAFT, Status.ACTIVE)
+    assert hanging.setup[0]["detail"] == "the URL is refused: host_not_found"
