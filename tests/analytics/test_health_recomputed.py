@@ -41,7 +41,7 @@ from tests.factories import make_delivery, make_event, make_subscription
 pytestmark = pytest.mark.django_db
 
 MINUTE = timedelta(minutes=1)
-QUICKLY = settings(max_examples=60, deadline=None, database=None, phases=QUICK)
+QUICKLY = settings(max_examples=25, deadline=None, database=None, phases=QUICK)
 
 
 def trend(now: int, before: int) -> str:

@@ -46,7 +46,7 @@ HALVES = {
     "since": HALF_DAYS, "length": st.integers(1, 6).map(lambda number: number * 12 * 60),
     "limit": st.integers(1, 5),
 }  # fmt: skip
-QUICKLY = settings(max_examples=60, deadline=None, database=None, phases=QUICK)
+QUICKLY = settings(max_examples=40, deadline=None, database=None, phases=QUICK)
 
 
 def moments(since: int, length: int) -> dict[str, datetime]:
