@@ -347,6 +347,7 @@ def _look(
         rules={rule.pk: rule for rule in rules},
         subjects={item.id for item in judged if not item.why_not_judged},
         idle={item.id for item in judged if item.why_not_judged},
+        stale={item.id for item in figures.endpoints if item.is_certificate_stale},
         broken=broken,
         blind={rule.pk for rule in rules if is_blind(rule, figures)},
     )

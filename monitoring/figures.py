@@ -82,6 +82,7 @@ class Check:
     failures: int = 0
 
 
+CERTIFICATE: Final = "certificate"  # the end of the endpoint's, as it was seen
 NOTHING_TRIED: Final = Outcome()
 NOTHING_CAME: Final = Arrivals()
 
@@ -109,6 +110,8 @@ class EndpointFigures:
     check: Check = field(default_factory=Check)
     # What ends one day: certificate, client_certificate, secret, subscription.
     ends: Mapping[str, datetime] = field(default_factory=dict)
+    # The certificate's end is left out: it was not seen for long, and may have been renewed.
+    is_certificate_stale: bool = False
     # By kind of rule, what was usual in a second before an incident of it was opened that is open.
     usual_before: Mapping[str, float] = field(default_factory=dict)
     # Why it fails, by the open incident that says so: known for longer than attempts are counted.

@@ -18,6 +18,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from incoming.models import Receipt, Source, SourceSecret
 from monitoring.figures import (
+    CERTIFICATE,
     WINDOWS,
     AccountFigures,
     Arrivals,
@@ -38,6 +39,7 @@ from monitoring.readiness import queue_states
 from monitoring.shrinking import Low, next_low
 from monitoring.usual import Profile, usual_silence
 from outgoing.models import Delivery
+from subscriptions.certificates import is_stale
 from subscriptions.models import SigningSecret, Subscription
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib.certificates import ends_at
@@ -55,6 +57,10 @@ SUBSCRIPTION_COLUMNS: Final = (
     "certificate_expires_at", "client_certificate", "expires_at", "delivery_window",
     "checks_health", "health_check_kind", "health_checked_at", "health_problem",
     "health_check_failures",
+)  # fmt: skip
+# When a certificate was seen: long, and so read of those alone that are not looked at.
+CERTIFICATE_COLUMNS: Final = (
+    "certificate_expires_at", "checks_health", "health_checked_at", "health_check_result", "setup",
 )  # fmt: skip
 
 
@@ -115,11 +121,14 @@ def read_accounts(
         Delivery.objects.filter(status=Delivery.Status.EXHAUSTED),
         "subscription_id", "exhausted_at", account_ids, now,
     )  # fmt: skip
-    rows = Subscription.objects.filter(account__in=account_ids, status__in=JUDGED)
-    for row in rows.only(*SUBSCRIPTION_COLUMNS).order_by():
-        endpoints[row.account_id].append(
-            _endpoint(row, hub, checks.get(row.pk), secrets.get(row.pk), dead.get(row.pk, {}), now)
-        )
+    rows = Subscription.objects.filter(account__in=account_ids, status__in=JUDGED).order_by()
+    stale = _stale_certificates(rows, now)
+    for row in rows.only(*SUBSCRIPTION_COLUMNS):
+        figures = _endpoint(
+            row, hub, checks.get(row.pk), secrets.get(row.pk), dead.get(row.pk, {}), now,
+            is_certificate_stale=row.pk in stale,
+        )  # fmt: skip
+        endpoints[row.account_id].append(figures)
     secrets = _source_secrets_end(account_ids)
     dead = _by_window(
         Receipt.objects.filter(status=Receipt.Status.DEAD, discard_reason=""),
@@ -166,12 +175,14 @@ def _endpoint(
     secrets_end: datetime | None,
     dead: Mapping[int, int],
     now: datetime,
+    *,
+    is_certificate_stale: bool,
 ) -> EndpointFigures:
     is_active = row.status == Subscription.Status.ACTIVE
     is_window_closed = _is_window_closed(row.delivery_window, now)
     waiting = hub.deliveries.get(row.pk)
     ends = {
-        "certificate": row.certificate_expires_at,
+        CERTIFICATE: None if is_certificate_stale else row.certificate_expires_at,
         "client_certificate": _end_of(row.client_certificate) if row.client_certificate else None,
         "secret": secrets_end,
         "subscription": row.expires_at,
@@ -205,7 +216,14 @@ def _endpoint(
         if row.checks_health
         else Check(),
         ends={name: moment for name, moment in ends.items() if moment is not None},
+        is_certificate_stale=is_certificate_stale,
     )
+
+
+def _stale_certificates(rows: QuerySet[Subscription], now: datetime) -> set[UUID]:
+    """Those whose certificate nobody looks at, and was not seen for too long."""
+    unwatched = rows.filter(checks_health=False, certificate_expires_at__isnull=False)
+    return {row.pk for row in unwatched.only(*CERTIFICATE_COLUMNS) if is_stale(row, now)}
 
 
 def _known_failures(check: HealthCheck | None, row: Subscription) -> int:

@@ -20,6 +20,7 @@ import structlog
 from django.db import IntegrityError, transaction
 
 from monitoring.alerting import tell
+from monitoring.figures import CERTIFICATE
 from monitoring.kinds import KINDS, Kind
 from monitoring.looks import ITS_OWN_END
 from monitoring.models import AlertRule, Incident, IncidentEntry, Notification, Sighting
@@ -28,6 +29,7 @@ from monitoring.problems import Known, Openings, Seen
 from monitoring.rules import Signal, key_of, parts_of
 from monitoring.steps import Facts, Step, Timing, next_step, seen_since
 from monitoring.timeline import add_entry
+from subscriptions.certificates import STALE_DAYS
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,7 @@ def follow(seen: Seen, known: Known, now: datetime, openings: Openings | None = 
     Where more would be opened than `openings` has left, the rest is watched on.
     """
     gone = [incident for incident in known.incidents.values() if _is_gone(incident, seen, known)]
-    changed = sum(_safely(_end_as_gone, incident, now) for incident in gone)
+    changed = sum(_safely(_end_as_gone, incident, seen, now) for incident in gone)
     for incident in gone:
         known.incidents.pop(incident.key)
     moves = list(_moves(seen, known, now))
@@ -183,7 +185,7 @@ def _facts(key: str, known: Known) -> Facts:
 
 
 def _is_gone(incident: Incident, seen: Seen, known: Known) -> bool:
-    """Whether its rules are off or no more, or what it is about is not judged."""
+    """Whether its rules are off or no more, or what it is about is not judged, or not known."""
     rules = known.rules[incident.key]
     if rules & set(seen.broken):
         return False
@@ -195,7 +197,13 @@ def _is_gone(incident: Incident, seen: Seen, known: Known) -> bool:
         return False
     if incident.kind == Kind.EXPIRING and incident.cause == ITS_OWN_END and subject in seen.idle:
         return False
-    return subject not in seen.subjects
+    return subject not in seen.subjects or _is_stale(incident, seen)
+
+
+def _is_stale(incident: Incident, seen: Seen) -> bool:
+    """Whether it is about the end of a certificate that nobody has seen for long."""
+    is_of_certificate = incident.kind == Kind.EXPIRING and incident.cause == CERTIFICATE
+    return is_of_certificate and incident.subscription_id in seen.stale
 
 
 def _note_sightings(
@@ -391,8 +399,13 @@ def _was_seen_since(known: Incident, incident: Incident) -> bool:
     return (incident.well_since, incident.last_seen_at) != before
 
 
-def _end_as_gone(incident: Incident, now: datetime) -> bool:
+def _end_as_gone(incident: Incident, seen: Seen, now: datetime) -> bool:
     text = "What it is about, or the rule that opened it, is not active any more."
+    if incident.subscription_id in seen.subjects and _is_stale(incident, seen):
+        text = (
+            f"Its certificate was not seen for {STALE_DAYS} days: whether it was renewed is not "
+            "known."
+        )
     return _end(incident, Incident.Resolution.GONE, text, now)
 
 

@@ -30,7 +30,8 @@ class Seen:
     `rules` are those that are on, by id; `broken` those that could not be asked: of their problems
     nothing is known now. Those that are `blind` go by what is not all counted yet: what they see is
     so, of what they do not see nothing is known. `subjects` are the endpoints and sources that are
-    judged, `idle` those that are paused or disabled.
+    judged, `idle` those that are paused or disabled; of the `stale` the end of the certificate is
+    not known any more.
     """
 
     account_id: UUID
@@ -40,6 +41,7 @@ class Seen:
     broken: Collection[UUID] = frozenset()
     blind: Collection[UUID] = frozenset()
     idle: Collection[UUID] = frozenset()
+    stale: Collection[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

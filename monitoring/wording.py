@@ -12,7 +12,9 @@ from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
 from monitoring.channels.message import Message
+from monitoring.figures import CERTIFICATE
 from monitoring.journal import one_line
+from monitoring.kinds import Kind
 from monitoring.models import Channel, Incident, Notification
 from monitoring.models.incidents import Severity
 
@@ -42,7 +44,8 @@ def text_of(incident: Incident, moment: str, channel: Channel | None) -> str:
     if moment == Moment.RESOLVED and _is_gone(incident):
         return (
             f"It was open from {period(incident, channel)} and is closed, not recovered: what it is"
-            f" about, or the rule that opened it, is not active any more.\n{text}"
+            f" about, or the rule that opened it, is not active any more{_or_unseen(incident)}."
+            f"\n{text}"
         )
     if moment == Moment.RESOLVED:
         by = f" by {incident.resolved_by}" if incident.resolved_by else ""
@@ -55,6 +58,11 @@ def text_of(incident: Incident, moment: str, channel: Channel | None) -> str:
     if moment in (Moment.RAISED, Moment.REMINDED):
         return f"It is open since {since}.\n{text}"
     return text
+
+
+def _or_unseen(incident: Incident) -> str:
+    is_of_certificate = (incident.kind, incident.cause) == (Kind.EXPIRING, CERTIFICATE)
+    return ", or its certificate was not seen for long" if is_of_certificate else ""
 
 
 def was_open(incident: Incident, channel: Channel | None) -> tuple[str, str]:

@@ -212,7 +212,8 @@ class IncidentAdmin(HistoryAdmin):
         how = {
             Incident.Resolution.RECOVERED: "by itself: the problem is gone",
             Incident.Resolution.PERSON: f"by {visible(incident.resolved_by)}",
-            Incident.Resolution.GONE: "what it was about, or its rule, is not active any more",
+            Incident.Resolution.GONE: "what it was about, or its rule, is not active any more, or "
+            "it is not known any more",
         }
         return f"{moment(incident.resolved_at)} {how[Incident.Resolution(incident.resolution)]}"
 

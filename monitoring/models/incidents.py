@@ -93,7 +93,7 @@ class Incident(models.Model):
     class Resolution(models.TextChoices):
         RECOVERED = "recovered"
         PERSON = "person"
-        GONE = "gone"  # its rule, endpoint or source is no more, or is not active
+        GONE = "gone"  # its rule, endpoint or source is no more, not active, or not known
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(

@@ -15,6 +15,7 @@ from subscriptions import services
 from subscriptions.admin.bulk_pages import BulkPages
 from subscriptions.admin.security import HOUR_SECONDS, RotationForm, security_panel
 from subscriptions.admin.subscription_form import GROUPS, SubscriptionForm
+from subscriptions.certificates import STALE_DAYS, is_stale, seen_at
 from subscriptions.keys import keys_url
 from subscriptions.lifecycle import allows
 from subscriptions.models import SigningSecret, Subscription
@@ -39,6 +40,7 @@ from webhooks_project.admin.values import (
     moment_column,
     value_column,
 )
+from webhooks_project.lib import clock
 
 Status = Subscription.Status
 STATE: Final = (
@@ -102,7 +104,6 @@ class SubscriptionAdmin(BulkPages, HubAdmin):
     created = moment_column("Created", "created_at")
     ends = moment_column("Ends", "expires_at")
     failing = moment_column("Failing since", "failing_since")
-    certificate_ends = moment_column("Certificate ends", "certificate_expires_at")
     endpoint = value_column("URL", "url")
     list_display = ("name", "status_label", "endpoint", "hears", "account", "created")
     list_filter = (
@@ -286,6 +287,15 @@ class SubscriptionAdmin(BulkPages, HubAdmin):
     @column("Breaker")
     def breaker_label(self, subscription: Subscription) -> str:
         return label(subscription.get_breaker_display().lower(), BREAKER_COLOURS)
+
+    @column("Certificate ends", ordering="certificate_expires_at")
+    def certificate_ends(self, subscription: Subscription) -> str:
+        end = moment(subscription.certificate_expires_at)
+        if not is_stale(subscription, clock.now()):
+            return end
+        seen = seen_at(subscription)
+        since = f"since {moment(seen)}" if seen else f"for more than {STALE_DAYS} days"
+        return f"{end}, not seen {since}"
 
     @column("Hears")
     def hears(self, subscription: Subscription) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 
 from outgoing.models import Delivery
@@ -13,7 +15,7 @@ from subscriptions.models import Subscription
 from tests.console.conftest import make_viewer
 from tests.console.test_buttons import path_of, told
 from tests.console.test_forms import subscription_fields
-from tests.factories import make_account, make_delivery, make_event, make_subscription
+from tests.factories import make_account, make_delivery, make_event, make_subscription, make_user
 from tests.lib.receiver import answer, receiver
 from webhooks_project.admin.values import page_of
 from webhooks_project.lib import clock
@@ -61,6 +63,35 @@ def test_shows_every_step_of_the_set_up(console: Client) -> None:
     for step in ("endpoint", "test delivery", "ownership", "health check", "analytics"):
         assert step in text
     assert "It has not run." in page(console, make_subscription())
+
+
+@pytest.mark.parametrize(
+    ("checks_health", "days", "shown"),
+    [
+        (False, 8, "2026-03-14 12:00:00, not seen since 2026-02-24 12:00:00"),
+        (False, None, "2026-03-14 12:00:00, not seen for more than 7 days"),
+        (False, 6, "2026-03-14 12:00:00"),
+        (True, 8, "2026-03-14 12:00:00"),
+    ],
+)
+def test_says_since_when_a_certificate_was_not_seen(
+    console: Client, checks_health: bool, days: int | None, shown: str
+) -> None:
+    now = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    seen = [] if days is None else [now - timedelta(days=days)]
+    row = make_subscription(
+        checks_health=checks_health,
+        certificate_expires_at=now + timedelta(days=10),
+        setup=[
+            {"step": "certificate", "outcome": "ok", "detail": "", "at": at.isoformat()}
+            for at in seen
+        ],
+    )
+    with time_machine.travel(now, tick=False):
+        console.force_login(make_user(username="now", is_staff=True, is_superuser=True))
+        text = page(console, row)
+    found = re.findall(r"2026-03-14 12:00:00[^<]*", text)
+    assert [item.strip() for item in found] == [shown]
 
 
 def test_renews_to_a_moment_or_for_ever(console: Client) -> None:
