@@ -60,11 +60,11 @@ OVERVIEW: Final = DefaultDashboard(
             dimensions=("cause",), order_by="failed", limit=8, width=2, height=2
         ),
         WidgetSpec(
-            key="objectives", title="Objectives", kind=Kind.OBJECTIVES, limit=5, width=2, height=2
+            key="objectives", title="Objectives", kind=Kind.OBJECTIVES, limit=5, width=4, height=2
         ),
         WidgetSpec(
             key="forecast", title="Attempts, and what is expected", kind=Kind.FORECAST,
-            measures=("attempts",), width=2, height=2
+            measures=("attempts",), width=4, height=2
         ),
         WidgetSpec(
             key="dead_letters", title="Dead letters that wait for a person",
