@@ -217,7 +217,7 @@ def _names(value: object, known: type, most: int, what: str) -> Iterator[Problem
     if len(set(value)) < len(value):
         yield Problem("repeated", "has something twice")
     if len(value) > most:
-        text = f"takes at most {most} {what}s" if most else f"takes no {what}"
+        text = f"takes at most {most} {what}{'s' * (most > 1)}" if most else f"takes no {what}"
         yield Problem("too_many", text)
     names = {item.value for item in known}  # type: ignore[attr-defined]
     for index, item in enumerate(value):
