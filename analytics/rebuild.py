@@ -43,7 +43,7 @@ from analytics.tallies import (
 
 DAY: Final = timedelta(days=1)
 GRAINS_OF_DAYS: Final = (Grain.MINUTE, Grain.HOUR, Grain.DAY)
-UNLOCKED_TRIES: Final = 3  # of a day that is being counted, before it is read under the lock
+UNLOCKED_TRIES: Final = 3  # of what is being counted, before it is read under the lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ def rebuild_rollups(
     `as_they_stand` counts receipts by the verdicts that can be told now, also where others were
     counted.
 
-    One transaction for each day, and one for each month at the end; a day is read before it.
+    One transaction for each day, and at the end one for each scope of each month; what it is
+    counted from is read before it.
     `progress` is called with each day that is done.
     """
     done = Rebuilt()
@@ -212,18 +213,47 @@ def _write_day(series: Series, found: _Day, is_dry_run: bool) -> int:
 
 
 def _rebuild_month(series: Series, month: datetime, done: Rebuilt) -> None:
-    """A month is the sum of its days, which are kept for ever."""
+    for scope in series.scopes:
+        done.changed += _rebuild_month_of(series, scope, month)
+
+
+def _rebuild_month_of(series: Series, scope: Scope, month: datetime) -> int:
+    """A month is the sum of its days, which are kept for ever. Returns how many rows were other.
+
+    They are summed while others write, and the sum is written if nobody counted them meanwhile:
+    whoever counts makes a number greater, which is compared without the sketches.
+    """
     end = end_of(month, Grain.MONTH)
     days = list(days_of(month, end))
-    with counting():
-        for scope in series.scopes:
-            sums: dict[Key, Tally] = {}
-            for tallies in stored_tallies(series, scope, Grain.DAY, days).values():
-                for key, tally in tallies.items():
-                    into: Any = sums.setdefault(key, series.tally())
-                    into.add(tally)
-            wanted = {month: sums} if sums else {}
-            done.changed += _replace(series, scope, Grain.MONTH, month, end, wanted, Q())
+    for _ in range(UNLOCKED_TRIES):
+        sizes = _sizes_of_days(series, scope, days)  # before the sum, which has all that, or more
+        wanted = _sum_days(series, scope, month, days)
+        try:
+            with counting():
+                if sizes != _sizes_of_days(series, scope, days):
+                    continue
+                changed = _replace(series, scope, Grain.MONTH, month, end, wanted, Q())
+        except IntegrityError:  # of an account, a subscription or a source that was just deleted
+            continue
+        return changed
+    with counting():  # they are counted all the time
+        wanted = _sum_days(series, scope, month, days)
+        return _replace(series, scope, Grain.MONTH, month, end, wanted, Q())
+
+
+def _sizes_of_days(series: Series, scope: Scope, days: list[datetime]) -> dict[UUID, int]:
+    """By the ids of the days' rows, how many attempts or receipts each has."""
+    rows = series.model._default_manager.filter(scope=scope, grain=Grain.DAY, at__in=days)
+    return dict(rows.order_by().values_list("id", series.tally.COLUMNS[0]))
+
+
+def _sum_days(series: Series, scope: Scope, month: datetime, days: list[datetime]) -> Stored:
+    sums: dict[Key, Tally] = {}
+    for tallies in stored_tallies(series, scope, Grain.DAY, days).values():
+        for key, tally in tallies.items():
+            into: Any = sums.setdefault(key, series.tally())
+            into.add(tally)
+    return {month: sums} if sums else {}
 
 
 def _of_any_verdict(of_day: Stored) -> Stored:

@@ -10,6 +10,7 @@ import orjson
 
 from analytics.models import (
     Dashboard,
+    ReceiptRollup,
     Report,
     ReportFile,
     ReportRun,
@@ -224,6 +225,24 @@ def make_rollup(subscription: Subscription, at: datetime, **fields: Any) -> Roll
             "total_us_sum": 1000,
             "total_us_max": 1000,
             "total": stored({bin_of(1.0): 1}),
+        }
+        | fields
+    )
+
+
+def make_receipt_rollup(source: Source, at: datetime, **fields: Any) -> ReceiptRollup:
+    """One minute's row of the full key; no coarser rows."""
+    return ReceiptRollup.objects.create(
+        **{
+            "id": new_id(),
+            "scope": Scope.FULL,
+            "grain": Grain.MINUTE,
+            "at": at.replace(second=0, microsecond=0),
+            "account": source.account,
+            "source": source,
+            "verdict": "accepted",
+            "receipts": 1,
+            "receipt_bytes": 9,
         }
         | fields
     )

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from analytics.models import SUCCEEDED, Rollup, Scope
+from analytics.models import SUCCEEDED, ReceiptRollup, Rollup, Scope
 from analytics.periods import Grain
 from analytics.usage import usage_of
 from subscriptions.admin import SubscriptionAdmin
@@ -17,7 +17,14 @@ from subscriptions.models import Subscription
 from webhooks_project.admin.base import HistoryAdmin
 from webhooks_project.admin.filters import PeriodFilter, RelatedFilter, ValuesFilter
 from webhooks_project.admin.panels import Panel, Table
-from webhooks_project.admin.values import column, label, milliseconds, moment, moment_column
+from webhooks_project.admin.values import (
+    column,
+    label,
+    milliseconds,
+    moment,
+    moment_column,
+    value_column,
+)
 from webhooks_project.lib import clock
 
 
@@ -48,10 +55,38 @@ def usage_of_subscription(subscription: Subscription) -> Panel:
 SubscriptionAdmin.panels.insert(0, usage_of_subscription)
 
 
-@admin.register(Rollup)
-class RollupAdmin(HistoryAdmin):
-    empty_text = "Attempts are counted here once a minute."
+VERDICT_COLOURS = {
+    ReceiptRollup.Verdict.ACCEPTED: "success",
+    ReceiptRollup.Verdict.REFUSED: "danger",
+}
+
+
+class PeriodsAdmin(HistoryAdmin):
+    """Rows of the full key, of one grain."""
+
     period_start = moment_column("From", "at")
+    date_hierarchy = "at"
+    ordering = ("-at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        # The coarser scopes say the same again.
+        return super().get_queryset(request).filter(scope=Scope.FULL)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Minutes alone unless another grain is asked for: each has all that is counted again."""
+        if not any(name.startswith("grain") for name in request.GET):
+            asked = request.GET.copy()
+            asked["grain__exact"] = str(Grain.MINUTE.value)
+            request.GET = asked  # type: ignore[assignment]  # so that the filter says it
+        found: HttpResponse = super().changelist_view(request, extra_context)
+        return found
+
+
+@admin.register(Rollup)
+class RollupAdmin(PeriodsAdmin):
+    empty_text = "Attempts are counted here once a minute."
     list_display = (
         "period_start", "grain", "subscription", "event_type", "cause_label", "attempts",
         "first_attempts", "mean", "slowest",
@@ -64,28 +99,11 @@ class RollupAdmin(HistoryAdmin):
     )
     list_select_related = ("subscription",)
     search_fields = ("subscription__name", "event_type", "cause")
-    date_hierarchy = "at"
-    ordering = ("-at",)
     fields = (
         "period_start", "grain", "subscription", "account", "event_type", "cause_label",
         "status_class", "attempts", "first_attempts", "retries", "request_bytes", "response_bytes",
         "mean", "slowest",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Rollup]:
-        # The coarser scopes say the same again.
-        return super().get_queryset(request).filter(scope=Scope.FULL)
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Minutes alone unless another grain is asked for: each has the same attempts again."""
-        if not any(name.startswith("grain") for name in request.GET):
-            asked = request.GET.copy()
-            asked["grain__exact"] = str(Grain.MINUTE.value)
-            request.GET = asked  # type: ignore[assignment]  # so that the filter says it
-        found: HttpResponse = super().changelist_view(request, extra_context)
-        return found
 
     @column("Cause")
     def cause_label(self, rollup: Rollup) -> str:
@@ -98,3 +116,30 @@ class RollupAdmin(HistoryAdmin):
     @column("Slowest")
     def slowest(self, rollup: Rollup) -> str:
         return milliseconds(rollup.max_ms)
+
+
+@admin.register(ReceiptRollup)
+class ReceiptRollupAdmin(PeriodsAdmin):
+    empty_text = "Receipts are counted here once a minute, also those of which none is kept."
+    cause_word = value_column("Cause", "cause")
+    list_display = (
+        "period_start", "grain", "source", "verdict_label", "cause_word", "receipts",
+        "receipt_bytes",
+    )  # fmt: skip
+    list_filter = (
+        ("grain", ValuesFilter),
+        ("verdict", ValuesFilter),
+        ("source", RelatedFilter),
+        ("account", RelatedFilter),
+        ("at", PeriodFilter),
+    )
+    list_select_related = ("source",)
+    search_fields = ("source__name", "cause")
+    fields = (
+        "period_start", "grain", "source", "account", "verdict_label", "cause_word", "receipts",
+        "receipt_bytes",
+    )  # fmt: skip
+
+    @column("Verdict")
+    def verdict_label(self, rollup: ReceiptRollup) -> str:
+        return label(rollup.verdict, VERDICT_COLOURS)

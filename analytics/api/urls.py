@@ -4,7 +4,8 @@ from analytics.api.dashboards import DashboardViewSet, DefaultDashboardViewSet, 
 from analytics.api.objectives import ObjectiveViewSet
 from analytics.api.queries import IntegrationHealthView, QueryView, TopView, TrendView
 from analytics.api.reports import ReportRunViewSet, ReportViewSet
-from analytics.api.views import OverviewView, RollupViewSet
+from analytics.api.rollups import ReceiptRollupViewSet, RollupViewSet
+from analytics.api.views import OverviewView
 from webhooks_project.api.routing import Router
 
 router = Router()
@@ -14,6 +15,7 @@ router.register("widgets", WidgetViewSet, basename="widget")
 router.register("reports", ReportViewSet, basename="report")
 router.register("report-runs", ReportRunViewSet, basename="report-run")
 router.register("rollups", RollupViewSet, basename="rollup")
+router.register("receipt-rollups", ReceiptRollupViewSet, basename="receipt-rollup")
 router.register("objectives", ObjectiveViewSet, basename="objective")
 urlpatterns = [
     *router.urls,

@@ -6,60 +6,20 @@ from uuid import UUID
 
 from django.db.models import Count
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, serializers
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from analytics.models import Rollup, Scope
-from analytics.periods import Grain
 from analytics.query import Dimension, Measure, Query, answer
 from analytics.spans import FIRST_YEAR, LAST_YEAR, is_of_our_time
 from incoming.models import Receipt
 from outgoing.models import Delivery, Event
 from webhooks_project.api.authentication import caller_of
-from webhooks_project.api.filters import FilterSet, MomentFilter
-from webhooks_project.api.scoping import AccountScopedViewSet, scoped
+from webhooks_project.api.scoping import scoped
 from webhooks_project.lib import clock
 
 MAX_PERIOD = timedelta(days=31)
-
-
-class RollupSerializer(serializers.ModelSerializer[Rollup]):
-    """One minute of one subscription's attempts, by event type, cause and status class."""
-
-    minute = serializers.DateTimeField(source="at", read_only=True)
-    duration_ms_sum = serializers.SerializerMethodField()
-    duration_ms_max = serializers.FloatField(source="max_ms", read_only=True)
-
-    class Meta:
-        model = Rollup
-        fields = (
-            "account", "subscription", "event_type", "minute", "cause", "status_class", "attempts",
-            "first_attempts", "retries", "request_bytes", "response_bytes", "duration_ms_sum",
-            "duration_ms_max",
-        )  # fmt: skip
-
-    def get_duration_ms_sum(self, rollup: Rollup) -> float:
-        return rollup.total_us_sum / 1000
-
-
-class RollupFilter(FilterSet):
-    since = MomentFilter(field_name="at", lookup_expr="gte")
-    until = MomentFilter(field_name="at", lookup_expr="lt")
-
-    class Meta:
-        model = Rollup
-        fields = ("account", "subscription", "event_type", "cause", "status_class")
-
-
-class RollupViewSet(mixins.ListModelMixin, AccountScopedViewSet):
-    """Attempts by minute, as long as minutes are kept."""
-
-    queryset = Rollup.objects.filter(scope=Scope.FULL, grain=Grain.MINUTE)
-    serializer_class = RollupSerializer
-    filterset_class = RollupFilter
-    ordering = ("-at", "id")
 
 
 class PeriodSerializer(serializers.Serializer[Any]):

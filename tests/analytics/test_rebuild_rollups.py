@@ -22,8 +22,9 @@ from analytics.models import Horizon, ReceiptRollup, Rollup, Scope
 from analytics.periods import Grain
 from analytics.reading import read
 from analytics.rebuild import rebuild_rollups
-from analytics.rows import counting
+from analytics.rows import counting, stored_tallies
 from analytics.tallies import ATTEMPTS as counted_attempts
+from analytics.tallies import RECEIPTS as counted_receipts
 from incoming.expunging import expunge_page
 from incoming.models import Receipt
 from incoming.replays import advance_replays, replay_receipt
@@ -363,6 +364,71 @@ def test_what_is_counted_while_a_day_is_read_is_counted_once(
     assert rollups() == recomputed()
     count_marked()
     assert rollups() == recomputed()
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 100])
+@pytest.mark.parametrize("scope", [Scope.HUB, Scope.FULL])
+def test_what_is_counted_while_a_month_is_summed_is_counted_once(
+    scope: Scope, times: int, is_locked: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = make_deliveries()
+    add(deliveries, [(0, 0, "", 10.0, 5.0)])
+    count_marked()
+    Rollup.objects.filter(grain=Grain.MONTH).update(retries=77)
+    summed = []  # of each reading, whether under the lock
+
+    def reading(series: Any, of: Scope, grain: Grain, periods: Any, *condition: Any) -> Any:
+        found = stored_tallies(series, of, grain, periods, *condition)
+        days_of_month = grain is Grain.DAY and len(periods) > 1
+        if days_of_month and series is counted_attempts and of is scope:
+            summed.append(is_locked[-1])
+            if not is_locked[-1] and len(summed) <= times:  # another node, which was quicker
+                add(deliveries, [(0, len(summed), "", 20.0, 5.0)])
+                count_marked()
+        return found
+
+    monkeypatch.setattr(rebuild, "stored_tallies", reading)
+    rebuild_rollups(since=START, until=START + timedelta(minutes=1))
+    assert summed == (
+        [False] * (times + 1)
+        if times < rebuild.UNLOCKED_TRIES
+        else [*[False] * rebuild.UNLOCKED_TRIES, True]
+    )
+    assert rollups() == recomputed()
+    count_marked()
+    assert rollups() == recomputed()
+
+
+def test_a_month_of_receipts_is_summed_anew_where_they_were_counted_meanwhile(
+    is_locked: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source()
+    make_receipt(source, body=b"123", received_at=START)
+    count_marked()
+    ReceiptRollup.objects.filter(grain=Grain.MONTH).delete()
+    summed = []
+
+    def reading(series: Any, of: Scope, grain: Grain, periods: Any, *condition: Any) -> Any:
+        found = stored_tallies(series, of, grain, periods, *condition)
+        if (
+            series is counted_receipts
+            and of is Scope.FULL
+            and len(periods) > 1
+            and grain is Grain.DAY
+        ):
+            summed.append(is_locked[-1])
+            if len(summed) == 1:
+                make_receipt(source, body=b"12345", received_at=START)
+                count_marked()
+        return found
+
+    monkeypatch.setattr(rebuild, "stored_tallies", reading)
+    rebuild_rollups(since=START, until=START + timedelta(minutes=1))
+    assert summed == [False, False]
+    found = ReceiptRollup.objects.filter(grain=Grain.MONTH).order_by("scope")
+    assert list(found.values_list("scope", "receipts", "receipt_bytes")) == [
+        (scope, 2, 8) for scope in (Scope.HUB, Scope.ACCOUNT, Scope.FULL)
+    ]
 
 
 # --- the command ----------------------------------------------------------------------------------

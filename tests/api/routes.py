@@ -14,7 +14,15 @@ from uuid import UUID
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from analytics.models import Dashboard, Objective, Report, ReportRun, Rollup, Widget
+from analytics.models import (
+    Dashboard,
+    Objective,
+    ReceiptRollup,
+    Report,
+    ReportRun,
+    Rollup,
+    Widget,
+)
 from incoming.models import (
     HandlerRun,
     Receipt,
@@ -52,6 +60,7 @@ from tests.factories import (
     make_delivery,
     make_event,
     make_receipt,
+    make_receipt_rollup,
     make_report,
     make_report_run,
     make_retry,
@@ -95,6 +104,7 @@ class World:
     activity: Activity
     audit: AuditEntry
     rollup: Rollup
+    receipt_rollup: ReceiptRollup
     objective: Objective
     receipt_replay: ReceiptReplay
     notification: Notification
@@ -195,6 +205,7 @@ def make_world(account: Account | None = None) -> World:
             last_seen_at=now,
         ),
         rollup=make_rollup(subscription, now),
+        receipt_rollup=make_receipt_rollup(source, now),
         objective=Objective.objects.create(account=account, subscription=subscription),
         receipt_replay=ReceiptReplay.objects.create(
             account=account, since=now, until=now, created_at=now, plan=NO_PLAN
@@ -579,6 +590,7 @@ ROUTES: Final[dict[str, Route]] = {
     "channel-test": acts("monitoring/channels/{channel}/test", OPERATOR),
     "queues": reads("monitoring/queues"),
     "rollup-list": reads("analytics/rollups", "rollup"),
+    "receipt-rollup-list": reads("analytics/receipt-rollups", "receipt_rollup"),
     "overview": reads("analytics/overview"),
     "objective-list": Route(
         "analytics/objectives",

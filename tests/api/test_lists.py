@@ -31,6 +31,7 @@ from tests.factories import (
     make_delivery,
     make_event,
     make_receipt,
+    make_receipt_rollup,
     make_report,
     make_report_run,
     make_retry,
@@ -212,6 +213,7 @@ def _rows(account: Account) -> None:
     )  # fmt: skip
     make_report_run(make_report(account, dashboard=make_dashboard(account)))
     make_rollup(subscription, NOW)
+    make_receipt_rollup(source, NOW)
     Objective.objects.create(account=account, subscription=subscription)
 
 

@@ -28,6 +28,7 @@ from tests.factories import (
     make_delivery,
     make_event,
     make_receipt,
+    make_receipt_rollup,
     make_report,
     make_report_run,
     make_retry,
@@ -133,6 +134,7 @@ def make_rows() -> dict[str, Model]:
             account=account, kind="email", name="Operators", recipients=["operator"]
         ),
         "analytics.rollup": make_rollup(subscription, now),
+        "analytics.receiptrollup": make_receipt_rollup(source, now),
         "analytics.objective": Objective.objects.create(account=account, subscription=subscription),
         "analytics.dashboard": dashboard,
         "analytics.report": report,

@@ -13,7 +13,7 @@ from django.urls import reverse
 from analytics.admin import editor, looking, reports
 from analytics.admin.boards import board_of
 from analytics.defaults import DEFAULTS
-from analytics.models import Dashboard, Report, ReportRun, Widget
+from analytics.models import Dashboard, Report, ReportRun, Scope, Widget
 from analytics.periods import Grain
 from analytics.reports.runs import run_due_reports
 from monitoring.models import AuditEntry
@@ -542,13 +542,16 @@ def test_only_the_owner_makes_a_dashboard_private() -> None:
     assert board.is_shared
 
 
-def test_rollups_are_shown_of_one_grain(console: Client) -> None:
+@pytest.mark.parametrize("model", ["analytics.rollup", "analytics.receiptrollup"])
+def test_rollups_are_shown_of_one_grain_and_the_full_key(console: Client, model: str) -> None:
     make_history()
-    path = list_of("analytics.rollup")
+    path = list_of(model)
     response = console.get(path, follow=True)
     assert {row.grain for row in response.context["cl"].result_list} == {Grain.MINUTE}
     days = console.get(f"{path}?grain__exact={Grain.DAY.value}")
     assert {row.grain for row in days.context["cl"].result_list} == {Grain.DAY}
+    for page in (response, days):
+        assert {row.scope for row in page.context["cl"].result_list} == {Scope.FULL}
 
 
 def test_the_runs_filter_names_no_report_of_anothers_private_dashboard(

@@ -21,7 +21,7 @@ HISTORY = [
     "incoming.refusalcount", "monitoring.activity", "monitoring.notification",
     "monitoring.auditentry", "monitoring.auditanchor", "monitoring.finding",
     "monitoring.healthcheck", "monitoring.incident", "analytics.rollup", "analytics.reportrun",
-    "hub.heartbeat",
+    "analytics.receiptrollup", "hub.heartbeat",
     "subscriptions.bulkjob",
 ]  # fmt: skip
 CHANGEABLE = [
@@ -57,6 +57,7 @@ QUERIES_OF_LIST = {
     "analytics.reportrun": 4,  # the files
     "analytics.objective": 5,  # two counts
     "analytics.rollup": 5,
+    "analytics.receiptrollup": 5,
     "hub.heartbeat": 5,
     "accounts.apikey": 5,
     "accounts.account": 7,  # two counts

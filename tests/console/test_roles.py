@@ -108,6 +108,7 @@ TABLE: Final[dict[str, dict[str, Role | None]]] = {
     },
     "analytics.reportrun": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
     "analytics.rollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
+    "analytics.receiptrollup": {"view": VIEWER, "add": NOBODY, "change": NOBODY},
 }  # fmt: skip
 OWNED: Final = sorted(set(TABLE) & set(VIEWS))
 

@@ -82,6 +82,7 @@ NAVIGATION: Final[list[dict[str, Any]]] = [
             _page("Audit", "verified_user", "monitoring.auditentry"),
             _page("Audit anchors", "anchor", "monitoring.auditanchor"),
             _page("Rollups", "bar_chart", "analytics.rollup"),
+            _page("Receipt rollups", "stacked_bar_chart", "analytics.receiptrollup"),
             _page("Objectives", "flag", "analytics.objective"),
             _page("Heartbeats", "favorite", "hub.heartbeat"),
         ],

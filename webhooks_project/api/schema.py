@@ -31,6 +31,7 @@ ENUM_NAMES = {
     "WidgetKind": "analytics.models.Widget.Kind",
     "ReportPeriod": "analytics.models.Report.Period",
     "SchemaMode": "subscriptions.models.EventType.SchemaMode",
+    "ReceiptVerdict": "analytics.models.ReceiptRollup.Verdict",
     "ReceiptCause": "incoming.providers.call.Cause",
     "AttemptCause": "outgoing.models.Attempt.Cause",
 }
