@@ -20,12 +20,13 @@ from analytics.reports.content import (
     nothing,
     numbers_of,
 )
-from analytics.shown import Figures, Series
+from analytics.shown import Figures, Grid, Series
 from analytics.widgets import TABLES, Kind
 
 MAX_BARS: Final = 40  # as many as a page has room for
 MAX_ROWS: Final = 60  # of a table; the other formats have them all
 WIDTH, HEIGHT = 469.0, 150.0  # of a chart, in points
+PADDING = 5.0  # of a table's cell, at both sides
 LEFT, FOOT = 44.0, 18.0
 INK, QUIET, RULE = "#111827", "#4b5563", "#d1d5db"
 FONT: Final = "Hub"
@@ -150,13 +151,9 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
     more = len(grid.rows) - MAX_ROWS
     if more > 0:
         rows.append(row([f"and {more} more", *([""] * (len(grid.headers) - 1))]))
-    texts = grid.numeric.count(False)
-    shares = [1.0 if number else 2.4 for number in grid.numeric]
-    if texts == len(shares):
-        shares = [1.0] * texts
     return Table(
         rows,
-        colWidths=[WIDTH * share / sum(shares) for share in shares],
+        colWidths=_widths(grid, small),
         repeatRows=1,
         hAlign="LEFT",
         style=[
@@ -169,6 +166,26 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
             ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
         ],
     )
+
+
+def _widths(grid: Grid, size: float) -> list[float]:
+    """Of each column, in points: what no word of its header and no number of it is broken in, and
+    of the rest more for texts than for numbers. Where there is no such room, in proportion."""
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    least: list[float] = []
+    for index, (header, number) in enumerate(zip(grid.headers, grid.numeric, strict=True)):
+        words = header.split()
+        if number:
+            words += [cells[index].text for cells in grid.rows[:MAX_ROWS]]
+        least.append(max((stringWidth(word, FONT, size) for word in words), default=0) + PADDING)
+    rest = WIDTH - sum(least)
+    if rest < 0:
+        return [WIDTH * width / sum(least) for width in least]
+    shares = [1.0 if number else 2.4 for number in grid.numeric]
+    return [
+        width + rest * share / sum(shares) for width, share in zip(least, shares, strict=True)
+    ]
 
 
 # --- charts ---------------------------------------------------------------------------------------

@@ -414,6 +414,16 @@ def test_excel_has_sheets_with_charts_and_no_formula(strange: ReportRun) -> None
     assert "cmd|" in book.read("xl/sharedStrings.xml").decode()
 
 
+def test_no_word_of_a_pdf_s_headers_is_broken() -> None:
+    run = made(["pdf"], account=make_history().account, subject="integration_health")
+    text = "\n".join(
+        page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content(run, "pdf"))).pages
+    )
+    words = text.split()
+    for word in ("Attempts", "Success", "rate", "Retries", "delivery", "Receipts", "Accepted,"):
+        assert word in words
+
+
 def test_pdf_has_the_figures_as_text(strange: ReportRun) -> None:
     reader = pypdf.PdfReader(io.BytesIO(content(strange, "pdf")))
     text = "\n".join(page.extract_text() for page in reader.pages)
