@@ -3,9 +3,8 @@
 A problem is an endpoint or source and a cause, and has one incident at a time: the rule that sees
 it first opens it, others that see it too join, and it is resolved once none of them sees it.
 
-Each change of one is a transaction of its own, so that one that fails keeps no other from its
-turn. Two nodes at once open one incident and tell once: the database has room for one open incident
-with a key, and who moves one on holds its row.
+Each change of one (`monitoring/incident_changes.py`) is a transaction of its own, so that one that
+fails keeps no other from its turn.
 """
 
 from __future__ import annotations
@@ -13,32 +12,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 import structlog
-from django.db import IntegrityError, transaction
 
-from monitoring.alerting import tell
 from monitoring.figures import CERTIFICATE
-from monitoring.kinds import KINDS, Kind
+from monitoring.incident_changes import end, hover, join, open_incident, recover, relapse
+from monitoring.kinds import Kind
 from monitoring.looks import ITS_OWN_END
-from monitoring.models import AlertRule, Incident, IncidentEntry, Notification, Sighting
+from monitoring.models import AlertRule, Incident, Sighting
 from monitoring.models.incidents import Severity
 from monitoring.problems import Known, Openings, Seen
 from monitoring.rules import Signal, key_of, parts_of
 from monitoring.steps import Facts, Step, Timing, next_step, seen_since
-from monitoring.timeline import add_entry
 from subscriptions.certificates import STALE_DAYS
 
 log = structlog.get_logger(__name__)
-
-# Comings and goings of one incident that stand in its timeline; after them it has the count alone.
-SHOWN_RELAPSES: Final = 10
-
-Entry = IncidentEntry.Kind
-Moment = Notification.Moment
-Status = Incident.Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +250,14 @@ def _safely(work: Any, *args: Any) -> int:
 
 def _carry_out(move: _Move, now: datetime) -> bool:
     if move.step == Step.RELAPSE:
-        return _relapse(move.incident.pk, now)
+        return relapse(move.incident.pk, now)
     if move.step == Step.HOVER:
-        return _hover(move.incident.pk, now)
+        return hover(move.incident.pk, now)
     if move.step == Step.RECOVER:
-        return _recover(move.incident, now)
+        return recover(move.incident, now)
     if move.step == Step.RESOLVE:
         text = "It is not seen any more."
-        return _end(move.incident, Incident.Resolution.RECOVERED, text, now)
+        return end(move.incident, Incident.Resolution.RECOVERED, text, now)
     return False
 
 
@@ -276,127 +265,13 @@ def _open_or_join(key: str, seen: Seen, known: Known, now: datetime) -> bool:
     rule, signal = seen.rules[parts_of(key)[0]], seen.signals[key]
     incident = known.incidents.get(signal.problem)
     if incident is not None:
-        _join(incident, rule, signal, now)
+        join(incident, rule, signal, now)
         return False
-    opened = _open(rule, signal, known.recovered.get(signal.problem), now)
+    opened = open_incident(rule, signal, known.recovered.get(signal.problem), now)
     if opened is None:
         return False
     known.incidents[opened.key] = opened
     return True
-
-
-@transaction.atomic
-def _open(rule: AlertRule, signal: Signal, last: Incident | None, now: datetime) -> Incident | None:
-    """Open an incident; `last` is the one that was about the same and recovered lately."""
-    try:
-        with transaction.atomic():
-            incident = Incident.objects.create(
-                account_id=rule.account_id,
-                rule=rule,
-                kind=rule.kind,
-                severity=rule.severity,
-                key=signal.problem,
-                subscription_id=signal.subscription_id,
-                source_id=signal.source_id,
-                cause=signal.cause,
-                title=signal.title,
-                text=signal.text,
-                figures={**signal.figures, "peak": signal.value},
-                opened_at=now,
-                last_seen_at=now,
-                relapse_count=last.relapse_count + 1 if last else 0,
-            )
-    except IntegrityError:  # another node was first
-        return None
-    incident.rules.add(rule)
-    Sighting.objects.filter(account=rule.account_id, key=signal.key).delete()
-    text = signal.text or signal.title
-    if last is not None and last.resolved_at is not None:
-        minutes = max(1, round((now - last.resolved_at).total_seconds() / 60))
-        text = f"It is back, {minutes} min after it was resolved. {text}"
-    add_entry(incident, Entry.OPENED, text, now)
-    tell(incident, Moment.OPENED)
-    log.info("incident opened", incident_id=str(incident.pk), kind=incident.kind)
-    return incident
-
-
-@transaction.atomic
-def _join(known: Incident, rule: AlertRule, signal: Signal, now: datetime) -> None:
-    """Let a further rule hold the incident. One that is more severe leads from now on."""
-    incident = Incident.objects.select_for_update().get(pk=known.pk)
-    if incident.status == Status.RESOLVED or incident.rules.filter(pk=rule.pk).exists():
-        return
-    incident.rules.add(rule)
-    Sighting.objects.filter(account=rule.account_id, key=signal.key).delete()
-    incident.last_seen_at = now
-    if incident.well_since is not None:
-        incident.well_since = None
-        incident.relapse_count += 1
-    is_worse = rule.severity == Severity.CRITICAL and incident.severity != Severity.CRITICAL
-    if is_worse:
-        incident.rule, incident.kind, incident.severity = rule, rule.kind, rule.severity
-        incident.title, incident.text = signal.title, signal.text
-        incident.figures = {**signal.figures, "peak": signal.value}
-        incident.raised_at, incident.escalated_at = now, None
-    reminds = KINDS[Kind(rule.kind)].reminds and (incident.raised_at or incident.opened_at) < now
-    incident.round += is_worse or reminds
-    incident.save()
-    text = f"{rule.name} sees it too{', and makes it critical' if is_worse else ''}. {signal.text}"
-    add_entry(incident, Entry.JOINED, text.strip(), now)
-    if is_worse:
-        tell(incident, Moment.RAISED)
-    elif reminds:
-        tell(incident, Moment.REMINDED)
-    else:
-        tell(incident, Moment.OPENED)  # those whom its own rules alone do not reach
-    log.info("incident joined", incident_id=str(incident.pk), kind=rule.kind)
-
-
-@transaction.atomic
-def _relapse(key: UUID, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=key)
-    if incident.status == Status.RESOLVED or incident.well_since is None:
-        return False
-    incident.well_since = None
-    incident.last_seen_at = now
-    incident.relapse_count += 1
-    incident.save(update_fields=["well_since", "last_seen_at", "relapse_count"])
-    if incident.relapse_count <= SHOWN_RELAPSES:
-        add_entry(incident, Entry.RELAPSED, "It is seen again.", now)
-    return False
-
-
-@transaction.atomic
-def _hover(key: UUID, now: datetime) -> bool:
-    """It is well since now at the earliest. The timeline says nothing: no look was worse."""
-    incident = Incident.objects.select_for_update().get(pk=key)
-    if incident.status == Status.RESOLVED or incident.well_since is None:
-        return False
-    incident.well_since = now
-    incident.last_seen_at = now
-    incident.save(update_fields=["well_since", "last_seen_at"])
-    return False
-
-
-@transaction.atomic
-def _recover(known: Incident, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=known.pk)
-    if incident.status == Status.RESOLVED or incident.well_since is not None:
-        return False
-    if _was_seen_since(known, incident):
-        return False
-    incident.well_since = now
-    incident.save(update_fields=["well_since"])
-    if incident.relapse_count <= SHOWN_RELAPSES:
-        text = "It is not seen any more; it is resolved if that stays so."
-        add_entry(incident, Entry.RECOVERING, text, now)
-    return False
-
-
-def _was_seen_since(known: Incident, incident: Incident) -> bool:
-    """Whether another look, or another rule in this one, has seen it after it was read."""
-    before = (known.well_since, known.last_seen_at)
-    return (incident.well_since, incident.last_seen_at) != before
 
 
 def _end_as_gone(incident: Incident, seen: Seen, now: datetime) -> bool:
@@ -406,21 +281,4 @@ def _end_as_gone(incident: Incident, seen: Seen, now: datetime) -> bool:
             f"Its certificate was not seen for {STALE_DAYS} days: whether it was renewed is not "
             "known."
         )
-    return _end(incident, Incident.Resolution.GONE, text, now)
-
-
-@transaction.atomic
-def _end(known: Incident, resolution: Incident.Resolution, text: str, now: datetime) -> bool:
-    incident = Incident.objects.select_for_update().get(pk=known.pk)
-    if incident.status == Status.RESOLVED:
-        return False
-    if resolution == Incident.Resolution.RECOVERED and _was_seen_since(known, incident):
-        return False
-    incident.status = Status.RESOLVED
-    incident.resolved_at = now
-    incident.resolution = resolution
-    incident.save(update_fields=["status", "resolved_at", "resolution"])
-    add_entry(incident, Entry.RESOLVED, text, now)
-    tell(incident, Entry.RESOLVED)
-    log.info("incident resolved", incident_id=str(incident.pk), resolution=resolution)
-    return True
+    return end(incident, Incident.Resolution.GONE, text, now)

@@ -116,8 +116,7 @@ class DeliveryPump:
                 self._take_in(subject, response)
         elif not self._results and not started:
             time.sleep(self._wait_seconds())
-        is_idle = not self._outbound.in_flight and not self._lines.ready
-        if self._results.are_due(is_idle=is_idle):
+        if self._results.are_due(is_idle=not self._outbound.in_flight and not self._lines.ready):
             self._record()
 
     def _wait_seconds(self) -> float:
@@ -254,8 +253,7 @@ class DeliveryPump:
                 found = True
                 self._queue_or_forget(claims)
         self._looked_at = -math.inf if found else time.monotonic()
-        self._was_refused = False
-        self._left_out = () if found else self._lines.full()
+        self._was_refused, self._left_out = False, () if found else self._lines.full()
 
     def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
         self._claims.add(claims)

@@ -183,9 +183,7 @@ def _widths(grid: Grid, size: float) -> list[float]:
     if rest < 0:
         return [WIDTH * width / sum(least) for width in least]
     shares = [1.0 if number else 2.4 for number in grid.numeric]
-    return [
-        width + rest * share / sum(shares) for width, share in zip(least, shares, strict=True)
-    ]
+    return [width + rest * share / sum(shares) for width, share in zip(least, shares, strict=True)]
 
 
 # --- charts ---------------------------------------------------------------------------------------

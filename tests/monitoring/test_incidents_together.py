@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from monitoring import incidents
+from monitoring import incident_changes
 from monitoring.alert_rules import create_rule, give_defaults
 from monitoring.evaluating import _claim
 from monitoring.incidents import follow
@@ -156,14 +156,14 @@ def test_one_that_cannot_be_opened_keeps_no_other_back(
     )
     one, two = make_subscription(account), make_subscription(account)
     both = [seen_by(rule, one), seen_by(rule, two)]
-    real = incidents.tell
+    real = incident_changes.tell
 
     def failing(incident: Incident, moment: Any) -> int:
         if incident.subscription_id == one.pk:
             raise ZeroDivisionError
         return real(incident, moment)
 
-    monkeypatch.setattr(incidents, "tell", failing)
+    monkeypatch.setattr(incident_changes, "tell", failing)
     seen = Seen(
         account_id=account.pk,
         signals={**both[0].signals, **both[1].signals},

@@ -112,6 +112,24 @@ def test_claims_again_as_soon_as_a_line_is_empty(
     assert sorted(numbers(here)) == list(range(50))
 
 
+def test_looks_for_more_while_something_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is awake for the answer anyway, which may be long in coming."""
+    monkeypatch.setattr(deliver_module, "POLL_SECONDS", LONGEST_SECONDS)
+    held = Held()
+    with receiver(held.script) as slow, receiver(answer()) as healthy:
+        other = make_subscription(url=healthy.url)
+        backlog(make_subscription(url=slow.url), 1)
+
+        def has_both() -> bool:
+            if slow.arrived and not other.deliveries.exists():
+                backlog(other, 1)
+            if healthy.arrived:
+                held.let_go()
+            return bool(healthy.arrived)
+
+        assert deliver(Turn(until=has_both)) == 2
+
+
 def test_what_is_under_way_goes_on_while_another_process_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
