@@ -155,10 +155,9 @@ def _check(query: Query) -> None:
         raise OrderNotMeasured(f"{query.order_by} is not among the measures")
     if query.limit is not None and query.limit < 1:
         raise LimitNotAcceptable
-    told = {*query.dimensions, *query.filters}
     for measure in query.measures:
         series = RECIPES[measure].series
-        for dimension in sorted(told - set(COLUMNS[series.model])):
+        for dimension in sorted(query.told - set(COLUMNS[series.model])):
             raise MeasureWithoutDimension(f"{measure} is not counted by {dimension}")
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import Count, Min, QuerySet
 
+from analytics.cells import NONE, UNTYPED
 from analytics.errors import StepsNotKept
 from analytics.forecasts import forecast_figures
 from analytics.lists import health_figures, objective_figures, unused_figures
@@ -34,6 +35,7 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.lib.visible import visible
 
 _MODELS: Final = {"account": Account, "source": Source, "subscription": Subscription}
+_SAID_FOR_NONE: Final = {("status_class", NONE), ("event_type", UNTYPED)}
 _EMPTY_KEYS: Final = {
     "cause": "succeeded", "event_type": "no type", "status_class": "no answer",
     "source": "none", "subscription": "none", "account": "none",
@@ -232,7 +234,7 @@ def _renamed(
 
 
 def _renamed_key(key: Key, names: Mapping[str, Mapping[str, str]]) -> Key:
-    if not key.value or (key.dimension == "status_class" and key.value == "none"):
+    if not key.value or (key.dimension, key.value) in _SAID_FOR_NONE:
         return Key(key.dimension, key.value, _EMPTY_KEYS.get(key.dimension, "none"))
     if key.dimension in NAMED_BY_ROW:
         known = names.get(key.dimension, {}).get(key.value)

@@ -39,7 +39,10 @@ from analytics.tallies import ATTEMPTS, RECEIPTS, Series
 MAX_ROWS: Final = 50_000
 MAX_CELLS: Final = 200_000  # that are held while it is read, of which a limit leaves the most
 NONE: Final = "none"  # what stands for an empty status class
-EMPTY: Final = {Dimension.CAUSE: SUCCEEDED, Dimension.STATUS_CLASS: NONE}
+UNTYPED: Final = "(none)"  # of receipts, whose types are whatever their senders call them
+EMPTY: Final = {
+    Dimension.CAUSE: SUCCEEDED, Dimension.STATUS_CLASS: NONE, Dimension.EVENT_TYPE: UNTYPED,
+}  # fmt: skip
 COLUMNS: Final = {
     ATTEMPTS.model: {
         Dimension.ACCOUNT: "account_id",
@@ -47,10 +50,12 @@ COLUMNS: Final = {
         Dimension.EVENT_TYPE: "event_type",
         Dimension.CAUSE: "cause",
         Dimension.STATUS_CLASS: "status_class",
+        Dimension.SOURCE: "source_id",
     },
     RECEIPTS.model: {
         Dimension.ACCOUNT: "account_id",
         Dimension.SOURCE: "source_id",
+        Dimension.EVENT_TYPE: "event_type",
         Dimension.CAUSE: "cause",
         Dimension.VERDICT: "verdict",
     },
@@ -61,14 +66,13 @@ _TELLS: Final = (
     (Scope.ACCOUNT, frozenset({Dimension.ACCOUNT})),
     (Scope.EVENT_TYPE, frozenset({Dimension.ACCOUNT, Dimension.EVENT_TYPE})),
     (Scope.SUBSCRIPTION, frozenset({Dimension.ACCOUNT, Dimension.SUBSCRIPTION})),
+    (Scope.SOURCE, frozenset({Dimension.ACCOUNT, Dimension.SOURCE})),
     (Scope.FULL, frozenset(Dimension)),
 )
 IDS: Final = (Dimension.ACCOUNT, Dimension.SUBSCRIPTION, Dimension.SOURCE)
 _TRUNCATED: Final = {
-    Granularity.DAY: "day",
-    Granularity.WEEK: "week",
-    Granularity.MONTH: "month",
-}
+    Granularity.DAY: "day", Granularity.WEEK: "week", Granularity.MONTH: "month",
+}  # fmt: skip
 # What steps are made of at the coarsest, where a grain's row is longer than a step of days is.
 _COARSEST: Final[dict[Granularity | None, Grain]] = {
     Granularity.MINUTE: Grain.MINUTE,
@@ -167,7 +171,7 @@ def _read_series(
     whole_since: Mapping[tuple[Grain, bool], datetime],
     cells: Cells,
 ) -> bool:
-    told = {*query.dimensions, *query.filters}
+    told = query.told
     if query.account_ids is not None:
         told.add(Dimension.ACCOUNT)
     is_wide = _scope(series, told, series.scopes) in WIDE
@@ -352,6 +356,8 @@ class _Reader:
         rows = self.series.model._default_manager.filter(of_parts).order_by()
         if self.query.account_ids is not None:
             rows = rows.filter(account__in=list(self.query.account_ids))
+        if self.series is ATTEMPTS and Dimension.SOURCE in self.query.told:
+            rows = rows.filter(source__isnull=False)  # of those that came in through one
         columns = COLUMNS[self.series.model]
         for dimension, values in self.query.filters.items():
             wanted = [_value(dimension, value) for value in values]

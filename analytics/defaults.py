@@ -148,6 +148,16 @@ INCOMING: Final = DefaultDashboard(
             dimensions=("source",), order_by="receipts", limit=10, width=4, height=2
         ),
         WidgetSpec(
+            key="delivered", title="What became of it", kind=Kind.TABLE,
+            measures=("attempts", "failed", "success_rate", "exhausted"),
+            dimensions=("source",), order_by="attempts", limit=10, width=4, height=2
+        ),
+        WidgetSpec(
+            key="types", title="By type", kind=Kind.TABLE,
+            measures=("receipts", "accepted", "duplicates", "receipt_bytes"),
+            dimensions=("event_type",), order_by="receipts", limit=10, width=4, height=2
+        ),
+        WidgetSpec(
             key="hours", title="Receipts by hour of the week", kind=Kind.HEAT_MAP,
             measures=("receipts",), width=4, height=2
         ),

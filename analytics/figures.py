@@ -56,6 +56,11 @@ def _percentile(sketch: str, percent: int) -> Recipe:
     )
 
 
+def _delivery_success_rate(figures: Figures) -> Value:
+    succeeded, exhausted = figures.sums.get("succeeded", 0), figures.sums.get("exhausted", 0)
+    return succeeded / (succeeded + exhausted) if succeeded or exhausted else None
+
+
 def _failed(figures: Figures) -> Value:
     return figures.sums.get("attempts", 0) - figures.sums.get("succeeded", 0)
 
@@ -75,6 +80,10 @@ RECIPES: Final[dict[Measure, Recipe]] = {
     Measure.FIRST_SUCCESS_RATE: _ratio("first_succeeded", "first_attempts"),
     Measure.RETRIES: _sum("retries"),
     Measure.RETRIES_PER_DELIVERY: _ratio("retries", "first_attempts"),
+    Measure.EXHAUSTED: _sum("exhausted"),
+    Measure.DELIVERY_SUCCESS_RATE: Recipe(
+        ATTEMPTS, _delivery_success_rate, ("succeeded", "exhausted")
+    ),
     Measure.REQUEST_BYTES: _sum("request_bytes"),
     Measure.RESPONSE_BYTES: _sum("response_bytes"),
     Measure.QUEUE_WAIT_P50_MS: _percentile("queue_wait", 50),

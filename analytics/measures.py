@@ -13,11 +13,20 @@ Value = float | int | None
 NOTHING: Final = "–"  # where nothing was counted
 
 # More of it is better, or worse; of the others neither.
-_BETTER: Final = {"succeeded", "success_rate", "first_success_rate", "accepted", "accepted_rate"}
-_WORSE: Final = {"failed", "refused", "retries_per_delivery"}
+_BETTER: Final = {
+    "succeeded",
+    "success_rate",
+    "first_success_rate",
+    "delivery_success_rate",
+    "accepted",
+    "accepted_rate",
+}
+_WORSE: Final = {"failed", "exhausted", "refused", "retries_per_delivery"}
 _LABELS: Final = {
     "success_rate": "Success rate",
     "first_success_rate": "Success at the first attempt",
+    "delivery_success_rate": "Deliveries that succeeded in the end",
+    "exhausted": "Deliveries given up",
     "first_attempts": "First attempts",
     "first_succeeded": "Succeeded at the first attempt",
     "accepted_rate": "Accepted, of all",

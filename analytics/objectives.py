@@ -28,6 +28,7 @@ BURN_WINDOWS: Final = (
 )
 MEASURES: Final = (
     Measure.ATTEMPTS, Measure.SUCCEEDED, Measure.FIRST_ATTEMPTS, Measure.FIRST_SUCCEEDED,
+    Measure.EXHAUSTED,
 )  # fmt: skip
 AUDITED: Final = ("counts", "target_percent", "window_days")
 
@@ -191,10 +192,18 @@ def _filters(of: Dimension, objectives: Sequence[Objective]) -> dict[Dimension, 
 
 
 def _counted(objective: Objective, values: Mapping[Measure, Any]) -> tuple[int, int]:
-    is_first = objective.counts == Objective.Counts.FIRST_ATTEMPTS
-    total, succeeded = MEASURES[2:] if is_first else MEASURES[:2]
-    count = int(values.get(total) or 0)
-    return count, count - int(values.get(succeeded) or 0)
+    def count(measure: Measure) -> int:
+        return int(values.get(measure) or 0)
+
+    match objective.counts:
+        case Objective.Counts.DELIVERIES:
+            exhausted = count(Measure.EXHAUSTED)
+            return count(Measure.SUCCEEDED) + exhausted, exhausted
+        case Objective.Counts.FIRST_ATTEMPTS:
+            first = count(Measure.FIRST_ATTEMPTS)
+            return first, first - count(Measure.FIRST_SUCCEEDED)
+    attempts = count(Measure.ATTEMPTS)
+    return attempts, attempts - count(Measure.SUCCEEDED)
 
 
 # --- changes --------------------------------------------------------------------------------------

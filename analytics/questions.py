@@ -17,10 +17,10 @@ class Dimension(StrEnum):
 
     ACCOUNT = "account"
     SUBSCRIPTION = "subscription"
-    EVENT_TYPE = "event_type"
+    EVENT_TYPE = "event_type"  # of a receipt, what its sender calls it
     CAUSE = "cause"  # why an attempt failed, or a receipt was refused
     STATUS_CLASS = "status_class"
-    SOURCE = "source"
+    SOURCE = "source"  # of an attempt, the one that its event came in through
     VERDICT = "verdict"
 
 
@@ -47,6 +47,8 @@ class Measure(StrEnum):
     FIRST_SUCCESS_RATE = "first_success_rate"
     RETRIES = "retries"
     RETRIES_PER_DELIVERY = "retries_per_delivery"  # by deliveries first attempted meanwhile
+    EXHAUSTED = "exhausted"  # attempts after which the delivery was given up
+    DELIVERY_SUCCESS_RATE = "delivery_success_rate"  # of deliveries that ended meanwhile
     REQUEST_BYTES = "request_bytes"
     RESPONSE_BYTES = "response_bytes"
     QUEUE_WAIT_P50_MS = "queue_wait_p50_ms"
@@ -92,6 +94,11 @@ class Query:
     order_by: Measure | None = None
     limit: int | None = None
     is_bounded: bool = True
+
+    @property
+    def told(self) -> set[Dimension]:
+        """What the rows that answer it have to tell apart."""
+        return {*self.dimensions, *self.filters}
 
 
 @dataclass(frozen=True, slots=True)

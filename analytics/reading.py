@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import TruncMinute
@@ -23,6 +24,7 @@ from analytics.tallies import (
     Series,
     Tally,
 )
+from analytics.types import counted_types, detailed_since
 from incoming.models import Receipt, RefusalMinute
 from incoming.providers import Cause
 from incoming.querysets import BODY_BYTES
@@ -32,6 +34,7 @@ Verdict = ReceiptRollup.Verdict
 ByMinute = dict[datetime, dict[Key, Tally]]
 
 _READ_TOGETHER: Final = 2_000
+_OF_THE_SENDER: Final = (Verdict.ACCEPTED, Verdict.DUPLICATE)
 _VERDICTS: Final = {
     Receipt.Status.DUPLICATE.value: Verdict.DUPLICATE,
     Receipt.Status.HANDSHAKE.value: Verdict.HANDSHAKE,
@@ -55,17 +58,20 @@ def read_attempts(since: datetime, until: datetime) -> ByMinute:
         .order_by()
         .values_list(
             "started_at", "delivery__account_id", "delivery__subscription_id",
-            "delivery__event__type", "cause", "status_code", "number", "trigger", "request_bytes",
-            "response_bytes", "queue_wait_ms", "first_byte_ms", "duration_ms",
+            "delivery__event__type", "delivery__event__source_id", "cause", "status_code", "number",
+            "trigger", "gave_up", "request_bytes", "response_bytes", "queue_wait_ms",
+            "first_byte_ms", "duration_ms",
         )
     )  # fmt: skip
+    detailed = detailed_since()
     for (
-        started_at, account_id, subscription_id, event_type, cause, status_code, number, trigger,
-        request_bytes, response_bytes, queue_wait_ms, first_byte_ms, duration_ms,
+        started_at, account_id, subscription_id, event_type, source_id, cause, status_code, number,
+        trigger, gave_up, request_bytes, response_bytes, queue_wait_ms, first_byte_ms, duration_ms,
     ) in rows.iterator(chunk_size=_READ_TOGETHER):  # fmt: skip
-        key = AttemptKey(
-            account_id, subscription_id, event_type, cause, status_class_of(status_code)
-        )
+        if detailed is not None and started_at < detailed:
+            source_id = None
+        status_class = status_class_of(status_code)
+        key = AttemptKey(account_id, subscription_id, event_type, cause, status_class, source_id)
         tallies = found[started_at.replace(second=0, microsecond=0)]
         tally = tallies.get(key)
         if tally is None:
@@ -75,6 +81,7 @@ def read_attempts(since: datetime, until: datetime) -> ByMinute:
         tally.attempts += 1
         tally.first_attempts += number == 1
         tally.retries += trigger == Delivery.Trigger.RETRY
+        tally.exhausted += gave_up
         tally.request_bytes += request_bytes
         tally.response_bytes += response_bytes
         tally.total_us_sum += total_us
@@ -95,14 +102,28 @@ def read_receipts(since: datetime, until: datetime) -> ByMinute:
         .order_by()
         .annotate(minute=TruncMinute("received_at"))
         .annotate(refused_for=_REFUSED_FOR)
-        .values_list("minute", "account_id", "source_id", "status", "refused_for")
+        .values_list("minute", "account_id", "source_id", "status", "refused_for", "type")
         .annotate(count=Count("pk"), bytes=Sum(BODY_BYTES))
     )
-    for minute, account_id, source_id, status, refusal, count, size in kept:
+    counted: list[tuple[datetime, ReceiptKey, int, int]] = []
+    detailed = detailed_since()
+    for minute, account_id, source_id, status, refusal, type_, count, size in kept:
         # The verdict on arrival: what was refused and replayed, or dropped from quarantine, has
         # another status by now. What an accepted one failed with later is no cause of its verdict.
         verdict = Verdict.REFUSED if refusal else _VERDICTS.get(status, Verdict.ACCEPTED)
-        _add(found, minute, ReceiptKey(account_id, source_id, verdict.value, refusal), count, size)
+        # What a stranger calls it counts for nothing.
+        has_type = verdict in _OF_THE_SENDER and (detailed is None or minute >= detailed)
+        key = ReceiptKey(account_id, source_id, verdict.value, refusal, type_ if has_type else "")
+        counted.append((minute, key, count, size))
+    sent: dict[UUID | None, set[str]] = defaultdict(set)
+    for _, key, _, _ in counted:
+        if key.event_type:
+            sent[key.source_id].add(key.event_type)
+    types = counted_types(sent) if sent else {}
+    for minute, key, count, size in counted:
+        if key.event_type and key.event_type not in types[key.source_id]:
+            key = key._replace(event_type="")
+        _add(found, minute, key, count, size)
     unkept = RefusalMinute.objects.filter(minute__gte=since, minute__lt=until).values_list(
         "minute", "account_id", "source_id", "cause", "count"
     )

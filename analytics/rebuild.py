@@ -257,12 +257,12 @@ def _sum_days(series: Series, scope: Scope, month: datetime, days: list[datetime
 
 
 def _of_any_verdict(of_day: Stored) -> Stored:
-    """Of each source all receipts, whatever became of them."""
+    """Of each source all receipts, whatever became of them and whatever their type."""
     sums: Stored = {}
     for at, tallies in of_day.items():
         for key, tally in tallies.items():
             if isinstance(key, ReceiptKey):
-                whole = key._replace(verdict="", cause="")
+                whole = key._replace(verdict="", cause="", event_type="")
                 into: Any = sums.setdefault(at, {}).setdefault(whole, ReceiptTally())
                 into.add(tally)
     return sums

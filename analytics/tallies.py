@@ -19,18 +19,22 @@ class AttemptKey(NamedTuple):
     event_type: str
     cause: str
     status_class: str
+    source_id: UUID | None = None
 
     def of(self, scope: Scope) -> AttemptKey:
         """The key of the row that has it in that scope."""
+        account_id, subscription_id, event_type, cause, status_class, source_id = self
         match scope:
             case Scope.HUB:
-                return self._replace(account_id=None, subscription_id=None, event_type="")
+                return AttemptKey(None, None, "", cause, status_class)
             case Scope.ACCOUNT:
-                return self._replace(subscription_id=None, event_type="")
+                return AttemptKey(account_id, None, "", cause, status_class)
             case Scope.EVENT_TYPE:
-                return self._replace(subscription_id=None)
+                return AttemptKey(account_id, None, event_type, cause, status_class)
             case Scope.SUBSCRIPTION:
-                return self._replace(event_type="")
+                return AttemptKey(account_id, subscription_id, "", cause, status_class)
+            case Scope.SOURCE:
+                return AttemptKey(account_id, None, "", cause, status_class, source_id)
         return self
 
 
@@ -39,14 +43,20 @@ class ReceiptKey(NamedTuple):
     source_id: UUID | None
     verdict: str
     cause: str
+    event_type: str = ""
 
     def of(self, scope: Scope) -> ReceiptKey:
         """The key of the row that has it in that scope."""
+        account_id, source_id, verdict, cause, event_type = self
         match scope:
             case Scope.HUB:
-                return self._replace(account_id=None, source_id=None)
+                return ReceiptKey(None, None, verdict, cause)
             case Scope.ACCOUNT:
-                return self._replace(source_id=None)
+                return ReceiptKey(account_id, None, verdict, cause)
+            case Scope.EVENT_TYPE:
+                return ReceiptKey(account_id, None, verdict, cause, event_type)
+            case Scope.SOURCE:
+                return ReceiptKey(account_id, source_id, verdict, cause)
         return self
 
 
@@ -55,13 +65,14 @@ class AttemptTally:
     """Attempts under one key."""
 
     COLUMNS: ClassVar = (
-        "attempts", "first_attempts", "retries", "request_bytes", "response_bytes", "total_us_sum",
-        "total_us_max", "queue_wait", "response", "total",
+        "attempts", "first_attempts", "retries", "exhausted", "request_bytes", "response_bytes",
+        "total_us_sum", "total_us_max", "queue_wait", "response", "total",
     )  # fmt: skip
 
     attempts: int = 0
     first_attempts: int = 0
     retries: int = 0
+    exhausted: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
     total_us_sum: int = 0
@@ -72,15 +83,15 @@ class AttemptTally:
 
     @classmethod
     def of_columns(cls, values: tuple[Any, ...]) -> AttemptTally:
-        tally = cls(*values[:7])
-        add_stored(tally.queue_wait, values[7])
-        add_stored(tally.response, values[8])
-        add_stored(tally.total, values[9])
+        tally = cls(*values[:8])
+        add_stored(tally.queue_wait, values[8])
+        add_stored(tally.response, values[9])
+        add_stored(tally.total, values[10])
         return tally
 
     def columns(self) -> tuple[Any, ...]:
         return (
-            self.attempts, self.first_attempts, self.retries, self.request_bytes,
+            self.attempts, self.first_attempts, self.retries, self.exhausted, self.request_bytes,
             self.response_bytes, self.total_us_sum, self.total_us_max, stored(self.queue_wait),
             stored(self.response), stored(self.total),
         )  # fmt: skip
@@ -93,6 +104,7 @@ class AttemptTally:
         self.attempts += more.attempts
         self.first_attempts += more.first_attempts
         self.retries += more.retries
+        self.exhausted += more.exhausted
         self.request_bytes += more.request_bytes
         self.response_bytes += more.response_bytes
         self.total_us_sum += more.total_us_sum
@@ -107,6 +119,7 @@ class AttemptTally:
             self.attempts - less.attempts,
             self.first_attempts - less.first_attempts,
             self.retries - less.retries,
+            self.exhausted - less.exhausted,
             self.request_bytes - less.request_bytes,
             self.response_bytes - less.response_bytes,
             self.total_us_sum - less.total_us_sum,
@@ -187,17 +200,25 @@ class Series:
         return ("id", "scope", "grain", "at", *self.key._fields, *self.tally.COLUMNS)
 
 
-_RECEIPT_SCOPES = (Scope.HUB, Scope.ACCOUNT, Scope.FULL)
-ATTEMPTS = Series(
-    Rollup, AttemptKey, AttemptTally, tuple(Scope), (Scope.HUB, Scope.ACCOUNT, Scope.FULL)
+_OF_MINUTES = (Scope.HUB, Scope.ACCOUNT, Scope.FULL)
+ATTEMPTS = Series(Rollup, AttemptKey, AttemptTally, tuple(Scope), _OF_MINUTES)
+RECEIPTS = Series(
+    ReceiptRollup,
+    ReceiptKey,
+    ReceiptTally,
+    (Scope.HUB, Scope.ACCOUNT, Scope.EVENT_TYPE, Scope.FULL, Scope.SOURCE),
+    _OF_MINUTES,
 )
-RECEIPTS = Series(ReceiptRollup, ReceiptKey, ReceiptTally, _RECEIPT_SCOPES, _RECEIPT_SCOPES)
 
 Place = tuple[Scope, Grain, datetime, Key]
 
 
 def id_of(place: Place) -> UUID:
-    """The id of the one row of that scope, grain, period and key."""
+    """The id of the one row of that scope, grain, period and key.
+
+    A last part that is empty does not count: keys were without it once.
+    """
     scope, grain, at, key = place
-    text = "\0".join(map(str, (int(scope), int(grain), int(at.timestamp()), *key)))
+    parts = key if key[-1] else key[:-1]
+    text = "\0".join(map(str, (int(scope), int(grain), int(at.timestamp()), *parts)))
     return UUID(bytes=blake2b(text.encode(), digest_size=16).digest())

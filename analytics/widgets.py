@@ -43,8 +43,8 @@ NO_FAILURES: Final = "Nothing failed in this period."
 NO_REFUSALS: Final = "Nothing was refused in this period."
 NO_DEAD_LETTERS: Final = "None: everything was delivered, or is being tried."
 NO_OBJECTIVES: Final = (
-    "None: add an objective to say what share of attempts shall succeed, of a subscription or of "
-    "the account."
+    "None: add an objective to say what share of attempts, or of deliveries, shall succeed, of a "
+    "subscription or of the account."
 )
 NO_UNUSED: Final = "None: every event type and every subscription was used in this period."
 EMPTY: Final = {
@@ -54,8 +54,9 @@ NOTHING_FITS: Final = (
     "Nothing that fits the filters was counted in this period. Look at a longer period, or take "
     "filters away."
 )
-OF_INCOMING: Final = frozenset({"source", "verdict"})
-OF_OUTGOING: Final = frozenset({"subscription", "event_type", "status_class"})
+OF_INCOMING: Final = frozenset({"verdict"})
+OF_OUTGOING: Final = frozenset({"subscription", "status_class"})
+OF_BOTH: Final = frozenset({"account", "source"})  # the same of what comes in and of what goes out
 MAX_MEASURES: Final = 6
 MAX_DIMENSIONS: Final = 2
 MAX_FILTER_VALUES: Final = 50
@@ -301,7 +302,7 @@ def _order_by(row: Widget) -> Iterator[Problem]:
 
 
 def _together(row: Widget) -> Iterator[Problem]:
-    """What measures and dimensions do not go together: what comes in has no subscription."""
+    """What measures and dimensions do not go together, as what comes in has no subscription."""
     asked = {*row.dimensions, *row.filters}
     comes_in = INCOMING.intersection(row.measures)
     goes_out = set(row.measures) - INCOMING
@@ -311,8 +312,8 @@ def _together(row: Widget) -> Iterator[Problem]:
     elif goes_out and (strange := asked & OF_INCOMING):
         message = f"what goes out is not counted by {', '.join(sorted(strange))}"
         yield Problem("not_of_outgoing", message)
-    elif comes_in and goes_out and asked - {"account"}:
-        message = "what comes in and what goes out have no cause in common"
+    elif comes_in and goes_out and asked - OF_BOTH:
+        message = "what comes in and what goes out have no cause and no type in common"
         yield Problem("mixed_directions", message)
 
 

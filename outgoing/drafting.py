@@ -56,6 +56,7 @@ class NewEvent:
     deliver_at: datetime | None = None
     correlation_id: str = ""
     causation_id: str = ""
+    source_id: UUID | None = None  # that it came in through
     traceparent: str = ""
     tracestate: str = ""
     channels: Sequence[str] = ()
@@ -216,6 +217,7 @@ def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> E
         idempotency_key=new.idempotency_key or None,
         correlation_id=new.correlation_id,
         causation_id=new.causation_id,
+        source_id=new.source_id,
         traceparent=traceparent or traceparent_of_new(key),
         tracestate=tracestate,
         channels=list(new.channels),

@@ -35,7 +35,7 @@ from webhooks_project.uncounted import Kind, mark_uncounted
 log = structlog.get_logger(__name__)
 
 _ATTEMPT_COLUMNS = (
-    "id", "delivery", "number", "trigger", "outcome", "cause", "detail", "status_code",
+    "id", "delivery", "number", "trigger", "outcome", "cause", "gave_up", "detail", "status_code",
     "started_at", "queue_wait_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms",
     "duration_ms", "request_headers", "request_bytes", "request_sha256", "response_headers",
     "response_body", "response_bytes", "address", "protocol", "worker",
@@ -184,6 +184,7 @@ def _attempt_row(key: UUID, result: Result, worker: str) -> tuple[Any, ...]:
         claim.trigger,
         "succeeded" if succeeded else "failed",
         "" if isinstance(result.step, Delivered) else result.step.cause.value,
+        isinstance(result.step, GiveUp),
         response.detail[:300],
         response.status,
         result.started_at,

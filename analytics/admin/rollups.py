@@ -88,21 +88,22 @@ class PeriodsAdmin(HistoryAdmin):
 class RollupAdmin(PeriodsAdmin):
     empty_text = "Attempts are counted here once a minute."
     list_display = (
-        "period_start", "grain", "subscription", "event_type", "cause_label", "attempts",
+        "period_start", "grain", "subscription", "event_type", "source", "cause_label", "attempts",
         "first_attempts", "mean", "slowest",
     )  # fmt: skip
     list_filter = (
         ("grain", ValuesFilter),
         ("subscription", RelatedFilter),
+        ("source", RelatedFilter),
         ("account", RelatedFilter),
         ("at", PeriodFilter),
     )
-    list_select_related = ("subscription",)
+    list_select_related = ("subscription", "source")
     search_fields = ("subscription__name", "event_type", "cause")
     fields = (
-        "period_start", "grain", "subscription", "account", "event_type", "cause_label",
-        "status_class", "attempts", "first_attempts", "retries", "request_bytes", "response_bytes",
-        "mean", "slowest",
+        "period_start", "grain", "subscription", "account", "event_type", "source", "cause_label",
+        "status_class", "attempts", "first_attempts", "retries", "exhausted", "request_bytes",
+        "response_bytes", "mean", "slowest",
     )  # fmt: skip
 
     @column("Cause")
@@ -123,7 +124,7 @@ class ReceiptRollupAdmin(PeriodsAdmin):
     empty_text = "Receipts are counted here once a minute, also those of which none is kept."
     cause_word = value_column("Cause", "cause")
     list_display = (
-        "period_start", "grain", "source", "verdict_label", "cause_word", "receipts",
+        "period_start", "grain", "source", "event_type", "verdict_label", "cause_word", "receipts",
         "receipt_bytes",
     )  # fmt: skip
     list_filter = (
@@ -134,10 +135,10 @@ class ReceiptRollupAdmin(PeriodsAdmin):
         ("at", PeriodFilter),
     )
     list_select_related = ("source",)
-    search_fields = ("source__name", "cause")
+    search_fields = ("source__name", "event_type", "cause")
     fields = (
-        "period_start", "grain", "source", "account", "verdict_label", "cause_word", "receipts",
-        "receipt_bytes",
+        "period_start", "grain", "source", "account", "event_type", "verdict_label", "cause_word",
+        "receipts", "receipt_bytes",
     )  # fmt: skip
 
     @column("Verdict")

@@ -26,8 +26,9 @@ class SubscriptionField(serializers.PrimaryKeyRelatedField[Subscription]):
 
 
 class ObjectiveSerializer(serializers.ModelSerializer[Objective]):
-    """The share of attempts, or of first attempts, that shall succeed within so many days; of a
-    subscription, or of the account where there is none."""
+    """The share of attempts, of first attempts, or of deliveries in the end (those that ended
+    meanwhile, delivered or given up) that shall succeed within so many days; of a subscription, or
+    of the account where there is none."""
 
     account = AccountField()
     subscription = SubscriptionField(required=False, allow_null=True)

@@ -26,8 +26,9 @@ class GrainField(serializers.Field[Grain, Any, str, Any]):
 
 
 class RollupSerializer(serializers.ModelSerializer[Rollup]):
-    """One period of one subscription's attempts, by event type, cause and status class. `at` is its
-    start; `minute` is the same, as it is called by those who read minutes."""
+    """One period of one subscription's attempts, by event type, the source that the event came in
+    through (null where it was published), cause and status class. `at` is its start; `minute` is
+    the same, as it is called by those who read minutes."""
 
     grain = GrainField(read_only=True)
     minute = serializers.DateTimeField(source="at", read_only=True)
@@ -37,8 +38,8 @@ class RollupSerializer(serializers.ModelSerializer[Rollup]):
     class Meta:
         model = Rollup
         fields = (
-            "account", "subscription", "event_type", "grain", "at", "minute", "cause",
-            "status_class", "attempts", "first_attempts", "retries", "request_bytes",
+            "account", "subscription", "event_type", "source", "grain", "at", "minute", "cause",
+            "status_class", "attempts", "first_attempts", "retries", "exhausted", "request_bytes",
             "response_bytes", "duration_ms_sum", "duration_ms_max",
         )  # fmt: skip
 
@@ -47,14 +48,16 @@ class RollupSerializer(serializers.ModelSerializer[Rollup]):
 
 
 class ReceiptRollupSerializer(serializers.ModelSerializer[ReceiptRollup]):
-    """One period of one source's receipts, by verdict and cause of a refusal. `at` is its start."""
+    """One period of one source's receipts, by verdict, cause of a refusal and type; that is empty
+    where receipts are not counted by it. `at` is its start."""
 
     grain = GrainField(read_only=True)
 
     class Meta:
         model = ReceiptRollup
         fields = (
-            "account", "source", "grain", "at", "verdict", "cause", "receipts", "receipt_bytes",
+            "account", "source", "event_type", "grain", "at", "verdict", "cause", "receipts",
+            "receipt_bytes",
         )  # fmt: skip
 
 
@@ -78,13 +81,13 @@ class PeriodsFilter(FilterSet):
 class RollupFilter(PeriodsFilter):
     class Meta:
         model = Rollup
-        fields = ("account", "subscription", "event_type", "cause", "status_class")
+        fields = ("account", "subscription", "event_type", "source", "cause", "status_class")
 
 
 class ReceiptRollupFilter(PeriodsFilter):
     class Meta:
         model = ReceiptRollup
-        fields = ("account", "source", "verdict", "cause")
+        fields = ("account", "source", "event_type", "verdict", "cause")
 
 
 class RollupViewSet(mixins.ListModelMixin, AccountScopedViewSet):

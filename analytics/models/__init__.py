@@ -3,9 +3,17 @@
 from analytics.models.dashboards import Dashboard, Widget
 from analytics.models.objectives import Objective
 from analytics.models.reports import Report, ReportFile, ReportRun
-from analytics.models.rollups import SUCCEEDED, Horizon, ReceiptRollup, Rollup, Scope
+from analytics.models.rollups import (
+    SUCCEEDED,
+    Detail,
+    Horizon,
+    ReceiptRollup,
+    ReceiptType,
+    Rollup,
+    Scope,
+)
 
 __all__ = [
-    "SUCCEEDED", "Dashboard", "Horizon", "Objective", "ReceiptRollup", "Report", "ReportFile",
-    "ReportRun", "Rollup", "Scope", "Widget",
+    "SUCCEEDED", "Dashboard", "Detail", "Horizon", "Objective", "ReceiptRollup", "ReceiptType",
+    "Report", "ReportFile", "ReportRun", "Rollup", "Scope", "Widget",
 ]  # fmt: skip

@@ -18,12 +18,13 @@ MAX_WINDOW_DAYS: Final = 366
 
 
 class Objective(models.Model):
-    """The share of attempts that shall succeed within so many days, of one subscription or of all
-    of the account."""
+    """The share of attempts, or of deliveries, that shall succeed within so many days, of one
+    subscription or of all of the account."""
 
     class Counts(models.TextChoices):
         ATTEMPTS = "attempts"  # also those of the retry schedule
         FIRST_ATTEMPTS = "first_attempts"
+        DELIVERIES = "deliveries"  # that ended: delivered, or given up
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     account = models.ForeignKey(
@@ -42,7 +43,10 @@ class Objective(models.Model):
         max_length=16,
         choices=Counts.choices,
         default=Counts.ATTEMPTS,
-        help_text="What is to succeed: each attempt, or the first of each delivery.",
+        help_text=(
+            "What is to succeed: each attempt, the first of each delivery, or each delivery in "
+            "the end."
+        ),
     )
     target_percent = models.DecimalField(
         max_digits=6,

@@ -19,7 +19,8 @@ class Scope(models.IntegerChoices):
     ACCOUNT = 1
     EVENT_TYPE = 2
     SUBSCRIPTION = 3
-    FULL = 4  # all of it; for receipts by source
+    FULL = 4  # all of it
+    SOURCE = 5
 
 
 class Rollup(models.Model):
@@ -41,11 +42,19 @@ class Rollup(models.Model):
         "subscriptions.Subscription", models.CASCADE, null=True, related_name="+", db_index=False
     )
     event_type = models.CharField(max_length=128, blank=True)
+    # That the event came in through; no constraint, since what was counted outlives it. Null where
+    # it was published, or counted before sources were (Detail).
+    source = models.ForeignKey(
+        "incoming.Source", models.DO_NOTHING, null=True, related_name="+", db_index=False,
+        db_constraint=False,
+    )  # fmt: skip
     cause = models.CharField(max_length=32, blank=True)  # empty: succeeded
     status_class = models.CharField(max_length=5, blank=True)  # 2xx; empty where none came
     attempts = models.PositiveBigIntegerField(default=0)
     first_attempts = models.PositiveBigIntegerField(default=0)  # the first of their delivery
     retries = models.PositiveBigIntegerField(default=0)  # asked for by the schedule
+    # After which the delivery was given up.
+    exhausted = models.PositiveBigIntegerField(default=0, db_default=0)
     request_bytes = models.PositiveBigIntegerField(default=0)
     response_bytes = models.PositiveBigIntegerField(default=0)
     # Microseconds from start to end.
@@ -70,6 +79,12 @@ class Rollup(models.Model):
                 condition=models.Q(subscription__isnull=False),
                 name="rollup_by_subscription",
             ),
+            # A source's series.
+            models.Index(
+                fields=["source", "scope", "grain", "at"],
+                condition=models.Q(source__isnull=False),
+                name="rollup_by_source",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -85,9 +100,10 @@ class Rollup(models.Model):
 
 
 class ReceiptRollup(models.Model):
-    """The calls of one period that came in through one source with one verdict, by their arrival.
+    """The calls of one period that came in through one source, of one type and with one verdict, by
+    their arrival.
 
-    Scopes HUB, ACCOUNT and FULL. The id is a digest as that of a Rollup.
+    All scopes but SUBSCRIPTION. The id is a digest as that of a Rollup.
     """
 
     class Verdict(models.TextChoices):
@@ -108,6 +124,8 @@ class ReceiptRollup(models.Model):
     source = models.ForeignKey(
         "incoming.Source", models.CASCADE, null=True, related_name="+", db_index=False
     )
+    # As its sender names it; empty where it is not counted by its type (analytics/types.py).
+    event_type = models.CharField(max_length=255, blank=True, default="", db_default="")
     verdict = models.CharField(max_length=16, choices=Verdict.choices)
     cause = models.CharField(max_length=64, blank=True)  # why it was refused
     receipts = models.PositiveBigIntegerField(default=0)
@@ -152,3 +170,32 @@ class Horizon(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_grain_display()} since {self.since:%Y-%m-%d %H:%M}"
+
+
+class ReceiptType(models.Model):
+    """A type that receipts of a source are counted by; each source has at most so many
+    (analytics/types.py)."""
+
+    source = models.ForeignKey("incoming.Source", models.CASCADE, related_name="+", db_index=False)
+    type = models.CharField(max_length=255)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "type"], name="receipt_type_unique")
+        ]
+
+    def __str__(self) -> str:
+        return self.type
+
+
+class Detail(models.Model):
+    """From when on attempts are told apart by source, and receipts by type.
+
+    One row, made where the hub had counted without them before: what happened until then stays as
+    it was counted, whoever counts it again. None where it always did.
+    """
+
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"since {self.since:%Y-%m-%d}"

@@ -77,6 +77,7 @@ def _publish(works: Sequence[Work]) -> None:
                 occurred_at=work.occurred_at,
                 correlation_id=work.receipt.request_id,
                 causation_id=work.receipt.causation_id,
+                source_id=work.receipt.source_id,
                 traceparent=traceparent_of_events(work.receipt),
             )
             for work in works

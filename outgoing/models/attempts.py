@@ -51,6 +51,8 @@ class Attempt(models.Model):
     trigger = models.CharField(max_length=16, choices=Delivery.Trigger.choices)
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     cause = models.CharField(max_length=32, choices=Cause.choices, blank=True)
+    # Whether the delivery was given up after it.
+    gave_up = models.BooleanField(default=False, db_default=False)
     detail = models.CharField(max_length=300, blank=True)
     status_code = models.PositiveSmallIntegerField(null=True)
     started_at = models.DateTimeField()

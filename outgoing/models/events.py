@@ -32,6 +32,9 @@ class Event(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 - unique where present
     correlation_id = models.CharField(max_length=64, blank=True)
     causation_id = models.CharField(max_length=128, blank=True)
+    # Of the source that it came in through; null where it was published. Its attempts are counted
+    # by it, and the receipt that knows it is pruned before them.
+    source_id = models.UUIDField(null=True, blank=True, editable=False)
     traceparent = models.CharField(max_length=55, blank=True)
     tracestate = models.CharField(max_length=512, blank=True)
     # Nothing is delivered before it; null for at once. Until then the event can be cancelled.

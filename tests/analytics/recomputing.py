@@ -15,7 +15,7 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 from analytics.counting import count_marked
-from analytics.models import Horizon, ReceiptRollup, Rollup
+from analytics.models import Horizon, ReceiptRollup, ReceiptType, Rollup
 from analytics.query import Answer, Dimension, Granularity, Measure, Query
 from incoming.models import Receipt, RefusalMinute, Source
 from outgoing.models import Attempt, Delivery
@@ -35,10 +35,12 @@ SPAN = 5 * 24 * 60  # minutes
 CODES = {"": 200, "status_5xx": 502, "dns": None}
 SUMS = (
     Measure.ATTEMPTS, Measure.SUCCEEDED, Measure.FAILED, Measure.FIRST_ATTEMPTS,
-    Measure.FIRST_SUCCEEDED, Measure.RETRIES, Measure.REQUEST_BYTES, Measure.RESPONSE_BYTES,
+    Measure.FIRST_SUCCEEDED, Measure.RETRIES, Measure.EXHAUSTED, Measure.REQUEST_BYTES,
+    Measure.RESPONSE_BYTES,
 )  # fmt: skip
 RATES = (
-    Measure.SUCCESS_RATE, Measure.FIRST_SUCCESS_RATE, Measure.RETRIES_PER_DELIVERY,
+    Measure.SUCCESS_RATE, Measure.FIRST_SUCCESS_RATE, Measure.DELIVERY_SUCCESS_RATE,
+    Measure.RETRIES_PER_DELIVERY,
     Measure.TOTAL_MEAN_MS, Measure.TOTAL_MAX_MS,
 )  # fmt: skip
 PERCENTILES = {
@@ -56,12 +58,16 @@ ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australi
 
 
 def make_deliveries() -> list[Delivery]:
+    """Of two accounts. The events of the first and the second came in through a source each."""
     shared = make_subscription()
-    other = make_event(shared.account, type="invoice.void")
+    sent = make_event(shared.account, source_id=make_source(shared.account).pk)
+    other = make_event(
+        shared.account, type="invoice.void", source_id=make_source(shared.account).pk
+    )
     return [
-        make_delivery(subscription=shared),
+        make_delivery(sent, shared),
         make_delivery(other, shared),
-        make_delivery(other, make_subscription(shared.account)),
+        make_delivery(make_event(shared.account), make_subscription(shared.account)),
         make_delivery(),
     ]
 
@@ -69,7 +75,8 @@ def make_deliveries() -> list[Delivery]:
 def make_history(
     deliveries: list[Delivery], history: Iterable[Any], start: datetime = START
 ) -> list[Attempt]:
-    """Attempts of (delivery, seconds after the start, cause, milliseconds), counted."""
+    """Attempts of (delivery, seconds after the start, cause, milliseconds), counted; every third
+    of a delivery is the last where it failed."""
     numbers: dict[int, int] = defaultdict(int)
     made = []
     for which, seconds, cause, duration_ms in history:
@@ -82,6 +89,7 @@ def make_history(
                 started_at=start + timedelta(seconds=seconds), queue_wait_ms=duration_ms / 7,
                 first_byte_ms=None if cause == "dns" else duration_ms / 2, duration_ms=duration_ms,
                 request_bytes=10 + which, response_bytes=numbers[which],
+                gave_up=bool(cause) and numbers[which] % 3 == 0,
             )
         )  # fmt: skip
     Attempt.objects.bulk_create(made)
@@ -92,7 +100,7 @@ def make_history(
 
 def forget() -> None:
     for model in (
-        Rollup, ReceiptRollup, Attempt, Receipt, RefusalMinute, Uncounted, Horizon,
+        Rollup, ReceiptRollup, ReceiptType, Attempt, Receipt, RefusalMinute, Uncounted, Horizon,
     ):  # fmt: skip
         model.objects.all().delete()
 
@@ -116,9 +124,9 @@ HISTORIES = histories()
 DIMENSIONS = st.lists(
     st.sampled_from(
         [Dimension.ACCOUNT, Dimension.SUBSCRIPTION, Dimension.EVENT_TYPE, Dimension.CAUSE,
-         Dimension.STATUS_CLASS]
+         Dimension.STATUS_CLASS, Dimension.SOURCE]
     ),
-    unique=True, max_size=3,
+    unique=True, max_size=4,
 )  # fmt: skip
 
 
@@ -152,6 +160,9 @@ ARRIVALS = (
 )
 
 
+TYPES = ("", "order.paid", "Заказ оплачен", "order.paid ")
+
+
 @dataclass(frozen=True)
 class Call:
     source: Source
@@ -159,6 +170,7 @@ class Call:
     verdict: str
     cause: str
     size_bytes: int
+    type: str
 
 
 def make_sources() -> list[Source]:
@@ -169,7 +181,7 @@ def make_sources() -> list[Source]:
 def calls(*, minutes: int = SPAN, sources: int = 3, max_size: int = 20) -> st.SearchStrategy[Any]:
     call = st.tuples(
         st.integers(0, sources - 1), st.integers(0, minutes * 60), st.sampled_from(ARRIVALS),
-        st.integers(0, 50),
+        st.integers(0, 50), st.sampled_from(TYPES),
     )  # fmt: skip
     return st.lists(call, max_size=max_size)
 
@@ -177,18 +189,18 @@ def calls(*, minutes: int = SPAN, sources: int = 3, max_size: int = 20) -> st.Se
 def make_calls(
     sources: list[Source], history: Iterable[Any], start: datetime = START
 ) -> list[Call]:
-    """Receipts, and refusals without one, of (source, seconds after the start, arrival, bytes),
-    counted."""
+    """Receipts, and refusals without one, of (source, seconds after the start, arrival, bytes,
+    type), counted."""
     made = []
-    for which, seconds, arrival, size in history:
+    for which, seconds, arrival, size, type_ in history:
         source, at = sources[which], start + timedelta(seconds=seconds)
         if arrival.fields is None:
             size = _refuse_without_a_receipt(source, at, arrival.cause)
         else:
-            fields = {"body": b"x" * size, **arrival.fields}
+            fields = {"body": b"x" * size, "type": type_, **arrival.fields}
             make_receipt(source, received_at=at, next_attempt_at=None, **fields)
             size = fields.get("pruned_bytes", len(fields["body"]))
-        made.append(Call(source, at, arrival.verdict, arrival.cause, size))
+        made.append(Call(source, at, arrival.verdict, arrival.cause, size, type_))
     count_marked()
     return made
 
@@ -229,6 +241,8 @@ class Plain(NamedTuple):
                 continue
             if accounts is not None and self.key_of(row, Dimension.ACCOUNT) not in accounts:
                 continue
+            if Dimension.SOURCE in query.told and not self.key_of(row, Dimension.SOURCE):
+                continue  # published, by no source
             if all(self.key_of(row, name) in values for name, values in query.filters.items()):
                 keys = tuple(self.key_of(row, name) for name in query.dimensions)
                 groups[local_period(moment, query), keys].append(row)
@@ -243,11 +257,14 @@ def key_of_attempt(attempt: Attempt, dimension: Dimension) -> str:
         Dimension.EVENT_TYPE: attempt.delivery.event.type,
         Dimension.CAUSE: attempt.cause or "succeeded",
         Dimension.STATUS_CLASS: f"{code // 100}xx" if code else "none",
+        Dimension.SOURCE: str(attempt.delivery.event.source_id or ""),
     }[dimension]
 
 
 def key_of_call(call: Call, dimension: Dimension) -> str:
+    has_type = call.type and call.verdict in ("accepted", "duplicate")
     return {
+        Dimension.EVENT_TYPE: call.type if has_type else "(none)",
         Dimension.ACCOUNT: str(call.source.account_id),
         Dimension.SOURCE: str(call.source.pk),
         Dimension.VERDICT: call.verdict,
@@ -280,6 +297,7 @@ def figures_of_attempts(group: Group) -> Figures:
     succeeded = [attempt for attempt in group if not attempt.cause]
     first = [attempt for attempt in group if attempt.number == 1]
     first_succeeded = [attempt for attempt in first if not attempt.cause]
+    ended = [attempt for attempt in group if attempt.gave_up or not attempt.cause]
     retries = [attempt for attempt in group if attempt.trigger == "retry"]
     found: Figures = {
         Measure.ATTEMPTS: len(group),
@@ -288,6 +306,8 @@ def figures_of_attempts(group: Group) -> Figures:
         Measure.FIRST_ATTEMPTS: len(first),
         Measure.FIRST_SUCCEEDED: len(first_succeeded),
         Measure.RETRIES: len(retries),
+        Measure.EXHAUSTED: len(ended) - len(succeeded),
+        Measure.DELIVERY_SUCCESS_RATE: len(succeeded) / len(ended) if ended else None,
         Measure.REQUEST_BYTES: sum(attempt.request_bytes for attempt in group),
         Measure.RESPONSE_BYTES: sum(attempt.response_bytes for attempt in group),
         Measure.SUCCESS_RATE: len(succeeded) / len(group) if group else None,

@@ -128,7 +128,13 @@ def test_receipts_of_the_days_before_stand_beside() -> None:
     @given(
         history=calls(minutes=MINUTES),
         dimensions=st.sampled_from(
-            [(), (Dimension.SOURCE,), (Dimension.VERDICT, Dimension.CAUSE), (Dimension.ACCOUNT,)]
+            [
+                (),
+                (Dimension.SOURCE,),
+                (Dimension.VERDICT, Dimension.CAUSE),
+                (Dimension.ACCOUNT,),
+                (Dimension.EVENT_TYPE,),
+            ]
         ),
         **GIVEN,
     )

@@ -40,18 +40,20 @@ START = datetime(2026, 3, 31, 22, 58, tzinfo=UTC)  # close to a month
 CAUSES = ["", "dns", "timeout_response", "status_5xx"]
 CODES = {"": 204, "status_5xx": 503}
 FIELDS = (
-    "scope", "grain", "at", "account_id", "subscription_id", "event_type", "cause", "status_class",
-    "attempts", "first_attempts", "retries", "request_bytes", "response_bytes", "total_us_sum",
-    "total_us_max", "queue_wait", "response", "total",
+    "scope", "grain", "at", "account_id", "subscription_id", "event_type", "source_id", "cause",
+    "status_class", "attempts", "first_attempts", "retries", "exhausted", "request_bytes",
+    "response_bytes", "total_us_sum", "total_us_max", "queue_wait", "response", "total",
 )  # fmt: skip
-# Which of account, subscription and type each scope has.
+# Which of account, subscription, type and source each scope has.
 TELLS = {
-    Scope.HUB: (False, False, False),
-    Scope.ACCOUNT: (True, False, False),
-    Scope.EVENT_TYPE: (True, False, True),
-    Scope.SUBSCRIPTION: (True, True, False),
-    Scope.FULL: (True, True, True),
+    Scope.HUB: (False, False, False, False),
+    Scope.ACCOUNT: (True, False, False, False),
+    Scope.EVENT_TYPE: (True, False, True, False),
+    Scope.SUBSCRIPTION: (True, True, False, False),
+    Scope.SOURCE: (True, False, False, True),
+    Scope.FULL: (True, True, True, True),
 }
+OF_MINUTES = (Scope.HUB, Scope.ACCOUNT, Scope.FULL)
 
 ATTEMPTS = st.lists(
     st.tuples(
@@ -81,15 +83,16 @@ def recomputed() -> set[tuple[Any, ...]]:
     for attempt in Attempt.objects.select_related("delivery__event"):
         delivery = attempt.delivery
         code = attempt.status_code
-        for scope, (by_account, by_subscription, by_type) in TELLS.items():
+        for scope, (by_account, by_subscription, by_type, by_source) in TELLS.items():
             for grain in Grain:
-                if grain is Grain.MINUTE and scope in (Scope.EVENT_TYPE, Scope.SUBSCRIPTION):
+                if grain is Grain.MINUTE and scope not in OF_MINUTES:
                     continue
                 groups[
                     scope, grain, start_of(attempt.started_at, grain),
                     delivery.account_id if by_account else None,
                     delivery.subscription_id if by_subscription else None,
                     delivery.event.type if by_type else "",
+                    delivery.event.source_id if by_source else None,
                     attempt.cause, f"{code // 100}xx" if code else "",
                 ].append(attempt)  # fmt: skip
     return {
@@ -98,6 +101,7 @@ def recomputed() -> set[tuple[Any, ...]]:
             len(group),
             sum(attempt.number == 1 for attempt in group),
             sum(attempt.trigger == "retry" for attempt in group),
+            sum(attempt.gave_up for attempt in group),
             sum(attempt.request_bytes for attempt in group),
             sum(attempt.response_bytes for attempt in group),
             sum(round(attempt.duration_ms * 1000) for attempt in group),
@@ -119,10 +123,13 @@ def sketch(values: list[float]) -> bytes:
 
 def make_deliveries() -> list[Delivery]:
     shared = make_subscription()
-    other = make_event(shared.account, type="invoice.void")
+    other = make_event(
+        shared.account, type="invoice.void", source_id=make_source(shared.account).pk
+    )
+    sent = make_event(shared.account, source_id=make_source(shared.account).pk)
     return [
         make_delivery(subscription=shared),
-        make_delivery(subscription=shared),
+        make_delivery(sent, shared),
         make_delivery(other, shared),
         make_delivery(),
     ]
@@ -148,6 +155,7 @@ def add(deliveries: list[Delivery], attempts: list[Any]) -> None:
                 duration_ms=duration_ms,
                 request_bytes=100 + which,
                 response_bytes=numbers[which],
+                gave_up=bool(cause) and numbers[which] % 2 == 0,
             )
         )
     Attempt.objects.bulk_create(made)

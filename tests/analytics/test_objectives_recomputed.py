@@ -43,7 +43,11 @@ def counted(
         if since <= attempt.started_at < until
         and attempt.delivery.account_id == objective.account_id
         and objective.subscription_id in (None, attempt.delivery.subscription_id)
-        and (objective.counts == "attempts" or attempt.number == 1)
+        and {
+            "attempts": True,
+            "first_attempts": attempt.number == 1,
+            "deliveries": attempt.gave_up or not attempt.cause,
+        }[objective.counts]
     ]
     return len(found), sum(bool(attempt.cause) for attempt in found)
 

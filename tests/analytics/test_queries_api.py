@@ -80,7 +80,7 @@ def test_measures_by_dimension_and_day() -> None:
     ("query", "code"),
     [
         ("measures=receipts&dimensions=subscription", "measure_without_dimension"),
-        ("measures=attempts&source=01", "measure_without_dimension"),
+        ("measures=attempts&verdict=accepted", "measure_without_dimension"),
         ("subscription=x", "filter_not_acceptable"),
         ("time_zone=Moon", "unknown_time_zone"),
         ("order_by=failed", "order_not_measured"),

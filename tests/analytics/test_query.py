@@ -381,7 +381,7 @@ def test_no_account_sees_anothers() -> None:
         ("empty_period", {"until": START}),
         ("order_not_measured", {"order_by": Measure.FAILED}),
         ("limit_not_acceptable", {"limit": 0}),
-        ("measure_without_dimension", {"dimensions": [Dimension.SOURCE]}),
+        ("measure_without_dimension", {"dimensions": [Dimension.VERDICT]}),
         ("measure_without_dimension", {"filters": {Dimension.VERDICT: ["accepted"]}}),
         ("measure_without_dimension", {"measures": [Measure.RECEIPTS],
                                        "dimensions": [Dimension.SUBSCRIPTION]}),

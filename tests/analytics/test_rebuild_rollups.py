@@ -427,7 +427,8 @@ def test_a_month_of_receipts_is_summed_anew_where_they_were_counted_meanwhile(
     assert summed == [False, False]
     found = ReceiptRollup.objects.filter(grain=Grain.MONTH).order_by("scope")
     assert list(found.values_list("scope", "receipts", "receipt_bytes")) == [
-        (scope, 2, 8) for scope in (Scope.HUB, Scope.ACCOUNT, Scope.FULL)
+        (scope, 2, 8)
+        for scope in (Scope.HUB, Scope.ACCOUNT, Scope.EVENT_TYPE, Scope.FULL, Scope.SOURCE)
     ]
 
 
@@ -445,10 +446,10 @@ def test_the_command_says_what_it_did() -> None:
     add(deliveries, [(0, 0, "", 10.0, 5.0)])
     dry = run("--dry-run")
     assert dry.splitlines()[-1] == (
-        "1 attempts and receipts of 3 days counted, 13 rows would be changed"
+        "1 attempts and receipts of 3 days counted, 15 rows would be changed"
     )
     assert not Rollup.objects.exists()
-    assert "18 rows changed" in run("--since", "2026-03-31T00:00:00Z")
+    assert "21 rows changed" in run("--since", "2026-03-31T00:00:00Z")
     found = json.loads(run("--since", "2026-03-31T00:00:00Z", "--until",
                            "2026-04-01T00:00:00Z", "--json"))  # fmt: skip
     assert found == {"days": 1, "counted": 1, "changed": 0, "refused": []}
@@ -468,6 +469,6 @@ def test_the_command_names_what_counts_verdicts_as_they_stand() -> None:
         "what they are now"
     )
     assert run(*since, "--verdicts-as-they-stand").splitlines()[-1] == (
-        "1 attempts and receipts of 3 days counted, 24 rows changed"
+        "1 attempts and receipts of 3 days counted, 36 rows changed"
     )
     assert set(ReceiptRollup.objects.values_list("verdict", flat=True)) == {"accepted"}

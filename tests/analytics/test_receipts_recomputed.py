@@ -27,7 +27,10 @@ from tests.analytics.recomputing import (
 pytestmark = pytest.mark.django_db
 
 TOLD_APART = st.lists(
-    st.sampled_from([Dimension.ACCOUNT, Dimension.SOURCE, Dimension.VERDICT, Dimension.CAUSE]),
+    st.sampled_from(
+        [Dimension.ACCOUNT, Dimension.SOURCE, Dimension.VERDICT, Dimension.CAUSE,
+         Dimension.EVENT_TYPE]
+    ),
     unique=True, max_size=4,
 )  # fmt: skip
 
@@ -41,6 +44,8 @@ def test_answers_are_what_the_calls_say() -> None:
         {Dimension.CAUSE: ["signature_mismatch", "timestamp_too_old"]},
         {Dimension.CAUSE: ["succeeded"], Dimension.SOURCE: [str(sources[0].pk)]},
         {Dimension.SOURCE: [str(source.pk) for source in sources[1:]]},
+        {Dimension.EVENT_TYPE: ["order.paid", "(none)"]},
+        {Dimension.EVENT_TYPE: ["Заказ оплачен"], Dimension.SOURCE: [str(sources[0].pk)]},
     ]
 
     @settings(max_examples=40, deadline=None, database=None, phases=QUICK)

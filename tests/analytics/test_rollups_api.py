@@ -93,16 +93,17 @@ def test_lists_a_page_at_a_time_the_newest_first(path: str, counted: str) -> Non
 def test_a_row_of_receipts_says_what_was_counted() -> None:
     source = make_source()
     make_receipt_rollup(
-        source, AT, verdict="refused", cause="rate_limited", receipts=7, receipt_bytes=70
+        source, AT, event_type="order.paid", verdict="duplicate", receipts=7, receipt_bytes=70
     )
     assert reader(source.account).get("analytics/receipt-rollups").rows == [
         {
             "account": str(source.account_id),
             "source": str(source.pk),
+            "event_type": "order.paid",
             "grain": "minute",
             "at": "2026-03-01T00:00:00Z",
-            "verdict": "refused",
-            "cause": "rate_limited",
+            "verdict": "duplicate",
+            "cause": "",
             "receipts": 7,
             "receipt_bytes": 70,
         }

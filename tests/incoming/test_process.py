@@ -153,6 +153,7 @@ def test_the_event_names_the_receipt_that_caused_it(signed_at: datetime | None) 
     event = Event.objects.get()
     assert event.account_id == receipt.account_id
     assert event.causation_id == f"receipt:{receipt.pk}"
+    assert event.source_id == receipt.source_id
     assert event.correlation_id == "request-12345"
     assert event.occurred_at == (signed_at or received_at)
     assert event.created_at == NOW

@@ -127,6 +127,7 @@ def test_a_failed_one_waits_for_its_retry(
     assert nothing_waits(row)
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.cause, attempt.status_code) == ("failed", cause, status_code)
+    assert attempt.gave_up is False
     assert attempt.detail == response.detail[:300]
     retry = Retry.objects.get()
     assert (retry.delivery, retry.number, retry.cause) == (row, 2, cause)
@@ -151,6 +152,7 @@ def test_the_last_failure_exhausts_it_and_is_told() -> None:
     assert (row.status, row.attempt_count, row.last_cause) == (Status.EXHAUSTED, 8, "status_5xx")
     assert nothing_waits(row)
     assert not Retry.objects.exists()
+    assert Attempt.objects.get().gave_up is True
     activity = Activity.objects.get(kind="delivery.exhausted")
     assert activity.account_id == row.account_id
     assert (activity.object_type, activity.object_id) == (
@@ -171,7 +173,8 @@ def test_410_disables_the_subscription_and_holds_its_delivery() -> None:
     assert subscription.status_reason == "the endpoint answered 410 Gone"
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.actor_kind) == ("subscription.disabled", "system")
-    assert Attempt.objects.get().cause == "status_4xx"
+    attempt = Attempt.objects.get()
+    assert (attempt.cause, attempt.gave_up) == ("status_4xx", False)
 
 
 @pytest.mark.parametrize("status", ["archived", "disabled", "expired", "verifying"])

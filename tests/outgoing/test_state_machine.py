@@ -71,6 +71,7 @@ class DeliveryLife(RuleBasedStateMachine):
         self.status: dict[UUID, str] = {}
         self.attempts: dict[UUID, int] = {}
         self.successes: dict[UUID, int] = {}
+        self.given_up: dict[UUID, int] = {}
         self.held_by: dict[UUID, UUID] = {}
         self.published = 0
         self.expected_rows = 0
@@ -94,7 +95,7 @@ class DeliveryLife(RuleBasedStateMachine):
         assert set(rows) == {key for key, status in holding.items() if status != "archived"}
         for key, row in rows.items():
             self.status[row.pk] = "pending" if holding[key] == "active" else "held"
-            self.attempts[row.pk] = self.successes[row.pk] = 0
+            self.attempts[row.pk] = self.successes[row.pk] = self.given_up[row.pk] = 0
         self.expected_rows += len(rows)
 
     @rule()
@@ -155,6 +156,7 @@ class DeliveryLife(RuleBasedStateMachine):
         del self.held_by[claim.delivery_id]
         self.attempts[claim.delivery_id] += 1
         self.successes[claim.delivery_id] += isinstance(step, Delivered)
+        self.given_up[claim.delivery_id] += isinstance(step, GiveUp)
         self.status[claim.delivery_id] = {
             Delivered: "delivered",
             RetryAt: "pending",
@@ -268,11 +270,13 @@ class DeliveryLife(RuleBasedStateMachine):
     def one_claim_is_one_attempt(self) -> None:
         numbers: dict[UUID, list[int]] = {key: [] for key in self.status}
         succeeded = dict.fromkeys(self.status, 0)
+        given_up = dict.fromkeys(self.status, 0)
         for attempt in Attempt.objects.filter(delivery__account=self.account).order_by("number"):
             numbers[attempt.delivery_id].append(attempt.number)
             succeeded[attempt.delivery_id] += attempt.outcome == "succeeded"
+            given_up[attempt.delivery_id] += attempt.gave_up
         assert numbers == {key: list(range(1, n + 1)) for key, n in self.attempts.items()}
-        assert succeeded == self.successes
+        assert (succeeded, given_up) == (self.successes, self.given_up)
         counts = Delivery.objects.filter(account=self.account).values_list("pk", "attempt_count")
         assert dict(counts) == self.attempts
 

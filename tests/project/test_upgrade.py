@@ -7,12 +7,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from incoming.models import Receipt
+from analytics.counting import count_marked
+from analytics.models import Detail, ReceiptRollup, Rollup, Scope
+from analytics.periods import Grain
+from incoming.models import Receipt, Source
 from monitoring.models import AlertRule, Incident, Notification
-from tests.factories import make_source, make_subscription
+from outgoing.models import Delivery, Event
+from tests.factories import (
+    make_attempt,
+    make_delivery,
+    make_event,
+    make_receipt,
+    make_source,
+    make_subscription,
+)
+from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,3 +113,58 @@ def test_what_a_version_before_kept_is_carried_over(latest: list[tuple[str, str]
         ("1 day", "opened", "pending", 0),
         ("30 days", "opened", "withdrawn", 0),
     }
+
+
+def test_what_was_counted_before_sources_and_types_were_is_counted_once(
+    latest: list[tuple[str, str]],
+) -> None:
+    subscription = make_subscription()
+    source = make_source(subscription.account)
+    delivery = make_delivery(make_event(source.account, source_id=source.pk), subscription)
+    with time_machine.travel(NOW, tick=False):
+        Detail.objects.create(since=NOW + timedelta(days=30))  # so that it counts as it did
+        happens(delivery, source)
+        count_marked()
+        Detail.objects.all().delete()
+        old = migrate([("analytics", "0006_widget_kinds"), ("outgoing", "0011_replay_lagging")])
+        for name, new in (("Rollup", (5,)), ("ReceiptRollup", (2, 5))):
+            rows = old.get_model("analytics", name).objects
+            rows.filter(scope__in=new).delete()  # those of the version before
+        migrate(latest)
+        assert Detail.objects.get().since == datetime(2026, 11, 27, tzinfo=UTC)
+        Event.objects.update(source_id=source.pk)
+        happens(delivery, source)
+        count_marked()
+        assert counts(ReceiptRollup, "receipts") == {
+            (grain, scope): [("", 2)]
+            for grain in Grain
+            for scope in Scope
+            if scope is not Scope.SUBSCRIPTION
+            and (grain is not Grain.MINUTE or scope in (Scope.HUB, Scope.ACCOUNT, Scope.FULL))
+        }
+        assert {
+            scope: found
+            for (grain, scope), found in counts(Rollup, "attempts", "source_id").items()
+            if grain == Grain.DAY and scope != Scope.SOURCE
+        } == {scope: [(None, 2)] for scope in Scope if scope is not Scope.SOURCE}
+    with time_machine.travel(NOW + timedelta(days=1), tick=False):
+        happens(delivery, source)
+        count_marked()
+    rows = Rollup.objects.filter(grain=Grain.DAY, scope=Scope.FULL).order_by("at")
+    assert list(rows.values_list("source_id", "attempts")) == [(None, 2), (source.pk, 1)]
+    receipts = ReceiptRollup.objects.filter(grain=Grain.DAY, scope=Scope.FULL).order_by("at")
+    assert list(receipts.values_list("event_type", "receipts")) == [("", 2), ("order.paid", 1)]
+
+
+def happens(delivery: Delivery, source: Source) -> None:
+    """An attempt, and a call, now."""
+    make_attempt(delivery, cause="dns", status_code=None)
+    make_receipt(source, type="order.paid", received_at=clock.now(), next_attempt_at=None)
+
+
+def counts(model: Any, count: str, key: str = "event_type") -> dict[tuple[int, int], list[Any]]:
+    """Of each grain and scope the rows' keys and counts."""
+    found: dict[tuple[int, int], list[Any]] = {}
+    for grain, scope, *values in model.objects.values_list("grain", "scope", key, count):
+        found.setdefault((grain, scope), []).append(tuple(values))
+    return found
