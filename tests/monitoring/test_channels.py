@@ -152,6 +152,23 @@ class Contract:
         assert services.send_test(channel=channel).test_error == ""
         assert within == [1 if kind.in_database else 0]
 
+    def test_one_that_is_deleted_while_its_test_is_on_its_way_is_not_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        channel = self.channel()
+        sender = type(KINDS[self.kind].connect())
+        send = sender.send
+
+        def send_and_lose(*args: Any) -> None:
+            send(*args)
+            Channel.objects.filter(pk=channel.pk).delete()
+
+        monkeypatch.setattr(sender, "send", send_and_lose)
+        with pytest.raises(Channel.DoesNotExist):
+            services.send_test(channel=channel)
+        assert len(self.arrived()) >= 1
+        assert not Notification.objects.exists()
+
     def test_a_second_test_within_ten_seconds_is_refused(self) -> None:
         channel = services.send_test(channel=self.channel())
         count = len(self.arrived())
