@@ -22,7 +22,7 @@ from monitoring.channels.message import MAY_BE_A_REPEAT
 from monitoring.models import Activity, AuditEntry, Channel, Incident, Notification
 from monitoring.notifications import LEASE_SECONDS, RETRY_SECONDS, send_due_notifications
 from outgoing.models import Event
-from tests.factories import make_account, make_source, make_subscription
+from tests.factories import make_account, make_incident, make_source, make_subscription
 from tests.monitoring.receivers import (
     NOW,
     PAGERDUTY,
@@ -34,7 +34,6 @@ from tests.monitoring.receivers import (
     WebServer,
     mail_server,
     make_channel,
-    make_incident,
     make_rule,
     nobody,
     relays,
