@@ -250,7 +250,7 @@ def test_a_kind_is_about_what_it_looks_at(api: Api, account: Account) -> None:
 
 def test_incidents_are_filtered(api: Api, account: Account) -> None:
     one = make_failing(account, key="a:b:", cause="tls")
-    two = make_incident(
+    two = make_failing(
         account, key="c:d:", status="resolved", resolution="person", kind="backlog_old",
         severity="warning", opened_at=NOW - timedelta(days=1),
     )  # fmt: skip
