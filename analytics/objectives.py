@@ -234,6 +234,7 @@ def create_objective(
 @transaction.atomic
 def change_objective(*, objective: Objective, **changes: Any) -> Objective:
     """Change what counts, the target or the days; what it is for stays."""
+    _hold(objective)
     before = _audited(objective)
     for name, value in changes.items():
         setattr(objective, name, value)
@@ -252,6 +253,7 @@ def change_objective(*, objective: Objective, **changes: Any) -> Objective:
 
 @transaction.atomic
 def delete_objective(*, objective: Objective) -> None:
+    _hold(objective)
     journal.record_change(
         account_id=objective.account_id,
         action="objective.deleted",
@@ -259,6 +261,11 @@ def delete_objective(*, objective: Objective) -> None:
         before=_audited(objective),
     )
     objective.delete()
+
+
+def _hold(objective: Objective) -> None:
+    """Read the objective anew, and hold it."""
+    objective.refresh_from_db(from_queryset=Objective.objects.select_for_update())
 
 
 def _audited(objective: Objective) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _reprocess(ids: Sequence[UUID]) -> int:
     for key in sorted(ids):  # locked in one order by all
         try:
             put_back(key)
-        except StateNotAllowed:  # it was taken up, or pruned, meanwhile
+        except (StateNotAllowed, Receipt.DoesNotExist):  # taken up, or pruned, meanwhile
             continue
         done += 1
     return done

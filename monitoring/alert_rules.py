@@ -97,6 +97,7 @@ def change_rule(*, rule: AlertRule, is_staff: bool = False, **changes: Any) -> A
 @transaction.atomic
 def delete_rule(*, rule: AlertRule) -> None:
     """Look for it no more. Its open incidents are resolved as gone; their history stays."""
+    rule.refresh_from_db(from_queryset=AlertRule.objects.select_for_update())
     journal.record_change(
         account_id=rule.account_id, action="alert_rule.deleted", subject=rule, before=_shown(rule)
     )

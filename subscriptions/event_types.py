@@ -69,6 +69,7 @@ def change_event_type(*, event_type: EventType, **changes: Any) -> EventType:
     """Change description, group, owner, is_public or schema mode; a type's name stays."""
     if changes.pop("name", event_type.name) != event_type.name:
         raise StateNotAllowed("a type's name stays: events and subscriptions go by it")
+    _hold(event_type)
     before = {name: getattr(event_type, name) for name in changes}
     return _changed(event_type, "event_type.changed", before, changes)
 
@@ -79,6 +80,7 @@ def deprecate_event_type(*, event_type: EventType, successor: EventType | None =
 
     Raises SuccessorNotAcceptable, and EventTypeArchived where it is archived.
     """
+    _hold(event_type)
     if event_type.archived_at is not None:
         raise EventTypeArchived(f"{event_type.name} is archived")
     if successor is not None:
@@ -91,6 +93,7 @@ def deprecate_event_type(*, event_type: EventType, successor: EventType | None =
 @transaction.atomic
 def archive_event_type(*, event_type: EventType) -> EventType:
     """Take no more events and no more schemas of the type; its history stays."""
+    _hold(event_type)
     if event_type.archived_at is not None:
         return event_type
     changes = {"archived_at": clock.now()}
@@ -100,6 +103,7 @@ def archive_event_type(*, event_type: EventType) -> EventType:
 @transaction.atomic
 def restore_event_type(*, event_type: EventType) -> EventType:
     """Make an archived or deprecated type one like any other again."""
+    _hold(event_type)
     names = ("deprecated_at", "archived_at")
     before = {
         **{name: getattr(event_type, name) for name in names},
@@ -112,6 +116,7 @@ def restore_event_type(*, event_type: EventType) -> EventType:
 @transaction.atomic
 def delete_event_type(*, event_type: EventType) -> None:
     """Take the type out of the catalogue. Events of its name are no longer checked."""
+    _hold(event_type)
     journal.record_change(
         account_id=event_type.account_id,
         action="event_type.deleted",
@@ -167,7 +172,7 @@ def add_schema(
 
     Raises what `check_new_schema` does, and SchemaBreaksReaders with the changes.
     """
-    event_type = EventType.objects.select_for_update().get(pk=event_type.pk)
+    _hold(event_type)
     check = check_new_schema(
         event_type=event_type,
         schema=schema,
@@ -262,6 +267,11 @@ def _check_successor(event_type: EventType, successor: EventType) -> None:
             raise SuccessorNotAcceptable("the successor's own successors lead back to it")
         met.add(step.pk)
         step = step.successor
+
+
+def _hold(event_type: EventType) -> None:
+    """Read the type anew, and hold it."""
+    event_type.refresh_from_db(from_queryset=EventType.objects.select_for_update())
 
 
 def _changed(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.core.cache import cache
 from django.db.backends.base.operations import BaseDatabaseOperations
@@ -115,6 +117,13 @@ def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
         _forget_in_redis()
     else:
         cache.clear()
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest) -> Iterator[time_machine.Traveller]:
+    """Time stands still at the NOW of the test's module, until the test moves it."""
+    with time_machine.travel(request.module.NOW, tick=False) as traveller:
+        yield traveller
 
 
 def _forget_in_redis() -> None:

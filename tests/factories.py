@@ -21,7 +21,7 @@ from analytics.models import (
 from analytics.periods import Grain
 from analytics.sketches import bin_of, stored
 from incoming.models import HandlerRun, Receipt, Route, Source, SourceSecret
-from monitoring.models import AuditAnchor
+from monitoring.models import AlertRule, AuditAnchor, HealthCheck, Incident
 from outgoing.models import Attempt, Delivery, Event, Retry
 from subscriptions.models import SigningSecret, SubscribedType, Subscription
 from webhooks_project.accounts.models import Account, Membership, Role, User
@@ -37,6 +37,13 @@ SOURCE_SECRET = "a-source-secret"
 def make_account(**fields: Any) -> Account:
     slug = fields.pop("slug", f"account-{new_id().hex[-12:]}")
     return Account.objects.create(**{"name": slug.title(), "slug": slug} | fields)
+
+
+def make_account_with_operator(**fields: Any) -> Account:
+    """An account whose operator has an address."""
+    account = make_account(**fields)
+    make_user(account, Role.OPERATOR, email="operator@example.com")
+    return account
 
 
 def make_anchor(account: Account | None = None, **fields: Any) -> AuditAnchor:
@@ -70,6 +77,41 @@ def make_api_key(account: Account | None = None, *scopes: str, **fields: Any) ->
         name="test",
         scopes=scopes or (Role.ADMIN,),
         **fields,
+    )
+
+
+def make_incident(rule: AlertRule | None = None, account: Any = None, **fields: Any) -> Incident:
+    account = account or (rule.account if rule else make_account())
+    number = Incident.objects.count()
+    now = clock.now()
+    given = {
+        "kind": "endpoint_failing",
+        "severity": "warning",
+        "key": f"endpoint:{number}",
+        "title": f"Endpoint {number} fails",
+        "text": "9 of 10 attempts have failed.",
+        "opened_at": now,
+        "last_seen_at": now,
+    }
+    incident = Incident.objects.create(account=account, rule=rule, **given | fields)
+    if rule is not None:
+        incident.rules.add(rule)
+    return incident
+
+
+def make_check(account: Account, state: str = "healthy", **about: Any) -> HealthCheck:
+    """The health of what is named, as it was judged now."""
+    now = clock.now()
+    return HealthCheck.objects.create(
+        **{
+            "account": account,
+            "state": state,
+            "wanted_state": state,
+            "state_since": now,
+            "wanted_since": now,
+            "judged_at": now,
+        }
+        | about
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from analytics import objectives
@@ -99,10 +98,6 @@ class ObjectiveAdmin(HubAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Objective) -> None:
         objectives.delete_objective(objective=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Objective]) -> None:
-        for objective in queryset:
-            objectives.delete_objective(objective=objective)
 
     @column("Of")
     def of(self, objective: Objective) -> str:

@@ -78,6 +78,7 @@ def set_route_enabled(*, route: Route, enabled: bool) -> Route:
 @transaction.atomic
 def delete_route(*, route: Route) -> None:
     """Let nothing follow by it any more; what has followed stays."""
+    route.refresh_from_db(from_queryset=Route.objects.select_for_update())
     journal.record_change(
         account_id=route.source.account_id,
         action="source.route_deleted",

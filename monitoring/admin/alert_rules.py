@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
@@ -278,10 +277,6 @@ class AlertRuleAdmin(HubAdmin):
 
     def delete_model(self, request: HttpRequest, obj: AlertRule) -> None:
         delete_one(rule=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> None:
-        for rule in queryset:
-            delete_one(rule=rule)
 
     @column("Kind")
     def kind_text(self, rule: AlertRule) -> str:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
@@ -182,10 +181,6 @@ class ChannelAdmin(HubAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Channel) -> None:
         services.delete_channel(channel=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
-        for channel in queryset:
-            services.delete_channel(channel=channel)
 
     # --- what is shown ---
 

@@ -113,7 +113,7 @@ def send_test(*, channel: Channel) -> Channel:
 
     Sent by whoever calls, within some seconds, past the queue, the limit and the quiet hours. Of
     an e-mail to many that is the first; once it was taken, the others are queued, so that nobody
-    waits for a mail server many times. Raises TestTooSoon.
+    waits for a mail server many times. Raises TestTooSoon, and Channel.DoesNotExist.
     """
     now = clock.now()
     _begin_test(channel, now)
@@ -132,7 +132,9 @@ def send_test(*, channel: Channel) -> Channel:
     finally:
         connection.close()
     channel.tested_at, channel.test_error = now, error.replace("\x00", "\ufffd")[:500]
-    channel.save(update_fields=["tested_at", "test_error"])
+    shown = {"tested_at": channel.tested_at, "test_error": channel.test_error}
+    if not Channel.objects.filter(pk=channel.pk).update(**shown):
+        raise Channel.DoesNotExist  # deleted while the message was on its way
     return channel
 
 
@@ -143,6 +145,7 @@ def _begin_test(channel: Channel, now: datetime) -> None:
         tested_at=now, test_error="the test has not ended"
     )
     if not begun:
+        channel.refresh_from_db(fields=["tested_at"])  # one that was deleted is not there
         raise TestTooSoon
     journal.record_change(account_id=channel.account_id, action="channel.tested", subject=channel)
 
@@ -160,6 +163,7 @@ def _test_recipients(channel: Channel) -> list[str]:
 def _queue_tests(channel: Channel, recipients: Sequence[str], now: datetime) -> None:
     if not recipients:
         return
+    Channel.objects.select_for_update(no_key=True).only("pk").get(pk=channel.pk)
     Notification.objects.bulk_create(
         Notification(
             account_id=channel.account_id,

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from subscriptions import event_types
@@ -121,10 +120,6 @@ class EventTypeAdmin(HubAdmin):
 
     def delete_model(self, request: HttpRequest, obj: EventType) -> None:
         event_types.delete_event_type(event_type=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[EventType]) -> None:
-        for event_type in queryset:
-            event_types.delete_event_type(event_type=event_type)
 
     @column("State")
     def state(self, event_type: EventType) -> str:

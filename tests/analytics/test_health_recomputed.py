@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,17 +10,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.forecasts import volume_of
 from analytics.integrations import OF_ENDPOINTS, OF_SOURCES, Integration, integration_health
 from analytics.query import Measure
 from analytics.usage import usage_of
-from outgoing.models import Attempt, Delivery
+from outgoing.models import Delivery
 from subscriptions.models import Subscription
+from tests.analytics.grouped import quickly, within
 from tests.analytics.recomputing import (
-    QUICK,
     SPAN,
     START,
     ZONES,
@@ -41,7 +41,7 @@ from tests.factories import make_delivery, make_event, make_subscription
 pytestmark = pytest.mark.django_db
 
 MINUTE = timedelta(minutes=1)
-QUICKLY = settings(max_examples=25, deadline=None, database=None, phases=QUICK)
+QUICKLY = quickly(max_examples=25)
 
 
 def trend(now: int, before: int) -> str:
@@ -65,17 +65,6 @@ def check_health(
         assert item.trend == trend(volume[item.id], len(before.get(item.id, [])))
 
 
-def within(rows: Iterable[Any], since: datetime, until: datetime) -> dict[Any, list[Any]]:
-    """Attempts by subscription, calls by source."""
-    found: dict[Any, list[Any]] = defaultdict(list)
-    for row in rows:
-        is_attempt = isinstance(row, Attempt)
-        moment = row.started_at if is_attempt else row.at
-        if since <= moment < until:
-            found[row.delivery.subscription_id if is_attempt else row.source.pk].append(row)
-    return found
-
-
 def test_integration_health() -> None:
     deliveries, sources = make_deliveries(), make_sources()
     owner = {row.pk: row.account_id for row in sources}
@@ -97,11 +86,7 @@ def test_integration_health() -> None:
         start, long = START + since * MINUTE, length * MINUTE
 
         def of(rows: Iterable[Any], since: datetime) -> dict[Any, list[Any]]:
-            return {
-                key: group
-                for key, group in within(rows, since, since + long).items()
-                if account_ids is None or owner[key] in account_ids
-            }
+            return within(rows, since, since + long, account_ids)
 
         found = integration_health(account_ids=account_ids, since=start, until=start + long)
         check_health(

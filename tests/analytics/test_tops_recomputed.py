@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analytics.query import Measure
 from analytics.tops import MIN_ATTEMPTS, Top, top
-from outgoing.models import Attempt, Event
+from outgoing.models import Event
 from subscriptions.models import EventType, Subscription
+from tests.analytics.grouped import quickly, within
 from tests.analytics.recomputing import (
-    QUICK,
     SPAN,
     START,
     calls,
@@ -46,25 +44,12 @@ HALVES = {
     "since": HALF_DAYS, "length": st.integers(1, 6).map(lambda number: number * 12 * 60),
     "limit": st.integers(1, 5),
 }  # fmt: skip
-QUICKLY = settings(max_examples=40, deadline=None, database=None, phases=QUICK)
+QUICKLY = quickly(max_examples=40)
 
 
 def moments(since: int, length: int) -> dict[str, datetime]:
     start = START + timedelta(minutes=since)
     return {"since": start, "until": start + timedelta(minutes=length)}
-
-
-def by_subscription(
-    attempts: Iterable[Attempt], accounts: Any, period: dict[str, datetime]
-) -> dict[Any, list[Attempt]]:
-    found: dict[Any, list[Attempt]] = defaultdict(list)
-    for attempt in attempts:
-        of = attempt.delivery
-        if period["since"] <= attempt.started_at < period["until"] and (
-            accounts is None or of.account_id in accounts
-        ):
-            found[of.subscription_id].append(attempt)
-    return found
 
 
 def test_what_fails_most() -> None:
@@ -79,7 +64,7 @@ def test_what_fails_most() -> None:
         period = moments(since, length)
         expected = {
             key: figures_of_attempts(group)
-            for key, group in by_subscription(attempts, accounts, period).items()
+            for key, group in within(attempts, **period, account_ids=accounts).items()
         }
         failing = sorted(
             (key for key, values in expected.items() if values[M.FAILED]),
@@ -122,7 +107,7 @@ def test_what_is_slowest() -> None:
         period = moments(since, length)
         groups = {
             key: [attempt.duration_ms for attempt in group]
-            for key, group in by_subscription(attempts, accounts, period).items()
+            for key, group in within(attempts, **period, account_ids=accounts).items()
             if len(group) >= MIN_ATTEMPTS
         }
         found = top(Top.SLOWEST_ENDPOINTS, account_ids=accounts, limit=limit, **period)
@@ -153,12 +138,7 @@ def test_what_is_noisiest() -> None:
     def holds(history: Any, accounts: Any, since: int, length: int, limit: int) -> None:
         forget()
         period = moments(since, length)
-        groups: dict[Any, list[Any]] = defaultdict(list)
-        for call in make_calls(sources, history):
-            if period["since"] <= call.at < period["until"] and (
-                accounts is None or call.source.account_id in accounts
-            ):
-                groups[call.source.pk].append(call)
+        groups = within(make_calls(sources, history), **period, account_ids=accounts)
         noisiest = sorted(groups, key=lambda key: (-len(groups[key]), str(key)))
         found = top(Top.NOISIEST_SOURCES, account_ids=accounts, limit=limit, **period)
         assert [item.id for item in found] == noisiest[:limit]
@@ -250,7 +230,7 @@ def test_which_subscriptions_are_unused() -> None:
                 created_at=START + timedelta(minutes=minute), status=status
             )
         period = moments(since, length)
-        used = by_subscription(attempts, accounts, period)
+        used = within(attempts, **period, account_ids=accounts)
         unused = sorted(
             (START + timedelta(minutes=minute), subscription.pk)
             for subscription, (minute, status) in zip(subscriptions, made, strict=True)

@@ -59,6 +59,7 @@ from tests.factories import (
     make_dashboard,
     make_delivery,
     make_event,
+    make_incident,
     make_receipt,
     make_receipt_rollup,
     make_report,
@@ -216,8 +217,8 @@ def make_world(account: Account | None = None) -> World:
         ),
         health_policy=HealthPolicy.objects.create(account=account, created_at=now),
         alert_rule=create_rule(account=account, name="Failing", kind="endpoint_failing"),
-        incident=_make_incident(account, "one"),
-        closing=_make_incident(account, "two"),
+        incident=_make_told_incident(account),
+        closing=_make_told_incident(account),
         api_key=make_api_key(account, Role.VIEWER).api_key,
         member=make_user(account).memberships.get(),
         notification=record_notification(
@@ -238,13 +239,11 @@ def make_world(account: Account | None = None) -> World:
     )
 
 
-def _make_incident(account: Account, key: str) -> Incident:
-    now = clock.now()
-    incident = Incident.objects.create(
-        account=account, kind="endpoint_failing", severity="critical", key=f"{new_id().hex}:{key}:",
-        title="It fails", opened_at=now, last_seen_at=now,
-    )  # fmt: skip
-    IncidentEntry.objects.create(incident=incident, kind="opened", text="It fails", created_at=now)
+def _make_told_incident(account: Account) -> Incident:
+    incident = make_incident(account=account)
+    IncidentEntry.objects.create(
+        incident=incident, kind="opened", text="It fails", created_at=clock.now()
+    )
     return incident
 
 

@@ -10,7 +10,7 @@ import pytest
 from monitoring.channels import KINDS
 from monitoring.models import AuditEntry, Channel, Notification
 from tests.api.calls import Api
-from tests.factories import make_account, make_api_key
+from tests.factories import make_account, make_api_key, make_incident
 from tests.monitoring.receivers import (
     NOW,
     PAGERDUTY,
@@ -20,7 +20,6 @@ from tests.monitoring.receivers import (
     WebServer,
     lose_key,
     make_channel,
-    make_incident,
     make_rule,
     relays,
     web_server,

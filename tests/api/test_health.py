@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 
 from monitoring.alert_rules import create_rule
 from monitoring.kinds import KINDS
@@ -14,7 +13,6 @@ from monitoring.models import (
     AlertRule,
     AuditEntry,
     Channel,
-    HealthCheck,
     HealthPolicy,
     Incident,
     Notification,
@@ -22,25 +20,26 @@ from monitoring.models import (
 )
 from monitoring.thresholds import DEFAULTS, THRESHOLDS
 from tests.api.calls import Api
-from tests.factories import make_account, make_api_key, make_source, make_subscription, make_user
+from tests.factories import (
+    make_account,
+    make_account_with_operator,
+    make_api_key,
+    make_check,
+    make_incident,
+    make_source,
+    make_subscription,
+    make_user,
+)
 from webhooks_project.accounts.models import Account, Role
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def moment() -> Any:
-    with time_machine.travel(NOW, tick=False) as traveller:
-        yield traveller
-
-
 @pytest.fixture
 def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
+    return make_account_with_operator()
 
 
 @pytest.fixture
@@ -48,22 +47,9 @@ def api(account: Account) -> Api:
     return Api(make_api_key(account, Role.ADMIN).text)
 
 
-def make_check(account: Account, state: str = "healthy", **about: Any) -> HealthCheck:
-    return HealthCheck.objects.create(
-        account=account, state=state, wanted_state=state, state_since=NOW, wanted_since=NOW,
-        judged_at=NOW, **about,
-    )  # fmt: skip
-
-
-def make_incident(account: Account, **fields: Any) -> Incident:
-    return Incident.objects.create(
-        **{
-            "account": account, "kind": "endpoint_failing", "severity": "critical",
-            "key": f"{'0' * 32}:x:", "title": "Shop is failing", "opened_at": NOW,
-            "last_seen_at": NOW,
-        }
-        | fields
-    )  # fmt: skip
+def make_failing(account: Account, **fields: Any) -> Incident:
+    given = {"severity": "critical", "title": "Shop is failing", "text": ""}
+    return make_incident(account=account, **given | fields)
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -263,12 +249,12 @@ def test_a_kind_is_about_what_it_looks_at(api: Api, account: Account) -> None:
 
 
 def test_incidents_are_filtered(api: Api, account: Account) -> None:
-    one = make_incident(account, key="a:b:", cause="tls")
-    two = make_incident(
+    one = make_failing(account, key="a:b:", cause="tls")
+    two = make_failing(
         account, key="c:d:", status="resolved", resolution="person", kind="backlog_old",
         severity="warning", opened_at=NOW - timedelta(days=1),
     )  # fmt: skip
-    make_incident(make_account(), key="e:f:")
+    make_failing(make_account(), key="e:f:")
     rules = [create_rule(account=account, name=str(n), kind="expiring") for n in range(3)]
     one.rules.set(rules[:2])
     two.rules.set(rules[1:2])
@@ -284,7 +270,7 @@ def test_incidents_are_filtered(api: Api, account: Account) -> None:
 
 
 def test_an_incident_is_acknowledged_once(api: Api, account: Account) -> None:
-    incident = make_incident(account)
+    incident = make_failing(account)
     path = f"monitoring/incidents/{incident.pk}"
     for _ in range(2):
         answer = api.post(f"{path}/acknowledge")
@@ -297,7 +283,7 @@ def test_an_incident_is_acknowledged_once(api: Api, account: Account) -> None:
 
 
 def test_an_incident_is_resolved_with_a_word(api: Api, account: Account) -> None:
-    incident = make_incident(account)
+    incident = make_failing(account)
     rule = create_rule(account=account, name="Failing", kind="endpoint_failing")
     incident.rules.add(rule)
     path = f"monitoring/incidents/{incident.pk}"
@@ -319,7 +305,7 @@ def test_an_incident_is_resolved_with_a_word(api: Api, account: Account) -> None
 
 
 def test_an_incident_is_commented_also_afterwards(api: Api, account: Account) -> None:
-    incident = make_incident(account, status="resolved", resolution="person")
+    incident = make_failing(account, status="resolved", resolution="person")
     path = f"monitoring/incidents/{incident.pk}"
     answer = api.post(f"{path}/comment", {"text": "It was the certificate."})
     assert (answer.status, answer.json["kind"]) == (201, "commented")
@@ -331,7 +317,7 @@ def test_an_incident_is_commented_also_afterwards(api: Api, account: Account) ->
 
 @pytest.mark.parametrize("text", ["", " ", "x" * 1_001, "\x00", None, 1.5])
 def test_no_words_are_no_comment(api: Api, account: Account, text: Any) -> None:
-    incident = make_incident(account)
+    incident = make_failing(account)
     answer = api.post(f"monitoring/incidents/{incident.pk}/comment", {"text": text})
     if text != 1.5:  # which is a text, too
         assert answer.status == 400
@@ -339,7 +325,7 @@ def test_no_words_are_no_comment(api: Api, account: Account, text: Any) -> None:
 
 
 def test_no_timeline_of_anothers_incident(api: Api) -> None:
-    foreign = make_incident(make_account())
+    foreign = make_failing(make_account())
     assert api.get(f"monitoring/incidents/{foreign.pk}/timeline").status == 404
     assert api.post(f"monitoring/incidents/{foreign.pk}/resolve", {}).status == 404
     assert Incident.objects.get().status == "open"

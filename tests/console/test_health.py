@@ -14,7 +14,7 @@ from monitoring.kinds import KINDS
 from monitoring.models import AlertRule, AuditEntry, Channel, HealthCheck, HealthPolicy, Incident
 from tests.console.conftest import errors_of
 from tests.console.test_roles import button_path, member
-from tests.factories import make_account, make_source, make_subscription
+from tests.factories import make_account, make_check, make_incident, make_source, make_subscription
 from tests.monitoring.figures import arrivals, endpoint, outcome
 from webhooks_project.accounts.models import Account, Role
 from webhooks_project.admin.values import list_of, page_of
@@ -30,19 +30,16 @@ def account(db: None) -> Account:
     return make_account()
 
 
-def make_check(account: Account, figures: EndpointFigures | SourceFigures, **about: Any) -> Any:
-    return HealthCheck.objects.create(
-        account=account, state="degraded", state_since=NOW, wanted_state="healthy",
-        wanted_since=NOW, judged_at=NOW, reasons=["it is <slow>"], figures=figures.as_json(),
-        **about,
-    )  # fmt: skip
+def make_degraded(
+    account: Account, figures: EndpointFigures | SourceFigures, **about: Any
+) -> HealthCheck:
+    given = {"wanted_state": "healthy", "reasons": ["it is <slow>"], "figures": figures.as_json()}
+    return make_check(account, "degraded", **given | about)
 
 
-def make_incident(account: Account, **fields: Any) -> Incident:
-    return Incident.objects.create(
-        account=account, kind="endpoint_failing", severity="critical", key="a:b:c",
-        title="Shop is <failing>", opened_at=NOW, last_seen_at=NOW, **fields,
-    )  # fmt: skip
+def make_failing(account: Account, **fields: Any) -> Incident:
+    given = {"severity": "critical", "title": "Shop is <failing>", "text": ""}
+    return make_incident(account=account, **given | fields)
 
 
 # --- health ---------------------------------------------------------------------------------------
@@ -54,9 +51,9 @@ def test_a_subscription_and_a_source_show_their_health(console: Client, account:
         text = console.get(page_of(model, row.pk)).content.decode()
         assert "It is judged within a minute once it is active." in text
     figures = endpoint(outcome(20, 1, "tls"), id=shop.pk, consecutive_failures=7)
-    make_check(account, figures, subscription=shop)
+    make_degraded(account, figures, subscription=shop)
     heard = SourceFigures(id=bank.pk, name="", last_received_at=NOW, windows={3600: arrivals(9)})
-    make_check(account, heard, source=bank)
+    make_degraded(account, heard, source=bank)
     text = console.get(page_of("subscriptions.subscription", shop.pk)).content.decode()
     assert "it is &lt;slow&gt;" in text
     assert "Failures in a row" in text
@@ -66,7 +63,7 @@ def test_a_subscription_and_a_source_show_their_health(console: Client, account:
 
 def test_a_page_of_health_has_the_windows(console: Client, account: Account) -> None:
     figures = endpoint(outcome(20, 1, "tls"))
-    check = make_check(account, figures, subscription=make_subscription(account))
+    check = make_degraded(account, figures, subscription=make_subscription(account))
     text = console.get(page_of("monitoring.healthcheck", check.pk)).content.decode()
     for part in ("95.0 %", "tls 1", "80.0 ms", "5 minutes", "24 hours"):
         assert part in text, part
@@ -178,7 +175,7 @@ def test_an_incident_is_found_by_each_rule_that_sees_it(console: Client, account
     first, second, other = (
         create_rule(account=account, name=name, kind="expiring") for name in ("One", "Two", "Three")
     )
-    incident = make_incident(account, rule=first)
+    incident = make_failing(account, rule=first)
     incident.rules.add(first, second)
     page = console.get(page_of("monitoring.incident", incident.pk)).content.decode()
     assert page.index(str(first.pk)) < page.index(str(second.pk))
@@ -201,7 +198,7 @@ def test_an_incident_shows_its_figure(
     console: Client, account: Account, kind: str, value: float, text: str
 ) -> None:
     figures = {"value": value, "unit": "days", "threshold": 7}
-    incident = make_incident(account)
+    incident = make_failing(account)
     Incident.objects.filter(pk=incident.pk).update(kind=kind, figures=figures)
     page = console.get(page_of("monitoring.incident", incident.pk)).content.decode()
     assert text in page
@@ -227,7 +224,7 @@ def test_a_rule_of_a_taken_name_is_refused_at_its_field(console: Client, account
 
 def test_a_rule_is_deleted_and_its_history_stays(account: Account) -> None:
     rule = create_rule(account=account, name="Failing", kind="endpoint_failing")
-    incident = make_incident(account, rule=rule)
+    incident = make_failing(account, rule=rule)
     path = page_of("monitoring.alertrule", rule.pk).replace("/change/", "/delete/")
     assert member(Role.DEVELOPER, account).post(path, {"post": "yes"}).status_code == 403
     assert member(Role.OPERATOR, account).post(path, {"post": "yes"}).status_code == 302
@@ -241,13 +238,13 @@ def test_a_rule_is_deleted_and_its_history_stays(account: Account) -> None:
 
 def test_the_first_page_shows_what_is_open(console: Client, account: Account) -> None:
     assert "None: all is well." in console.get("/admin/").content.decode()
-    make_incident(account)
+    make_failing(account)
     text = console.get("/admin/").content.decode()
     assert "Shop is &lt;failing&gt;" in text
 
 
 def test_an_incident_is_seen_to(account: Account) -> None:
-    incident = make_incident(account)
+    incident = make_failing(account)
     client = member(Role.OPERATOR, account, username="ann")
     path = page_of("monitoring.incident", incident.pk)
     for verb, form in (

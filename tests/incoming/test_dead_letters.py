@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -25,6 +26,7 @@ from incoming.processing.failures import RETRY_SECONDS
 from incoming.retention import Pruned, count_prunable, prune_receipts
 from incoming.runs import follow_runs, lock_receipt
 from incoming.services import reprocess_receipt
+from incoming.services.receipts import put_back
 from monitoring.models import AuditEntry
 from tests.factories import make_account, make_receipt, make_run, make_source
 from webhooks_project.dead_letters import count_groups
@@ -203,6 +205,19 @@ def test_those_without_a_body_are_left_alone() -> None:
     assert reprocess_dead_receipts(DeadReceipts()) == 0
     assert dead_receipts().count() == 1
     assert not AuditEntry.objects.exists()
+
+
+def test_one_that_is_pruned_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_source()
+    first, second = sorted((make_dead(source), make_dead(source)), key=lambda row: row.pk)
+
+    def put_back_and_prune(key: UUID) -> None:
+        Receipt.objects.filter(pk=second.pk).delete()
+        put_back(key)
+
+    monkeypatch.setattr("incoming.dead_letters.put_back", put_back_and_prune)
+    assert reprocess_dead_receipts(DeadReceipts()) == 1
+    assert [(row.pk, row.status) for row in Receipt.objects.all()] == [(first.pk, "accepted")]
 
 
 def test_takes_no_more_than_asked_for_the_longest_dead_first() -> None:

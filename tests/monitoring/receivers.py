@@ -208,24 +208,6 @@ def make_rule(account: Any, *channels: Channel, **fields: Any) -> AlertRule:
     return rule
 
 
-def make_incident(rule: AlertRule | None = None, account: Any = None, **fields: Any) -> Incident:
-    account = account or (rule.account if rule else make_account())
-    number = Incident.objects.count()
-    given = {
-        "kind": "endpoint_failing",
-        "severity": "warning",
-        "key": f"endpoint:{number}",
-        "title": f"Endpoint {number} fails",
-        "text": "9 of 10 attempts have failed.",
-        "opened_at": NOW,
-        "last_seen_at": NOW,
-    }
-    incident = Incident.objects.create(account=account, rule=rule, **given | fields)
-    if rule is not None:
-        incident.rules.add(rule)
-    return incident
-
-
 def resolve(incident: Incident, at: datetime, resolution: str = "recovered") -> Incident:
     incident.status = Incident.Status.RESOLVED
     incident.resolved_at = incident.last_seen_at = at

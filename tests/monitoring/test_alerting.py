@@ -19,13 +19,12 @@ from monitoring.journal import record_notification
 from monitoring.models import Activity, Incident, IncidentEntry, Notification
 from monitoring.notifications import RETRY_SECONDS, send_due_notifications
 from monitoring.retention import prune_incidents
-from tests.factories import make_account, make_user
+from tests.factories import make_account, make_incident, make_user
 from tests.monitoring.receivers import (
     NOW,
     Answer,
     WebServer,
     make_channel,
-    make_incident,
     make_rule,
     relays,
     resolve,

@@ -14,11 +14,10 @@ from monitoring.admission import SUMMARY
 from monitoring.alerting import escalate_incidents, tell
 from monitoring.models import Incident, IncidentEntry, Notification
 from monitoring.notifications import send_due_notifications
-from tests.factories import make_account
+from tests.factories import make_account, make_incident
 from tests.monitoring.receivers import (
     WebServer,
     make_channel,
-    make_incident,
     make_rule,
     relays,
     resolve,

@@ -22,7 +22,7 @@ from monitoring.channels.message import MAY_BE_A_REPEAT
 from monitoring.models import Activity, AuditEntry, Channel, Incident, Notification
 from monitoring.notifications import LEASE_SECONDS, RETRY_SECONDS, send_due_notifications
 from outgoing.models import Event
-from tests.factories import make_account, make_source, make_subscription
+from tests.factories import make_account, make_incident, make_source, make_subscription
 from tests.monitoring.receivers import (
     NOW,
     PAGERDUTY,
@@ -34,7 +34,6 @@ from tests.monitoring.receivers import (
     WebServer,
     mail_server,
     make_channel,
-    make_incident,
     make_rule,
     nobody,
     relays,
@@ -151,6 +150,23 @@ class Contract:
         monkeypatch.setattr(sender, "send", note)
         assert services.send_test(channel=channel).test_error == ""
         assert within == [1 if kind.in_database else 0]
+
+    def test_one_that_is_deleted_while_its_test_is_on_its_way_is_not_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        channel = self.channel()
+        sender = type(KINDS[self.kind].connect())
+        send = sender.send
+
+        def send_and_lose(*args: Any) -> None:
+            send(*args)
+            Channel.objects.filter(pk=channel.pk).delete()
+
+        monkeypatch.setattr(sender, "send", send_and_lose)
+        with pytest.raises(Channel.DoesNotExist):
+            services.send_test(channel=channel)
+        assert len(self.arrived()) >= 1
+        assert not Notification.objects.exists()
 
     def test_a_second_test_within_ten_seconds_is_refused(self) -> None:
         channel = services.send_test(channel=self.channel())

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.apps import apps
 from django.core.cache import cache
 from django.db import connection
@@ -51,23 +50,10 @@ from webhooks_project.models import Uncounted
 from webhooks_project.uncounted import Kind as Counted
 from webhooks_project.uncounted import mark_uncounted
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 NOW = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def clock() -> Any:
-    with time_machine.travel(NOW, tick=False) as traveller:
-        yield traveller
-
-
-@pytest.fixture
-def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.apps import apps
 
 from monitoring.admission import Send, admit
@@ -19,28 +18,15 @@ from monitoring.models import AlertRule, Channel, Incident, Notification, Sighti
 from monitoring.responses import acknowledge_incident, resolve_incident
 from monitoring.rules import key_of
 from subscriptions.models import Subscription
-from tests.factories import make_account, make_subscription, make_user
-from tests.monitoring.receivers import make_channel, make_incident, make_rule
-from webhooks_project.accounts.models import Account, Role
+from tests.factories import make_incident, make_subscription
+from tests.monitoring.receivers import make_channel, make_rule
+from webhooks_project.accounts.models import Account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 NOW = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def clock() -> Any:
-    with time_machine.travel(NOW, tick=False) as traveller:
-        yield traveller
-
-
-@pytest.fixture
-def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from monitoring.incidents import follow
 from monitoring.models import AlertRule, HealthPolicy, Incident, IncidentEntry, Notification
 from monitoring.problems import Known, Seen, known_problems
 from monitoring.rules import Signal, key_of, problem_of
-from tests.factories import make_account, make_subscription, make_user
-from webhooks_project.accounts.models import Account, Role
+from tests.factories import make_account, make_subscription
+from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,13 +27,6 @@ NODES = 4
 several_writers = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has one writer at a time"
 )
-
-
-@pytest.fixture
-def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
 
 
 def together(work: Any) -> list[Any]:

@@ -6,35 +6,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from monitoring.evaluating import evaluate_health
 from monitoring.models import HealthCheck, Incident, Notification
+from monitoring.wording import text_of
 from subscriptions.models import Subscription
-from tests.factories import make_account, make_subscription, make_user
-from webhooks_project.accounts.models import Account, Role
+from tests.factories import make_incident, make_subscription
+from tests.monitoring.receivers import resolve
+from webhooks_project.accounts.models import Account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 NOW = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 END = NOW + 10 * DAY
-
-
-@pytest.fixture(autouse=True)
-def clock() -> Any:
-    with time_machine.travel(NOW, tick=False) as traveller:
-        yield traveller
-
-
-@pytest.fixture
-def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
 
 
 def step(at: datetime) -> dict[str, str]:
@@ -81,6 +69,33 @@ def test_is_left_out_once_it_was_not_seen_for_seven_days(account: Account, clock
     assert told.title == "Closed, not recovered: The certificate of Shop ends on 2026-03-14"
     look_at(clock, NOW + 11 * DAY)  # it has ended, as far as was seen
     assert Incident.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "why"),
+    [
+        ("expiring", "certificate", ", or its certificate was not seen for long"),
+        ("expiring", "subscription", ""),
+        ("endpoint_failing", "certificate", ""),
+    ],
+)
+def test_the_mail_that_closes_it_says_that_it_was_not_seen(kind: str, cause: str, why: str) -> None:
+    incident = make_incident(kind=kind, cause=cause, text="It ends on 2026-03-14 12:00 UTC.")
+    resolve(incident, NOW + 7 * DAY, "gone")
+    assert text_of(incident, "resolved", None) == (
+        "It was open from 2026-03-04 12:00 UTC to 2026-03-11 12:00 UTC (168 h 0 min) and is closed,"
+        " not recovered: what it is about, or the rule that opened it, is not active any more"
+        f"{why}.\nIt ends on 2026-03-14 12:00 UTC."
+    )
+
+
+def test_the_mail_of_a_certificate_that_is_seen_to_be_renewed_says_nothing_of_it() -> None:
+    incident = make_incident(kind="expiring", cause="certificate", text="It ends.")
+    resolve(incident, NOW + 7 * DAY)
+    assert text_of(incident, "resolved", None) == (
+        "It was open from 2026-03-04 12:00 UTC to 2026-03-11 12:00 UTC (168 h 0 min)"
+        " and is resolved.\nIt ends."
+    )
 
 
 def test_is_told_again_once_it_is_seen_again(account: Account, clock: Any) -> None:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 
 from monitoring.alert_rules import create_rule, delete_rule
 from monitoring.journal import has_rule
@@ -16,25 +15,12 @@ from outgoing.failing import Seen, note_attempts
 from outgoing.models import Event
 from outgoing.operational import Exhausted, note_exhausted
 from subscriptions.models import Subscription
-from tests.factories import make_account, make_delivery, make_source, make_subscription, make_user
-from webhooks_project.accounts.models import Account, Role
+from tests.factories import make_account, make_delivery, make_source, make_subscription
+from webhooks_project.accounts.models import Account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def moment() -> Any:
-    with time_machine.travel(NOW, tick=False) as traveller:
-        yield traveller
-
-
-@pytest.fixture
-def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
 
 
 def end_soon(account: Account) -> Subscription:

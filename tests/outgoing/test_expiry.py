@@ -14,8 +14,13 @@ from outgoing.models import Delivery, Event
 from outgoing.services import publish
 from subscriptions.models import Subscription
 from subscriptions.renewal import renew_subscription
-from tests.factories import make_account, make_delivery, make_event, make_subscription, make_user
-from webhooks_project.accounts.models import Account, Role
+from tests.factories import (
+    make_account_with_operator,
+    make_delivery,
+    make_event,
+    make_subscription,
+)
+from webhooks_project.accounts.models import Account
 
 pytestmark = pytest.mark.django_db
 
@@ -26,8 +31,7 @@ Status = Subscription.Status
 
 @pytest.fixture
 def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
+    account = make_account_with_operator()
     make_subscription(account, name="Ops", event_types=("subscription.expiring",))
     return account
 

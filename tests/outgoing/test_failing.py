@@ -16,7 +16,7 @@ from outgoing.failing import Seen, note_attempts, watch_failing
 from outgoing.models import Event
 from subscriptions.models import Subscription
 from subscriptions.services import set_status
-from tests.factories import make_account, make_subscription, make_user
+from tests.factories import make_account_with_operator, make_subscription, make_user
 from webhooks_project.accounts.models import Account, Role
 
 pytestmark = pytest.mark.django_db
@@ -29,8 +29,7 @@ Status = Subscription.Status
 @pytest.fixture
 def account() -> Account:
     """One whose operator has an address, and that hears of its subscriptions."""
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
+    account = make_account_with_operator()
     make_user(account, Role.DEVELOPER, email="developer@example.com")
     make_subscription(account, name="Ops", event_types=("subscription.*",))
     return account

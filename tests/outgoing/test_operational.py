@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.db import transaction
 
 from monitoring.models import Activity, Notification
@@ -18,28 +17,25 @@ from outgoing.services import publish
 from subscriptions.models import EventType, Subscription
 from subscriptions.operational import OperationalType, is_operational
 from subscriptions.services import set_status
-from tests.factories import make_account, make_delivery, make_event, make_subscription, make_user
-from webhooks_project.accounts.models import Account, Role
+from tests.factories import (
+    make_account_with_operator,
+    make_delivery,
+    make_event,
+    make_subscription,
+)
+from webhooks_project.accounts.models import Account
 from webhooks_project.lib.actor import Actor, current_actor
 from webhooks_project.lib.outbound import Response
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 Status = Subscription.Status
 
 
-@pytest.fixture(autouse=True)
-def traveller() -> Any:
-    with time_machine.travel(NOW, tick=False) as traveller:
-        yield traveller
-
-
 @pytest.fixture
 def account() -> Account:
-    account = make_account()
-    make_user(account, Role.OPERATOR, email="operator@example.com")
-    return account
+    return make_account_with_operator()
 
 
 @pytest.fixture
@@ -124,17 +120,17 @@ def test_where_nobody_hears_of_it_there_is_no_event(shop: Subscription) -> None:
 
 
 def test_people_hear_of_a_subscription_s_dead_letters_once_an_hour(
-    shop: Subscription, traveller: Any
+    shop: Subscription, clock: Any
 ) -> None:
     exhaust(*(make_delivery(make_event(shop.account), shop) for _ in range(3)))
     exhaust(make_delivery(make_event(shop.account), shop))
     row = Notification.objects.get()
     assert (row.kind, row.recipient) == ("delivery.exhausted", "operator@example.com")
     assert (row.title, row.object_id) == ("Deliveries to Shop are given up", str(shop.pk))
-    traveller.move_to(NOW + timedelta(minutes=59))
+    clock.move_to(NOW + timedelta(minutes=59))
     exhaust(make_delivery(make_event(shop.account), shop))
     assert Notification.objects.count() == 1
-    traveller.move_to(NOW + timedelta(minutes=61))
+    clock.move_to(NOW + timedelta(minutes=61))
     exhaust(make_delivery(make_event(shop.account), shop))
     assert Notification.objects.count() == 2
 

@@ -332,10 +332,6 @@ class UserAdmin(_UserAdmin, HubAdmin):  # type: ignore[misc]  # get_form of the 
         services.note_user_change(user=obj, verb="deleted", before=services.facts_of(obj), after={})
         super().delete_model(request, obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for user in queryset:
-            self.delete_model(request, user)
-
 
 admin.site.unregister(Group)
 

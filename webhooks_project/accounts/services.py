@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Q
@@ -143,11 +144,12 @@ def set_membership(*, account: Account, user: User, role: Role) -> Membership:
 
     Raises LastAdmin where nobody else would be an administrator.
     """
-    known = Membership.objects.select_for_update().filter(account=account, user=user).first()
+    held = _hold(account.pk, user.pk)
+    known = next((row for row in held if row.user_id == user.pk), None)
     membership = known or Membership(account=account, user=user)
     before = {"user": user.get_username(), "role": known.role} if known else {}
     if known and role != Role.ADMIN:
-        _keep_an_admin(known)
+        _keep_an_admin(known, held)
     membership.role = role
     membership.save()
     journal.record_change(
@@ -162,8 +164,14 @@ def set_membership(*, account: Account, user: User, role: Role) -> Membership:
 
 @transaction.atomic
 def end_membership(*, membership: Membership) -> None:
-    """Take a user out of the account. Raises LastAdmin where nobody else is an administrator."""
-    _keep_an_admin(membership)
+    """Take a user out of the account.
+
+    Raises LastAdmin where nobody else is an administrator, and Membership.DoesNotExist.
+    """
+    held = _hold(membership.account_id, membership.user_id)
+    if membership not in held:
+        raise Membership.DoesNotExist
+    _keep_an_admin(membership, held)
     journal.record_change(
         account_id=membership.account_id,
         action="membership.ended",
@@ -173,20 +181,20 @@ def end_membership(*, membership: Membership) -> None:
     membership.delete()
 
 
-def _keep_an_admin(membership: Membership) -> None:
-    """Refuse to take the role from the last active administrator.
+def _hold(account_id: UUID, user_id: int) -> list[Membership]:
+    """The user's membership of the account, where there is one, and all its administrators'.
 
-    All administrators' rows are locked, so that two who leave at once are not both the other's
-    excuse.
+    They are locked together, in one order by all: two who leave at once are not both the other's
+    excuse, and neither waits for the other for ever.
     """
-    admins = Membership.objects.select_for_update().filter(
-        account=membership.account_id, role=Role.ADMIN
-    )
-    active = set(
-        User.objects.filter(
-            pk__in=[row.user_id for row in admins.order_by("pk")], is_active=True
-        ).values_list("pk", flat=True)
-    )
+    rows = Membership.objects.filter(Q(role=Role.ADMIN) | Q(user=user_id), account=account_id)
+    return list(rows.select_for_update().order_by("pk"))
+
+
+def _keep_an_admin(membership: Membership, held: Sequence[Membership]) -> None:
+    """Refuse to take the role from the last active administrator."""
+    admins = [row.user_id for row in held if row.role == Role.ADMIN]
+    active = set(User.objects.filter(pk__in=admins, is_active=True).values_list("pk", flat=True))
     if active == {membership.user_id}:
         raise LastAdmin
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,11 +18,12 @@ from django.template.response import TemplateResponse
 from webhooks_project.accounts.models import Account
 from webhooks_project.accounts.roles import view_of
 from webhooks_project.admin.access import may, rows_for, visible_rows
+from webhooks_project.admin.bulk import is_gone
 from webhooks_project.admin.buttons import ATTRIBUTE, ShownOnce, acting, show_once
 from webhooks_project.admin.dates import date_steps
 from webhooks_project.admin.forms import ServiceForm
 from webhooks_project.admin.panels import Panel
-from webhooks_project.admin.values import list_of
+from webhooks_project.admin.values import list_of, page_of
 from webhooks_project.lib.errors import DomainError
 
 if TYPE_CHECKING:
@@ -183,7 +185,9 @@ class HubAdmin(_ModelAdmin):
                 return page(request, object_id, form_url, dict(context))
             except DomainError as error:
                 request.refused = error  # type: ignore[attr-defined]
-                return page(request, object_id, form_url, context)
+            except ObjectDoesNotExist:
+                pass  # deleted meanwhile, which the page says; of another row, it fails once more
+            return page(request, object_id, form_url, context)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -251,8 +255,24 @@ class HubAdmin(_ModelAdmin):
         object_id: str,
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        page = super().delete_view
         with acting(request):
-            return super().delete_view(request, object_id, extra_context)
+            try:
+                return page(request, object_id, extra_context)
+            except ObjectDoesNotExist:
+                return page(request, object_id, extra_context)  # as `changeform_view` does
+            except DomainError as error:
+                messages.error(request, str(error))
+        return HttpResponseRedirect(page_of(self.opts.label_lower, object_id))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Each as `delete_model` does, but for what somebody else deleted meanwhile."""
+        for row in queryset:
+            try:
+                self.delete_model(request, row)
+            except ObjectDoesNotExist:
+                if not is_gone(row):
+                    raise
 
 
 class HistoryAdmin(HubAdmin):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -28,8 +29,9 @@ def bulk(
 
     Each row is done as its button does it: in its own transaction, with its own entry in the audit,
     for users who may change such rows. Rows for which the service raises a DomainError are left as
-    they are. `done` tells what was done, with `{taken}` and `{count}` filled in; `order` is the
-    column by which the rows come; `too_many` is said where more than MAX_AT_ONCE are chosen.
+    they are, and those that somebody else deleted meanwhile are left out. `done` tells what was
+    done, with `{taken}` and `{count}` filled in; `order` is the column by which the rows come;
+    `too_many` is said where more than MAX_AT_ONCE are chosen.
     """
 
     def make(method: Act) -> Action:
@@ -54,4 +56,14 @@ def _is_taken(method: Act, model_admin: HubAdmin, row: Any) -> bool:
         method(model_admin, row)
     except DomainError:
         return False
+    except ObjectDoesNotExist:
+        if not is_gone(row):
+            raise
+        return False
     return True
+
+
+def is_gone(row: Any) -> bool:
+    """Whether somebody else deleted the row. Asked where a service misses one: while this is there,
+    it is another that is missing, which is a fault of ours."""
+    return not type(row)._default_manager.filter(pk=row.pk).exists()

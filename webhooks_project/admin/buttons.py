@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from django import forms
@@ -13,7 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
@@ -101,7 +101,10 @@ def opens_page(
         @wraps(method)
         def view(model_admin: HubAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
             found = _row(model_admin, request, object_id, method.__name__)
-            return found if isinstance(found, HttpResponse) else method(model_admin, request, found)
+            if isinstance(found, HttpResponse):
+                return found
+            act = partial(method, model_admin, request, found)
+            return _unless_gone(act, model_admin, request, object_id)
 
         return _drawn(view, described)
 
@@ -190,7 +193,8 @@ def _answer(
         return row
     form = described.form(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        return _press(method, model_admin, request, row, form.cleaned_data)
+        act = partial(_press, method, model_admin, request, row, form.cleaned_data)
+        return _unless_gone(act, model_admin, request, object_id)
     context = {
         **page_context(request, model_admin, row, described.title),
         "button": described,
@@ -212,6 +216,18 @@ def _row(model_admin: HubAdmin, request: HttpRequest, object_id: str, verb: str)
     if not model_admin.may(request, verb, row):
         raise PermissionDenied
     return row
+
+
+def _unless_gone(
+    act: Callable[[], HttpResponse], model_admin: HubAdmin, request: HttpRequest, object_id: str
+) -> HttpResponse:
+    """What `act` answers; that the row is missing where somebody else deleted it meanwhile."""
+    try:
+        return act()
+    except ObjectDoesNotExist:
+        if model_admin.get_object(request, unquote(object_id)) is not None:
+            raise  # it is another that is missing, which is a fault of ours
+        return model_admin.row_missing(request, object_id)
 
 
 def _press(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -24,7 +24,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, DomainError):
         body = problem_of(error)
     else:
-        api_error = _as_api_error(error)
+        api_error = _as_api_error(error, context.get("view"))
         if api_error is None:
             return None
         if getattr(api_error, "auth_header", None):
@@ -53,7 +53,7 @@ def unknown_path(request: HttpRequest) -> HttpResponse:
     return HttpResponse(orjson.dumps(body), status=404, content_type=CONTENT_TYPE)
 
 
-def _as_api_error(error: Exception) -> exceptions.APIException | None:
+def _as_api_error(error: Exception, view: Any) -> exceptions.APIException | None:
     if isinstance(error, exceptions.APIException):
         return error
     if isinstance(error, Http404):
@@ -63,7 +63,23 @@ def _as_api_error(error: Exception) -> exceptions.APIException | None:
     if isinstance(error, DjangoValidationError):
         detail = error.message_dict if hasattr(error, "error_dict") else error.messages
         return exceptions.ValidationError(detail)
+    if isinstance(error, ObjectDoesNotExist) and _is_gone(view):
+        return exceptions.NotFound("It was deleted meanwhile.")
     return None
+
+
+def _is_gone(view: Any) -> bool:
+    """Whether the row that the address names is there no longer.
+
+    Asked where a service misses a row: while that one is there, it is a fault of ours, and a 500.
+    """
+    if not getattr(view, "detail", False):
+        return False
+    try:
+        view.get_object()
+    except Http404:
+        return True
+    return False
 
 
 def _from_api_error(error: exceptions.APIException) -> dict[str, Any]:

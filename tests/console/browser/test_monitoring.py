@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from monitoring.models import AlertRule, AuditEntry, Channel, Incident
 from tests.console.browser.conftest import NARROW, WIDE
 from tests.console.conftest import make_rows
-from tests.factories import make_account
-from tests.monitoring.receivers import make_incident, make_rule
+from tests.factories import make_account, make_incident
+from tests.monitoring.receivers import make_rule
 from webhooks_project.admin.values import list_of, page_of
 
 ATTACK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
