@@ -24,7 +24,7 @@ from webhooks_project.admin.values import (
     column,
     label,
     link_to,
-    moment_column,
+    short,
     value_column,
     visible,
 )
@@ -33,6 +33,7 @@ from webhooks_project.lib import clock
 CHANGEABLE: Final = ("counts", "target_percent", "window_days")
 
 
+SHOWN_NAME: Final = 20  # characters: all columns have room on a screen of 1280 pixels
 STATE_COLOURS: Final = {"met": "success", "missed": "danger"}
 
 
@@ -87,8 +88,13 @@ def _state(status: ObjectiveStatus | None) -> str:
     return label("met" if status.is_met else "missed", STATE_COLOURS)
 
 
+def _narrow(name: str) -> str:
+    """The beginning of a name, with all of it at the pointer."""
+    return format_html('<span title="{}">{}</span>', visible(name), short(name, SHOWN_NAME))
+
+
 def _percent(rate: float | None) -> str:
-    return "–" if rate is None else f"{rate * 100:.3f}".rstrip("0").rstrip(".") + " %"
+    return EMPTY if rate is None else f"{rate * 100:.3f}".rstrip("0").rstrip(".") + " %"
 
 
 def plain(percent: Decimal) -> str:
@@ -114,10 +120,9 @@ class ObjectiveAdmin(HubAdmin):
     )
     autocomplete_fields = ("account", "subscription")
     panels: ClassVar = [standing]
-    created = moment_column("Created", "created_at")
     counted = value_column("Counts", "counts")
     list_display = (
-        "__str__", "account", "of", "state", "attained", "budget_left", "counted", "created",
+        "__str__", "of", "state", "attained", "budget_left", "counted", "account_name",
     )  # fmt: skip
     list_filter = (("account", RelatedFilter), ("subscription", RelatedFilter))
     list_select_related = ("account", "subscription")
@@ -156,8 +161,11 @@ class ObjectiveAdmin(HubAdmin):
 
     @column("Of")
     def of(self, objective: Objective) -> str:
-        name = visible(str(objective.subscription or WHOLE_ACCOUNT))
-        return format_html('<span title="{}">{}</span>', name, name)
+        return _narrow(str(objective.subscription or WHOLE_ACCOUNT))
+
+    @column("Account", ordering="account")
+    def account_name(self, objective: Objective) -> str:
+        return _narrow(str(objective.account))
 
     @column("Of")
     def of_link(self, objective: Objective) -> str:
@@ -173,7 +181,8 @@ class ObjectiveAdmin(HubAdmin):
 
     @column("Budget left")
     def budget_left(self, objective: Any) -> str:
-        return written(objective.status.budget_left_rate, "rate")
+        status = objective.status
+        return EMPTY if status.attained is None else written(status.budget_left_rate, "rate")
 
     @column("Target percent")
     def target(self, objective: Objective) -> str:

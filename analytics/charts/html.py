@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from analytics.charts.numbers import numbers
@@ -96,10 +96,15 @@ def _side(is_number: bool) -> SafeString:
 
 
 def _linked(cell: Cell, link: Link | None) -> SafeString | str:
+    text = _breakable(cell.text) if cell.key is not None else cell.text
     url = link(cell) if link is not None else ""
-    if not url:
-        return cell.text
-    return format_html('<a class="text-link" href="{}">{}</a>', url, cell.text)
+    return format_html('<a class="text-link" href="{}">{}</a>', url, text) if url else text
+
+
+def _breakable(name: str) -> SafeString:
+    """A name such as `customer.trial_will_end`, broken behind its dots and lines if at all."""
+    found: str = escape(name).replace(".", ".<wbr>").replace("_", "_<wbr>")
+    return mark_safe(found)  # noqa: S308 - escaped
 
 
 # --- bars of categories ---------------------------------------------------------------------------
@@ -111,7 +116,7 @@ def _bars(figures: Figures) -> SafeString:
     rows = [
         (
             line.name,
-            line.name,
+            _breakable(line.name),
             f"{100 * part(_of(line.values, figures), 0, top):.2f}",
             written(line.values.get(figures.measures[0].name), figures.unit),
         )
