@@ -35,11 +35,11 @@ def _change(measure: Described, before: Value, change: float | None) -> SafeStri
     was = written(before, measure.unit)
     if change is None:  # from nothing to something is no percentage
         return format_html('<p class="hub-change"><span>before: {}</span></p>', was)
+    arrow = "▲ " if change > 0 else "▼ "
     return format_html(
-        '<p class="hub-change {}">{} {} <span>before: {}</span></p>',
+        '<p class="hub-change{}">{} <span>before: {}</span></p>',
         _mood(change, measure.better),
-        "" if not change else "▲" if change > 0 else "▼",
-        change_written(change, measure.unit) if change else "no change",
+        arrow + change_written(change, measure.unit) if change else "no change",
         was,
     )
 
@@ -47,7 +47,7 @@ def _change(measure: Described, before: Value, change: float | None) -> SafeStri
 def _mood(change: float, better: int) -> str:
     if not change or not better:
         return ""
-    return "hub-good" if (change > 0) == (better > 0) else "hub-bad"
+    return " hub-good" if (change > 0) == (better > 0) else " hub-bad"
 
 
 def _beside(value: Value, before: Value) -> SafeString | str:
