@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 from django.db.models import Model
 from django.test import Client
 
@@ -56,7 +57,8 @@ QUERIES_OF_LIST = {
     "analytics.dashboard": 6,  # two counts, the numbers of widgets
     "analytics.report": 5,  # two counts
     "analytics.reportrun": 4,  # the files
-    "analytics.objective": 9,  # two counts; the grains that are kept, minutes, hours and days
+    # Two counts; the grains that are kept, minutes, hours and days, on PostgreSQL at once.
+    "analytics.objective": 8 if connection.vendor == "postgresql" else 9,
     "analytics.rollup": 5,
     "analytics.receiptrollup": 5,
     "hub.heartbeat": 5,
