@@ -21,7 +21,7 @@ from analytics.reports.content import (
     nothing,
     numbers_of,
 )
-from analytics.shown import Figures, Grid, Series
+from analytics.shown import Cell, Figures, Grid, Series
 from analytics.widgets import TABLES, Kind
 
 MAX_ROWS: Final = 50
@@ -94,7 +94,7 @@ def _numbers(group: Sequence[Figures]) -> SafeString:
         cells.append((QUIET, shown, written(value, measure.unit), QUIET, note))
     return format_html_join(
         "",
-        '<div style="display:inline-block;min-width:120px;max-width:100%;padding:0 24px 8px 0;'
+        '<div style="display:inline-block;min-width:120px;max-width:100%;padding:0 10px 8px 0;'
         'vertical-align:top"><div style="font-size:12px;color:{}">{}</div>'
         '<div style="font-size:24px;font-weight:600">{}</div>'
         '<div style="font-size:12px;color:{}">{}</div></div>',
@@ -228,6 +228,12 @@ def _shade(share: float) -> str:
     return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
+def _style(cell: Cell, number: bool) -> SafeString:
+    """Numbers and moments stand in one line."""
+    is_whole = number or isinstance(cell.value, datetime)
+    return mark_safe(f"{CELL};white-space:nowrap" if is_whole else CELL)  # noqa: S308 - our own
+
+
 def _table(full: Grid) -> SafeString:
     grid = full.narrowed()
     heads = format_html_join(
@@ -247,7 +253,7 @@ def _table(full: Grid) -> SafeString:
                     "",
                     '<td align="{}" style="{}">{}</td>',
                     (
-                        ("right" if number else "left", mark_safe(CELL), cell.text)  # noqa: S308
+                        ("right" if number else "left", _style(cell, number), cell.text)
                         for cell, number in zip(row, grid.numeric, strict=True)
                     ),
                 ),
