@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import dropwhile
 from typing import Any, Final
 
 from analytics.buckets import zone_of
@@ -13,7 +14,7 @@ from analytics.query import Answer, Granularity, Measure, Query, answer
 from analytics.shown import Figures, Line
 from analytics.spans import Period
 from analytics.trends import Expected, forecast
-from analytics.widgets import WidgetSpec
+from analytics.widgets import NO_FORECAST, WidgetSpec
 from webhooks_project.lib import clock
 
 SHOWN: Final = ("expected", "expected_low", "expected_high")
@@ -46,13 +47,14 @@ def volume_of(measure: Measure, *, days: int, ahead: int, time_zone: str, **of: 
 
 
 def forecast_figures(spec: WidgetSpec, period: Period, answered: Answer, ahead: int) -> Figures:
-    """The widget of a forecast: counted days, and behind them those to come with their bounds."""
+    """The widget of a forecast: the days from the first on which something was counted, and behind
+    them those to come with their bounds; in words why there are none of these."""
     name = spec.measures[0]
     volume = _volume(answered, Measure(name), ahead)
-    nothing = dict.fromkeys((name, *SHOWN))
-    lines = [
-        Line((), nothing | {name: count}, at=_start(day, period)) for day, count in volume.history
-    ]
+    shown = (name, *SHOWN) if volume.expected else (name,)
+    nothing = dict.fromkeys(shown)
+    counted = list(dropwhile(lambda item: not item[1], volume.history))
+    lines = [Line((), nothing | {name: count}, at=_start(day, period)) for day, count in counted]
     lines += [
         Line(
             (),
@@ -67,8 +69,13 @@ def forecast_figures(spec: WidgetSpec, period: Period, answered: Answer, ahead: 
         "day",
         tuple(lines),
         tuple(line.at for line in lines if line.at),
-        measures=tuple(map(describe, (name, *SHOWN))),
+        measures=tuple(map(describe, shown)),
+        note="" if volume.expected else f"{NO_FORECAST}; so far there {_days(len(counted))}.",
     )
+
+
+def _days(count: int) -> str:
+    return "is one" if count == 1 else f"are {count}"
 
 
 def _volume(answered: Answer, measure: Measure, ahead: int) -> Volume:

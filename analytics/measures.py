@@ -120,8 +120,10 @@ def written(value: Value, unit: Unit) -> str:
     if unit == "rate":
         percent = 100 * value
         # Not a failure in a million shall look like none.
-        text = f"{percent:.2f}" if 99 < percent < 100 else f"{percent:.1f}"
-        return "99.99 %" if text == "100.00" else f"{text.removesuffix('.0')} %"
+        if not 99 < percent < 100:
+            return f"{percent:,.1f}".removesuffix(".0") + " %"
+        text = f"{percent:.3f}" if percent > 99.99 else f"{percent:.2f}"
+        return "99.999 %" if text == "100.000" else f"{text.rstrip('0').rstrip('.')} %"
     if unit == "ms":
         return f"{value / 1000:,.2f} s" if value >= 1000 else f"{value:.0f} ms"
     if unit == "bytes":
@@ -152,4 +154,4 @@ def change_of(value: Value, before: Value, unit: Unit) -> float | None:
 def change_written(change: float | None, unit: Unit) -> str:
     if change is None:
         return NOTHING
-    return f"{100 * change:+.1f} {'points' if unit == 'rate' else '%'}"
+    return f"{100 * change:+,.1f} {'points' if unit == 'rate' else '%'}"

@@ -119,7 +119,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a widget shows of one period. `problem` says why there is nothing, in words."""
+    """What a widget shows of one period. `problem` says why there is nothing, `note` what cannot be
+    seen from the figures, in words."""
 
     spec: WidgetSpec
     period: Period
@@ -129,6 +130,7 @@ class Figures:
     problem: str = ""
     measures: tuple[Described, ...] = field(default=())
     table: Grid | None = None  # of a list: what is shown instead of the lines
+    note: str = ""
 
     @property
     def is_empty(self) -> bool:

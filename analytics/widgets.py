@@ -12,6 +12,7 @@ from analytics.measures import DIMENSIONS, describe
 from analytics.models.dashboards import MAX_HEIGHT, MAX_WIDTH, Widget
 from analytics.query import Dimension, Granularity, Measure, Query
 from analytics.spans import Period, granularity_of, whole_days
+from analytics.trends import MIN_DAYS
 from webhooks_project.acceptable import Problem, problems_of
 from webhooks_project.lib import clock
 
@@ -31,13 +32,18 @@ AHEAD_DAYS: Final = 14
 INCOMING: Final = frozenset(
     {"receipts", "accepted", "refused", "duplicates", "accepted_rate", "receipt_bytes"}
 )
+BRINGS_ATTEMPTS: Final = "Add a subscription and publish an event of a type that it hears"
+BRINGS_RECEIPTS: Final = "Add a source, give its URL to the provider and send a sample"
 NO_ATTEMPTS: Final = (
-    "Nothing was sent in this period. Add a subscription and publish an event of a type that it "
-    "hears, or look at a longer period."
+    f"Nothing was sent in this period. {BRINGS_ATTEMPTS}, or look at a longer period."
 )
+NO_ANSWERS: Final = f"No answer came in this period. {BRINGS_ATTEMPTS}, or look at a longer period."
 NO_RECEIPTS: Final = (
-    "Nothing came in in this period. Add a source, give its URL to the provider and send a sample, "
-    "or look at a longer period."
+    f"Nothing came in in this period. {BRINGS_RECEIPTS}, or look at a longer period."
+)
+NO_FORECAST: Final = (
+    f"There is no forecast yet: it takes {MIN_DAYS} whole days from the first on which something "
+    "was counted"
 )
 NO_FAILURES: Final = "Nothing failed in this period."
 NO_REFUSALS: Final = "Nothing was refused in this period."
@@ -93,10 +99,14 @@ class WidgetSpec:
         if self.kind == Kind.HEALTH:
             return NO_RECEIPTS if self.dimensions == ("source",) else NO_ATTEMPTS
         first = self.measures[0] if self.measures else ""
+        if self.kind == Kind.FORECAST:
+            return f"{NO_FORECAST}. {BRINGS_RECEIPTS if first in INCOMING else BRINGS_ATTEMPTS}."
         if first in ("failed", "refused"):
             return NO_FAILURES if first == "failed" else NO_REFUSALS
         if any(self.filters.values()):
             return NOTHING_FITS
+        if first.startswith("response_") and first.endswith("_ms"):
+            return NO_ANSWERS
         return NO_RECEIPTS if first in INCOMING else NO_ATTEMPTS
 
     def columns(self) -> dict[str, Any]:

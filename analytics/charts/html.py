@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from analytics.charts.numbers import numbers
 from analytics.charts.scales import bottom_of, part, ticks, time_labels, top_of
-from analytics.measures import NOTHING, Unit, Value, change_written, written
+from analytics.measures import NOTHING, Unit, Value, written
 from analytics.shown import Cell, Figures, Grid, Series
 from analytics.widgets import TABLES, Kind
 
 WIDTH: Final = 1000  # units of the plot; it is stretched
 HEIGHT: Final = 100
 GAP: Final = 0.2  # of a bar's room
+LINES: Final = (Kind.LINE, Kind.FORECAST)
+_COLOUR_KEY: Final = '<span class="hub-key hub-s{}"></span>'
+_LINE_KEY: Final = (
+    '<svg class="hub-key-line" viewBox="0 0 28 10" focusable="false">'
+    '<path class="hub-line hub-s{}" d="M2 5H26"/></svg>'
+)
 Link = Callable[[Cell], str]  # the address of what a cell names, or nothing
 
 
@@ -33,14 +40,14 @@ def drawn(figures: Figures, link: Link | None = None) -> SafeString:
         return format_html('<p class="hub-empty" role="status">{}</p>', text)
     match figures.spec.kind:
         case Kind.NUMBER:
-            return _numbers(figures)
+            return numbers(figures)
         case kind if kind in TABLES:
             return _table(figures.grid(), link)
         case Kind.HEAT_MAP:
             return _with_table(figures, _heat_map(figures), link)
         case Kind.BAR if not figures.step:
             return _with_table(figures, _bars(figures), link)
-        case Kind.LINE | Kind.FORECAST:
+        case kind if kind in LINES:
             return _with_table(figures, _plot(figures, _lines), link)
     return _with_table(figures, _plot(figures, _columns), link)
 
@@ -49,11 +56,12 @@ def drawn(figures: Figures, link: Link | None = None) -> SafeString:
 
 
 def _with_table(figures: Figures, chart: SafeString, link: Link | None) -> SafeString:
+    note = format_html('<p class="hub-note">{}</p>', figures.note) if figures.note else ""
     return format_html(
-        '<div class="hub-chart" aria-hidden="true">{}</div>'
+        '<div class="hub-chart" aria-hidden="true">{}</div>{}'
         '<details class="hub-details hub-figures"><summary>Figures as a table'
         '<span class="hub-unseen"> of {}</span></summary>{}</details>',
-        chart, figures.spec.title, _table(figures.grid(), link),
+        chart, note, figures.spec.title, _table(figures.grid(), link),
     )  # fmt: skip
 
 
@@ -88,44 +96,15 @@ def _side(is_number: bool) -> SafeString:
 
 
 def _linked(cell: Cell, link: Link | None) -> SafeString | str:
+    text = _breakable(cell.text) if cell.key is not None else cell.text
     url = link(cell) if link is not None else ""
-    if not url:
-        return cell.text
-    return format_html('<a class="text-link" href="{}">{}</a>', url, cell.text)
+    return format_html('<a class="text-link" href="{}">{}</a>', url, text) if url else text
 
 
-# --- numbers --------------------------------------------------------------------------------------
-
-
-def _numbers(figures: Figures) -> SafeString:
-    several = len(figures.measures) > 1
-    found = []
-    for measure, value, before, change in figures.numbers():
-        note: SafeString | str = ""
-        if figures.spec.compare and before is not None:
-            note = format_html(
-                '<p class="hub-change {}">{} {} <span>before: {}</span></p>',
-                _mood(change, measure.better),
-                "" if not change else "▲" if change > 0 else "▼",
-                "no change" if change == 0 else change_written(change, measure.unit),
-                written(before, measure.unit),
-            )
-        elif figures.spec.compare:
-            note = mark_safe('<p class="hub-change"><span>nothing before</span></p>')
-        title = format_html('<p class="hub-of">{}</p>', measure.label) if several else ""
-        found.append(
-            (title, written(value, measure.unit), note),
-        )
-    return format_html(
-        '<div class="hub-numbers">{}</div>',
-        format_html_join("", '<div>{}<p class="hub-big">{}</p>{}</div>', found),
-    )
-
-
-def _mood(change: float | None, better: int) -> str:
-    if not change or not better:
-        return ""
-    return "hub-good" if (change > 0) == (better > 0) else "hub-bad"
+def _breakable(name: str) -> SafeString:
+    """A name such as `customer.trial_will_end`, broken behind its dots and lines if at all."""
+    found: str = escape(name).replace(".", ".<wbr>").replace("_", "_<wbr>")
+    return mark_safe(found)  # noqa: S308 - escaped
 
 
 # --- bars of categories ---------------------------------------------------------------------------
@@ -137,7 +116,7 @@ def _bars(figures: Figures) -> SafeString:
     rows = [
         (
             line.name,
-            line.name,
+            _breakable(line.name),
             f"{100 * part(_of(line.values, figures), 0, top):.2f}",
             written(line.values.get(figures.measures[0].name), figures.unit),
         )
@@ -198,7 +177,7 @@ def _plot(
             '<span style="left:{}%">{}</span>',
             ((f"{100 * (index + 0.5) / count:.2f}", text) for index, text in time_labels(figures)),
         ),
-        _legend(series, figures.left_out) if len(series) > 1 or figures.spec.dimensions else "",
+        _legend(figures, series) if len(series) > 1 or figures.spec.dimensions else "",
     )
 
 
@@ -210,40 +189,47 @@ def _mark(value: float, unit: Unit) -> str:
     return f"{100 * value:g} %" if unit == "rate" else written(value, unit)
 
 
-def _legend(series: Sequence[Series], left_out: str) -> SafeString:
+def _legend(figures: Figures, series: Sequence[Series]) -> SafeString:
+    """The names, each by what is drawn of it: a piece of its line, or its colour."""
+    sample = _LINE_KEY if figures.spec.kind in LINES else _COLOUR_KEY
     return format_html(
         '<ul class="hub-legend">{}{}</ul>',
         format_html_join(
             "",
-            '<li><span class="hub-key hub-s{}"></span>{}</li>',
+            f"<li>{sample}<span>{{}}</span></li>",
             ((index % 8 + 1, one.name) for index, one in enumerate(series)),
         ),
-        format_html("<li>{}</li>", left_out) if left_out else "",
+        format_html("<li>{}</li>", figures.left_out) if figures.left_out else "",
     )
 
 
 def _lines(figures: Figures, series: Sequence[Series], bottom: float, top: float) -> str:
     count = max(1, len(figures.steps))
-    drawn_lines = []
+    found = []
+    alone: dict[str, list[str]] = {}  # of points beside which there is none, what is drawn there
     for index, one in enumerate(series):
+        colour = f"hub-s{index % 8 + 1}"
         path: list[str] = []
-        dots = []
-        broken = True
-        for step, value in enumerate(one.points):
+        points = one.points
+        for step, value in enumerate(points):
             if value is None:
-                broken = True
                 continue
-            x = WIDTH * (step + 0.5) / count
-            y = HEIGHT * (1 - part(value, bottom, top))
-            alone = broken and (step + 1 >= len(one.points) or one.points[step + 1] is None)
-            if alone:  # a line of one point would not be seen
-                dots.append(f"M{x - 3:.1f} {y:.2f}h6")
-            path.append(f"{'M' if broken else 'L'}{x:.1f} {y:.2f}")
-            broken = False
-        drawn_lines.append(
-            f'<path class="hub-line hub-s{index % 8 + 1}" d="{"".join([*path, *dots])}"/>'
-        )
-    return "".join(drawn_lines)
+            at = f"{WIDTH * (step + 0.5) / count:.1f} {HEIGHT * (1 - part(value, bottom, top)):.2f}"
+            is_first = not step or points[step - 1] is None
+            if is_first and (step + 1 == len(points) or points[step + 1] is None):
+                alone.setdefault(at, []).append(colour)
+            else:
+                path.append(f"{'M' if is_first else 'L'}{at}")
+        if path:
+            found.append(f'<path class="hub-line {colour}" d="{"".join(path)}"/>')
+    for at, colours in alone.items():
+        # A line of no length has round ends: a dot, whatever the plot is stretched to. Of several
+        # at one place those below are seen around those above.
+        found += [
+            f'<path class="hub-point {colour}" d="M{at}h.01" stroke-width="{8 + 5 * above}"/>'
+            for above, colour in zip(reversed(range(len(colours))), colours, strict=True)
+        ]
+    return "".join(found)
 
 
 def _columns(figures: Figures, series: Sequence[Series], bottom: float, top: float) -> str:

@@ -21,7 +21,7 @@ from analytics.reports.content import (
     nothing,
     numbers_of,
 )
-from analytics.shown import Figures, Grid, Series
+from analytics.shown import Cell, Figures, Grid, Series
 from analytics.widgets import TABLES, Kind
 
 MAX_ROWS: Final = 50
@@ -38,9 +38,10 @@ def make(content: Content) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light"><title>{}</title></head>'
         '<body style="margin:0;padding:16px;background:#f3f4f6;color:{};{}">'
-        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0"><tr><td align='
-        '"center"><table role="presentation" width="100%" cellpadding="0" cellspacing="0" style='
-        '"max-width:680px;background:{};border-radius:8px"><tr><td style="padding:24px">'
+        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style='
+        '"table-layout:fixed"><tr><td align="center"><table role="presentation" width="100%" '
+        'cellpadding="0" cellspacing="0" style="table-layout:fixed;max-width:680px;background:{};'
+        'border-radius:8px"><tr><td style="padding:24px;overflow-wrap:break-word">'
         '<h1 style="font-size:20px;margin:0 0 4px">{}</h1>'
         '<p style="margin:0 0 4px;font-size:14px;color:{}">{}</p>'
         '<p style="margin:0 0 8px;font-size:14px;color:{}">{}</p>{}'
@@ -91,16 +92,13 @@ def _numbers(group: Sequence[Figures]) -> SafeString:
         )
         shown = label if len(found) > 1 else ""
         cells.append((QUIET, shown, written(value, measure.unit), QUIET, note))
-    return format_html(
-        '<table role="presentation" cellpadding="0" cellspacing="0"><tr>{}</tr></table>',
-        format_html_join(
-            "",
-            '<td style="padding:0 24px 8px 0;vertical-align:top">'
-            '<div style="font-size:12px;color:{}">{}</div>'
-            '<div style="font-size:24px;font-weight:600">{}</div>'
-            '<div style="font-size:12px;color:{}">{}</div></td>',
-            cells,
-        ),
+    return format_html_join(
+        "",
+        '<div style="display:inline-block;min-width:120px;max-width:100%;padding:0 10px 8px 0;'
+        'vertical-align:top"><div style="font-size:12px;color:{}">{}</div>'
+        '<div style="font-size:24px;font-weight:600">{}</div>'
+        '<div style="font-size:12px;color:{}">{}</div></div>',
+        cells,
     )
 
 
@@ -116,6 +114,7 @@ def _over_time(figures: Figures) -> SafeString:
     heights = [sum(v or 0 for v in column) if stacked else column[0] for column in columns]
     top = top_of(heights, figures.unit)
     rows = []
+    note: SafeString | str = ""
     for at, column in zip(figures.steps, columns, strict=True):
         parts = (
             [(part(value or 0, 0, top), index) for index, value in enumerate(column)]
@@ -123,7 +122,9 @@ def _over_time(figures: Figures) -> SafeString:
             else [(part(column[0] or 0, 0, top), 0)]
         )
         rows.append((_when(figures, at), parts, _values(column, figures)))
-    return format_html("{}{}", _legend(series, stacked, figures.left_out), _rows(rows))
+    if figures.note:
+        note = format_html('<p style="font-size:12px;color:{}">{}</p>', QUIET, figures.note)
+    return format_html("{}{}{}", _legend(series, stacked, figures.left_out), _rows(rows), note)
 
 
 def _when(figures: Figures, at: datetime) -> str:
@@ -227,6 +228,12 @@ def _shade(share: float) -> str:
     return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
+def _style(cell: Cell, number: bool) -> SafeString:
+    """Numbers and moments stand in one line."""
+    is_whole = number or isinstance(cell.value, datetime)
+    return mark_safe(f"{CELL};white-space:nowrap" if is_whole else CELL)  # noqa: S308 - our own
+
+
 def _table(full: Grid) -> SafeString:
     grid = full.narrowed()
     heads = format_html_join(
@@ -246,7 +253,7 @@ def _table(full: Grid) -> SafeString:
                     "",
                     '<td align="{}" style="{}">{}</td>',
                     (
-                        ("right" if number else "left", mark_safe(CELL), cell.text)  # noqa: S308
+                        ("right" if number else "left", _style(cell, number), cell.text)
                         for cell, number in zip(row, grid.numeric, strict=True)
                     ),
                 ),
@@ -257,7 +264,8 @@ def _table(full: Grid) -> SafeString:
     more = len(grid.rows) - MAX_ROWS
     note = f"and {more} more; the other formats have them all" if more > 0 else ""
     return format_html(
-        '<table width="100%" cellpadding="0" cellspacing="0"><thead><tr>{}</tr></thead><tbody>{}'
-        '</tbody></table><p style="font-size:12px;color:{}">{}</p>',
+        '<div style="overflow-x:auto"><table width="100%" cellpadding="0" cellspacing="0"><thead>'
+        '<tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+        '<p style="font-size:12px;color:{}">{}</p>',
         heads, rows, QUIET, note,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -26,9 +27,12 @@ from analytics.widgets import TABLES, Kind
 MAX_BARS: Final = 40  # as many as a page has room for
 MAX_ROWS: Final = 60  # of a table; the other formats have them all
 WIDTH, HEIGHT = 469.0, 150.0  # of a chart, in points
-PADDING = 5.0  # of a table's cell, at both sides
+PADDING = 8.0  # of a table's cell, at both sides
 LEFT, FOOT = 44.0, 18.0
+NUMBER_HIGH: Final = 50  # a figure with its name and how it changed
 INK, QUIET, RULE = "#111827", "#4b5563", "#d1d5db"
+DASHES: Final = (None, (5, 3), (1.5, 2.5), (7, 2, 1.5, 2))  # of the first lines
+NUMBER_FACES: Final = ((7, QUIET), (18, INK), (7, QUIET))  # of the name, the figure, the change
 FONT: Final = "Hub"
 # Fonts that know most scripts, where a system has them; else the one that comes along knows Latin.
 _FONTS: Final = (
@@ -74,6 +78,8 @@ def make(content: Content) -> bytes:
         story.append(KeepTogether([top, drawing]) if drawing is not None else top)
         if drawing is None:
             story.append(_table(figures, face, body))
+        elif figures.note:
+            story.append(said(figures.note, body))
         elif figures.spec.kind == Kind.BAR and not figures.step:
             more = len(figures.lines) - MAX_BARS
             story += [said(f"and {more} more", body)] if more > 0 else []
@@ -136,7 +142,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
     from reportlab.platypus import Paragraph, Table
 
     grid = figures.grid().narrowed()
-    small = 6.0 if len(grid.headers) > 12 else 8.0
+    small = 6.0 if len(grid.headers) > 12 else 7.0 if len(grid.headers) > 8 else 8.0
     plain = ParagraphStyle("cell", style, fontSize=small, leading=small + 2, textColor=INK)
     right = ParagraphStyle("number", plain, alignment=2)
 
@@ -160,7 +166,7 @@ def _table(figures: Figures, face: frozenset[int], style: Any) -> Any:
             ("LINEBELOW", (0, 0), (-1, 0), 0.8, INK),
             ("LINEBELOW", (0, 1), (-1, -1), 0.3, RULE),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
-            ("LEFTPADDING", (0, 0), (-1, -1), 1),
+            ("LEFTPADDING", (0, 0), (-1, -1), 4),
             ("RIGHTPADDING", (0, 0), (-1, -1), 3),
             ("TOPPADDING", (0, 0), (-1, -1), 2),
             ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
@@ -204,24 +210,41 @@ def _drawing(figures: Figures, face: frozenset[int]) -> Any:
 
 
 def _numbers(group: Sequence[Figures], face: frozenset[int]) -> Any:
+    """As many beside each other as nothing written of them is cut for."""
     from reportlab.graphics.shapes import Drawing, String
 
     found = numbers_of(group)
-    drawing = Drawing(WIDTH, 46)
-    room = WIDTH / max(3, len(found))
-    for index, (name, measure, value, before, change) in enumerate(found):
-        x = index * room
-        if len(found) > 1:
-            drawing.add(String(x, 36, _fitting(name, face, room - 6, 8), fontName=FONT,
-                               fontSize=8, fillColor=_colour(QUIET)))  # fmt: skip
-        drawing.add(String(x, 14, written(value, measure.unit), fontName=FONT, fontSize=18,
-                           fillColor=_colour(INK)))  # fmt: skip
-        if before is not None:
-            note = f"{change_written(change, measure.unit)}; before: " \
-                f"{written(before, measure.unit)}"  # fmt: skip
-            drawing.add(String(x, 2, _fitting(note, face, room - 6, 8), fontName=FONT, fontSize=8,
-                               fillColor=_colour(QUIET)))  # fmt: skip
+    written_of = [
+        (
+            name if len(found) > 1 else "",
+            written(value, measure.unit),
+            f"{change_written(change, measure.unit)}; before: {written(before, measure.unit)}"
+            if before is not None
+            else "",
+        )
+        for name, measure, value, before, change in found
+    ]
+    rows = ceil(len(written_of) / _fitting_beside(written_of))
+    beside = max(3, ceil(len(written_of) / rows)) if rows == 1 else ceil(len(written_of) / rows)
+    drawing = Drawing(WIDTH, rows * NUMBER_HIGH - (0 if len(found) > 1 else 12))
+    for index, texts in enumerate(written_of):
+        x, room = index % beside * WIDTH / beside, WIDTH / beside - 6
+        y = (rows - 1 - index // beside) * NUMBER_HIGH
+        for text, up, (size, colour) in zip(texts, (36, 14, 2), NUMBER_FACES, strict=True):
+            drawing.add(String(x, y + up, _fitting(text, face, room, size), fontName=FONT,
+                               fontSize=size, fillColor=_colour(colour)))  # fmt: skip
     return drawing
+
+
+def _fitting_beside(written_of: Sequence[tuple[str, str, str]]) -> int:
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    widest = max(
+        stringWidth(text, FONT, size)
+        for texts in written_of
+        for text, (size, _) in zip(texts, NUMBER_FACES, strict=True)
+    )
+    return max(2, min(4, int(WIDTH // (widest + 6))))
 
 
 def _bars(figures: Figures, face: frozenset[int]) -> Any:
@@ -296,7 +319,8 @@ def _plot(figures: Figures, face: frozenset[int]) -> Any:
     draw = _lines if figures.spec.kind in (Kind.LINE, Kind.FORECAST) else _columns
     for shape in draw(series, bottom, top, wide, base, high, stacked):
         drawing.add(shape)
-    for shape in _legend(names, len(series), face):
+    is_of_lines = draw is _lines
+    for shape in _legend(names, len(series), face, is_of_lines=is_of_lines):
         drawing.add(shape)
     return drawing
 
@@ -308,7 +332,6 @@ def _lines(
     from reportlab.graphics.shapes import Circle, PolyLine
 
     found: list[Any] = []
-    dashes = (None, (5, 3), (1.5, 2.5), (7, 2, 1.5, 2))
     for index, one in enumerate(series):
         colour = _colour(COLOURS[index % 8])
         run: list[float] = []
@@ -316,11 +339,11 @@ def _lines(
             if value is not None:
                 run += [LEFT + wide * (step + 0.5), base + high * part(value, bottom, top)]
             elif len(run) == 2:
-                found.append(Circle(run[0], run[1], 1.5, fillColor=colour, strokeColor=None))
+                found.append(Circle(run[0], run[1], 2.5, fillColor=colour, strokeColor=None))
                 run = []
             elif run:
                 found.append(PolyLine(run, strokeColor=colour, strokeWidth=1.4,
-                                      strokeDashArray=dashes[index % 4]))  # fmt: skip
+                                      strokeDashArray=DASHES[index % 4]))  # fmt: skip
                 run = []
     return found
 
@@ -346,19 +369,26 @@ def _columns(
     return found
 
 
-def _legend(names: Sequence[str], coloured: int, face: frozenset[int]) -> list[Any]:
-    """The names side by side, the first of them with their colours."""
-    from reportlab.graphics.shapes import Rect, String
+def _legend(
+    names: Sequence[str], coloured: int, face: frozenset[int], *, is_of_lines: bool
+) -> list[Any]:
+    """The names side by side, the first of them with a piece of their line, or their colour."""
+    from reportlab.graphics.shapes import Line, Rect, String
 
     found: list[Any] = []
     room = (WIDTH - LEFT) / max(1, len(names))
+    key = 18 if is_of_lines else 7
     for index, name in enumerate(names):
         x = LEFT + index * room
-        if index < coloured:
-            colour = _colour(COLOURS[index % 8])
-            found.append(Rect(x, 1, 7, 7, strokeColor=None, fillColor=colour))
-        found.append(String(x + 10, 1.5, _fitting(name, face, room - 14, 7), fontName=FONT,
-                            fontSize=7, fillColor=_colour(INK)))  # fmt: skip
+        colour = _colour(COLOURS[index % 8])
+        if index < coloured and is_of_lines:
+            found.append(Line(x, 4, x + key, 4, strokeColor=colour, strokeWidth=1.4,
+                              strokeDashArray=DASHES[index % 4]))  # fmt: skip
+        elif index < coloured:
+            found.append(Rect(x, 1, key, 7, strokeColor=None, fillColor=colour))
+        fitting = _fitting(name, face, room - key - 7, 7)
+        found.append(String(x + key + 3, 1.5, fitting, fontName=FONT, fontSize=7,
+                            fillColor=_colour(INK)))  # fmt: skip
     return found
 
 

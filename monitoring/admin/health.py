@@ -169,7 +169,7 @@ class HealthCheckAdmin(HistoryAdmin):
     since = moment_column("Since", "state_since")
     judged = moment_column("Judged", "judged_at")
     asked_since = moment_column("Asked for since", "wanted_since")
-    list_display = ("subject", "about", "state_label", "since", "why", "account", "judged")
+    list_display = ("subject", "about", "state_label", "since", "why", "account")
     list_filter = (
         ("state", ValuesFilter),
         ("account", RelatedFilter),

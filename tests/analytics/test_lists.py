@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pypdf
 import pytest
 import time_machine
 
@@ -287,7 +289,7 @@ def test_a_forecast_goes_on_from_the_days_that_were() -> None:
         assert [at for at, values in lines.items() if values["expected"] is not None] == [
             midnight + number * DAY for number in range(14)
         ]
-        assert len(lines) == 56 + 14
+        assert len(lines) == 28 + 14  # none before the first on which something was counted
     names = [series.name for series in found.series()]
     assert names == ["Attempts", "Expected", "at least", "at most"]
 
@@ -315,8 +317,44 @@ def test_a_forecast_is_drawn_in_every_form() -> None:
     assert xlsx.make(content(found)).startswith(b"PK")
 
 
+def test_reports_say_in_words_that_there_is_no_forecast_yet() -> None:
+    history = make_history()
+    counted_days(history, 0, [100] * 3)
+    found = content(figures(widget(Kind.FORECAST, "attempts"), history.account))
+    said = (
+        "There is no forecast yet: it takes 7 whole days from the first on which something was "
+        "counted; so far there are 3."
+    )
+    page = html.make(found).decode()
+    assert said in page
+    assert "at least" not in page
+    [sheet] = pypdf.PdfReader(io.BytesIO(pdf.make(found))).pages
+    written = " ".join(sheet.extract_text().split())
+    assert said in written
+    assert "at least" not in written
+
+
+def test_of_the_figures_in_a_pdf_nothing_is_cut() -> None:
+    history = make_history()
+    measures = (
+        "attempts", "success_rate", "response_p95_ms", "first_succeeded", "retries_per_delivery",
+        "request_bytes",
+    )  # fmt: skip
+    found = figures(widget(Kind.NUMBER, *measures, compare=True), history.account)
+    [sheet] = pypdf.PdfReader(io.BytesIO(pdf.make(content(found)))).pages
+    written = sheet.extract_text()
+    assert "..." not in written
+    assert [label for label in LABELS if label not in written] == []
+
+
 def test_without_days_there_is_no_forecast() -> None:
     assert figures(widget(Kind.FORECAST, "receipts"), make_account()).is_empty
+
+
+LABELS = (
+    "Attempts", "Success rate", "Response, p95", "Succeeded at the first attempt",
+    "Retries per delivery", "Bytes sent",
+)  # fmt: skip
 
 
 def content(*found: Figures) -> Content:

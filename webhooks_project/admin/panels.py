@@ -25,6 +25,11 @@ class Table:
     more: str = ""  # where the rest is
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether each row is a figure and its value, which a narrow page sets side by side."""
+        return tuple(self.headers) == ("Figure", "Value")
+
+    @property
     def table(self) -> dict[str, Any]:
         """As the table component takes it."""
         return {"headers": self.headers, "rows": self.rows}

@@ -9,15 +9,24 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 from django.utils.timezone import now
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from analytics.admin.boards import board_of
 from analytics.models import Dashboard, Report
 from analytics.reports.runs import run_due_reports
+from analytics.reports.services import request_run
 from tests.analytics.history import make_history
 from tests.console.browser.conftest import NARROW, WIDE
-from tests.factories import make_account, make_dashboard, make_report
+from tests.factories import make_account, make_dashboard, make_report, make_widget
 from webhooks_project.admin.values import list_of, page_of
+
+CUT = (
+    "spans => spans.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText)"
+)
+SEEN = """css => {
+    const {x, y, width, height} = document.querySelector(css).getBoundingClientRect();
+    return document.elementFromPoint(x + width / 2, y + height / 2)?.closest(css) !== null;
+}"""
 
 
 @pytest.fixture
@@ -27,6 +36,10 @@ def board(page: Page) -> Dashboard:
 
 def titles(page: Page) -> list[str]:
     return page.locator(".hub-widget h3").all_inner_texts()
+
+
+def widget_of(page: Page, title: str) -> Locator:
+    return page.locator(".hub-widget", has=page.get_by_text(title, exact=True))
 
 
 def kept(board: Dashboard) -> list[tuple[str, int, int]]:
@@ -83,6 +96,105 @@ def test_the_editor_shows_the_figures_that_then_stand_on_the_dashboard(page: Pag
     assert (kept.kind, kept.measures, kept.dimensions, kept.filters) == (
         "table", ["attempts", "failed"], ["subscription"], {"subscription": [str(made.bad.pk)]},
     )  # fmt: skip
+
+
+def test_on_a_phone_the_preview_stays_in_sight_above_the_form(page: Page, board: Dashboard) -> None:
+    page.set_viewport_size({"width": NARROW, "height": 844})
+    try:
+        page.goto(reverse("admin:analytics_dashboard_add_widget", args=[board.pk]))
+        preview = page.locator("#preview")
+        page.get_by_label("Title").fill("Bytes a day")
+        page.get_by_label("Shown as").select_option("bar")
+        page.get_by_label("Bytes sent").check()
+        expect(preview).to_contain_text("Bytes a day")
+        page.get_by_role("link", name="Back").scroll_into_view_if_needed()
+        page.get_by_label("Height").select_option("3")
+        above = page.locator(".hub-preview").bounding_box()
+        assert above is not None
+        assert above["y"] >= 0
+        assert above["y"] + above["height"] <= 844 / 2
+        assert page.evaluate(SEEN, "#preview h3")
+        page.locator("summary", has_text="Preview").click()
+        expect(preview).to_be_hidden()
+    finally:
+        page.set_viewport_size({"width": WIDE, "height": 900})
+
+
+def test_labels_of_the_editor_are_read_whole(page: Page, board: Dashboard) -> None:
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(reverse("admin:analytics_dashboard_add_widget", args=[board.pk]))
+        expect(page.get_by_label("Succeeded at the first attempt")).to_be_visible()
+        cut = page.locator("#id_measures label > span").evaluate_all(CUT)
+        assert cut == []
+    page.set_viewport_size({"width": WIDE, "height": 900})
+
+
+def test_a_single_point_at_the_top_is_seen_whole(page: Page) -> None:
+    made = make_history(hours=1, now=now() - timedelta(hours=2))
+    board = Dashboard.objects.get(pk=make_dashboard(made.account, name="Ours").pk)
+    good = {"subscription": [str(made.good.pk)]}
+    make_widget(board, title="Well", kind="line", measures=["success_rate"], filters=good)
+    page.goto(board_of(board))
+    dot = page.locator(".hub-widget", has_text="Well").locator("path.hub-point")
+    expect(dot).to_have_count(1)
+    assert dot.evaluate(
+        """dot => {
+            dot.scrollIntoView({block: "center"});
+            const {x, y} = dot.getBoundingClientRect();
+            return [[0, -3], [0, 3], [-3, 0], [3, 0], [0, -6]].map(([right, down]) =>
+                document.elementsFromPoint(x + right, y + down).includes(dot));
+        }"""
+    ) == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_numbers_are_as_large_as_their_widget_has_room_for(page: Page, width: int) -> None:
+    made = make_history(now=(now() - timedelta(hours=1)).replace(second=0, microsecond=0))
+    board = make_dashboard(made.account, name="Ours")
+    measures = ["attempts", "success_rate", "response_p95_ms", "first_succeeded"]
+    for wide, counted in ((1, measures[:1]), (1, measures), (4, measures[:1]), (4, measures)):
+        make_widget(
+            board, title=f"{wide} of {len(counted)}", measures=counted, compare=True, width=wide,
+            height=1, position=9,
+        )  # fmt: skip
+    page.set_viewport_size({"width": width, "height": 900})
+    try:
+        page.goto(board_of(board))
+        figures = page.locator(".hub-figure p")
+        expect(figures.first).to_be_visible()
+        assert figures.evaluate_all(CUT) == []
+        sizes = {
+            title: widget_of(page, title)
+            .locator(".hub-big")
+            .first.evaluate("text => parseFloat(getComputedStyle(text).fontSize)")
+            for title in ("1 of 1", "1 of 4", "4 of 1", "4 of 4")
+        }
+    finally:
+        page.set_viewport_size({"width": WIDE, "height": 900})
+    assert sizes["1 of 1"] >= sizes["1 of 4"]
+    assert sizes["4 of 1"] > sizes["4 of 4"] == 28
+    wide = widget_of(page, "4 of 1")
+    bars = wide.locator(".hub-beside-before").bounding_box()
+    card = wide.bounding_box()
+    assert bars is not None
+    assert card is not None
+    assert bars["width"] > card["width"] / 2
+
+
+def test_a_report_fits_a_narrow_screen(page: Page) -> None:
+    made = make_history(now=now() - timedelta(days=1))
+    report = make_report(made.account, subject="integration_health", formats=["html"])
+    run = request_run(report=report)
+    run_due_reports()
+    text = bytes(run.files.get().content).decode()
+    page.set_viewport_size({"width": NARROW, "height": 844})
+    try:
+        page.set_content(text)
+        assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
+        assert page.get_by_text("Success at the first attempt", exact=True).is_visible()
+    finally:
+        page.set_viewport_size({"width": WIDE, "height": 900})
 
 
 def test_charts_have_their_figures_as_tables(page: Page, board: Dashboard) -> None:

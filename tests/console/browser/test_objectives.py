@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils.timezone import now
@@ -54,12 +55,33 @@ def test_an_objective_is_made_looked_at_and_changed(page: Page, subscription: Su
     expect(figure(page, "Error budget left")).to_contain_text("50 %")
     expect(figure(page, "Burn rate, last 6 hours")).to_contain_text("0.50")
 
+    expect(page.get_by_label("Target percent")).to_have_value("90")
     page.get_by_label("Target percent").fill("99")
     page.get_by_role("button", name="Save and continue editing").click()
     expect(figure(page, "Target")).to_contain_text("99 %")
     expect(figure(page, "Error budget left")).to_contain_text("-400 %")
     kept = Objective.objects.get()
     assert (kept.subscription, kept.target_percent, kept.window_days) == (subscription, 99, 7)
+
+
+def test_the_list_shows_how_each_stands_on_one_screen(
+    page: Page, subscription: Subscription
+) -> None:
+    create_objective(
+        account=subscription.account, subscription=subscription, target_percent=Decimal(90)
+    )
+    make_long = make_subscription(subscription.account, name="Warehouse management (production)")
+    create_objective(account=subscription.account, subscription=make_long)
+    page.goto(list_of("analytics.objective"))
+    row = page.get_by_role("row", name="90 % in 30 days")
+    expect(row.locator(".field-state")).to_have_text("met")
+    expect(row.locator(".field-attained")).to_have_text("95 %")
+    expect(row.locator(".field-budget_left")).to_have_text("50 %")
+    expect(page.get_by_title("Warehouse management (production)")).to_be_visible()
+    room = page.locator("#result_list").evaluate(
+        "table => table.getBoundingClientRect().right - document.documentElement.clientWidth"
+    )
+    assert room <= 0
 
 
 def test_its_pages_fit_a_narrow_screen(page: Page, subscription: Subscription) -> None:
