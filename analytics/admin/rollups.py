@@ -89,7 +89,7 @@ class RollupAdmin(PeriodsAdmin):
     empty_text = "Attempts are counted here once a minute."
     list_display = (
         "period_start", "grain", "subscription", "event_type", "source", "cause_label", "attempts",
-        "first_attempts", "mean", "slowest",
+        "mean", "slowest",
     )  # fmt: skip
     list_filter = (
         ("grain", ValuesFilter),

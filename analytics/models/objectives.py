@@ -88,7 +88,7 @@ class Objective(models.Model):
     @property
     def target(self) -> float:
         """As rates are given: 0 to 1."""
-        return float(self.target_percent) / 100
+        return float(Decimal(self.target_percent) / 100)
 
     @property
     def budget_share(self) -> Decimal:

@@ -163,3 +163,11 @@ def test_over_http() -> None:
     assert moved.status == 400
     assert api.patch(path, {"window_days": 7}).json["window_days"] == 7
     assert api.delete(path).status == 204
+
+
+@pytest.mark.parametrize(
+    ("percent", "target"), [("99.9", 0.999), ("99.99", 0.9999), ("95", 0.95), ("99.995", 0.99995)]
+)
+def test_a_target_is_the_very_share(percent: str, target: float) -> None:
+    objective = Objective(target_percent=Decimal(percent))
+    assert (objective.target, objective.budget_share) == (target, 1 - Decimal(percent) / 100)
