@@ -181,3 +181,24 @@ def test_a_path_that_is_not_there_is_so_for_every_method(method: str) -> None:
     client = Client(enforce_csrf_checks=True)
     answer = client.generic(method, "/api/v1/nothing", b"{}", "application/json")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def _fail(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("secret")
+
+
+@pytest.mark.parametrize("path", ["outgoing/events", "monitoring/channels"])
+def test_an_error_that_nobody_foresaw_is_a_problem_too(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rest_framework.views.APIView.check_permissions", _fail)
+    api.client.raise_request_exception = False
+    answer = api.get(path)
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def test_a_page_that_fails_is_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.contrib.auth.views.LoginView.dispatch", _fail)
+    answer = Client(raise_request_exception=False).get("/admin/login/")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
