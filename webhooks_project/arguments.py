@@ -12,7 +12,6 @@ from django.utils.dateparse import parse_datetime
 
 from webhooks_project.accounts.models import Account
 
-
 NOT_ACCEPTABLE: Final = 2  # the exit code, as of what argparse refuses
 
 

@@ -103,7 +103,8 @@ class Command(BaseCommand):
         if not breaches and (count or self._as_json):
             self._line(
                 {"account": account, "entries": count, "head": head},
-                f"{account}: {count} {'entry holds' if count == 1 else 'entries hold'}; head {head}",
+                f"{account}: {count} {'entry holds' if count == 1 else 'entries hold'}; "
+                f"head {head}",
             )
 
     def _line(self, values: dict[str, Any], text: str) -> None:
