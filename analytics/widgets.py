@@ -39,6 +39,10 @@ NO_RECEIPTS: Final = (
     "Nothing came in in this period. Add a source, give its URL to the provider and send a sample, "
     "or look at a longer period."
 )
+NO_WHOLE_DAYS: Final = (
+    "Nothing was counted on a whole day up to the end of this period. A forecast begins once there "
+    "were seven days."
+)
 NO_FAILURES: Final = "Nothing failed in this period."
 NO_REFUSALS: Final = "Nothing was refused in this period."
 NO_DEAD_LETTERS: Final = "None: everything was delivered, or is being tried."
@@ -96,6 +100,8 @@ class WidgetSpec:
             return NO_FAILURES if first == "failed" else NO_REFUSALS
         if any(self.filters.values()):
             return NOTHING_FITS
+        if self.kind == Kind.FORECAST:
+            return NO_WHOLE_DAYS
         return NO_RECEIPTS if first in INCOMING else NO_ATTEMPTS
 
     def columns(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from analytics.dashboards import (
 )
 from analytics.defaults import DEFAULTS, OVERVIEW
 from analytics.models import Dashboard, Widget
-from analytics.widgets import spec_of
+from analytics.widgets import WidgetSpec, spec_of
 from monitoring.models import AuditEntry
 from tests.factories import make_account, make_dashboard, make_user, make_widget
 from webhooks_project.lib.ids import new_id
@@ -224,6 +224,14 @@ def test_takes_what_can_be_drawn(fields: dict[str, Any]) -> None:
 
 
 # --- arranging ------------------------------------------------------------------------------------
+
+
+def test_a_forecast_without_whole_days_says_so_and_not_that_nothing_was_sent() -> None:
+    spec = WidgetSpec(title="Expected", kind="forecast", measures=("attempts",))
+    assert spec.empty_text == (
+        "Nothing was counted on a whole day up to the end of this period. A forecast begins once "
+        "there were seven days."
+    )
 
 
 def titles(dashboard: Dashboard) -> list[str]:
