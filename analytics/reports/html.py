@@ -28,6 +28,7 @@ MAX_ROWS: Final = 50
 FONT: Final = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 INK, QUIET, LINE, PAPER = "#111827", "#4b5563", "#e5e7eb", "#ffffff"
 CELL: Final = f"padding:4px 12px 4px 0;border-bottom:1px solid {LINE};font-size:13px"
+NUMBER_CELL: Final = f"{CELL};white-space:nowrap"  # a number stays with its unit
 
 
 def make(content: Content) -> bytes:
@@ -246,7 +247,11 @@ def _table(full: Grid) -> SafeString:
                     "",
                     '<td align="{}" style="{}">{}</td>',
                     (
-                        ("right" if number else "left", mark_safe(CELL), cell.text)  # noqa: S308
+                        (
+                            "right" if number else "left",
+                            mark_safe(NUMBER_CELL if number else CELL),  # noqa: S308 - our own
+                            cell.text,
+                        )
                         for cell, number in zip(row, grid.numeric, strict=True)
                     ),
                 ),
