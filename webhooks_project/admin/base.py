@@ -19,7 +19,7 @@ from webhooks_project.accounts.roles import view_of
 from webhooks_project.admin.access import may, rows_for, visible_rows
 from webhooks_project.admin.buttons import ATTRIBUTE, ShownOnce, acting, show_once
 from webhooks_project.admin.dates import date_steps
-from webhooks_project.admin.forms import ServiceForm
+from webhooks_project.admin.forms import ChosenRow, ServiceForm
 from webhooks_project.admin.panels import Panel
 from webhooks_project.admin.values import list_of
 from webhooks_project.lib.errors import DomainError
@@ -126,6 +126,8 @@ class HubAdmin(_ModelAdmin):
                 if related is Account
                 else visible_rows(request, rows)
             )
+        if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = ChosenRow(db_field, self.admin_site, using=kwargs.get("using"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
