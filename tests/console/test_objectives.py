@@ -46,3 +46,13 @@ def test_what_is_no_key_of_a_row_is_refused_in_words(
     assert page.status_code == 200
     assert list(errors_of(page)) == [field]
     assert not Objective.objects.exists()
+
+
+def test_days_beyond_all_calendars_are_refused_in_words(console: Client) -> None:
+    objective = create_objective(account=make_subscription().account)
+    page = console.post(
+        f"{list_of('analytics.objective')}{objective.pk}/change/",
+        {"counts": "attempts", "target_percent": "99", "window_days": "9" * 23},
+    )
+    assert page.status_code == 200
+    assert list(errors_of(page)) == ["window_days"]

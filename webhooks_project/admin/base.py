@@ -204,7 +204,11 @@ class HubAdmin(_ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        made = [panel(obj) for panel in self.panels] if obj is not None else []
+        # A form that was refused has written what was sent into the row that it was given.
+        row = obj
+        if obj is not None and self.panels and request.method == "POST":
+            row = self.model._base_manager.filter(pk=obj.pk).first()
+        made = [panel(row) for panel in self.panels] if row is not None else []
         context["panels"] = [panel for panel in made if panel is not None]
         context["show_history"] = self.has_history
         return super().render_change_form(request, context, add, change, form_url, obj)
