@@ -108,7 +108,7 @@ def _through(incident: Incident, moment: Moment, channel: Channel) -> Iterator[N
     if channel.kind == Channel.Kind.EMAIL:
         recipients = journal.addresses_of(incident.account_id, channel.recipients)
         if not recipients:
-            _nobody(incident, f"{channel.name} leads to nobody who has an address")
+            _nobody(incident, moment, f"{channel.name} leads to nobody who has an address")
     for recipient in recipients:
         yield _row(
             incident,
@@ -124,7 +124,7 @@ def _through(incident: Incident, moment: Moment, channel: Channel) -> Iterator[N
 def _to_role(incident: Incident, moment: Moment, role: Role) -> list[Notification]:
     addresses = journal.addresses_of(incident.account_id, [role.value])
     if not addresses:
-        _nobody(incident, f"{role.value} has no address")
+        _nobody(incident, moment, f"no {role.value} of the account has an address")
     target = TARGET_OF_ROLE.format(role.value)
     email = Channel.Kind.EMAIL.value
     return [
@@ -195,13 +195,15 @@ def _due_at(
     return quiet_end(channel, incident.severity, now) or now
 
 
-def _nobody(incident: Incident, why: str) -> None:
+def _nobody(incident: Incident, moment: Moment, why: str) -> None:
+    text = f"Nobody was told: {why}."
     journal.record_activity(
         account_id=incident.account_id,
         kind="notification.unaddressed",
-        text=f"Nobody was told: {why}. {incident.title}",
+        text=f"{text} {incident.title}",
         subject=incident,
     )
+    _note(incident, IncidentEntry.Kind.TOLD, f"{moment.label}: {text}")
 
 
 def _note(incident: Incident, kind: IncidentEntry.Kind, text: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from datetime import datetime
+from typing import Final
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from webhooks_project.accounts.models import Account
+
+NOT_ACCEPTABLE: Final = 2  # the exit code, as of what argparse refuses
 
 
 def moment(text: str) -> datetime:
@@ -29,5 +32,5 @@ def account_named(slug: str | None) -> Account | None:
         return None
     account = Account.objects.filter(slug=slug).first()
     if account is None:
-        raise CommandError(f"there is no account {slug}")
+        raise CommandError(f"there is no account {slug}", returncode=NOT_ACCEPTABLE)
     return account

@@ -1,9 +1,11 @@
-"""The request id: taken from a header or made here, in every log line and in the answer."""
+"""What every answer has: the request's id, taken from a header or made here and in every log line,
+and the end of a connection whose next call would begin amid an unread body."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 from structlog.contextvars import bind_contextvars, clear_contextvars
@@ -11,6 +13,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from webhooks_project.lib.actor import SYSTEM, current_actor
 from webhooks_project.lib.ids import new_id
 
+TOO_LARGE: Final = 413  # of such a body only the beginning was read
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -28,6 +31,27 @@ def request_id(
         bind_contextvars(request_id=identifier)
         response = get_response(request)
         response["X-Request-ID"] = identifier
+        return response
+
+    return middleware
+
+
+def close_unread(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware. Says `Connection: close` where the request's body was not read to its end.
+
+    The web server drops such a connection in any case. Who is not told sends the next call on it,
+    and gets no answer.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        # One sent in chunks has no length, and is read past the request where it is read at all.
+        has_body = request.META.get("CONTENT_LENGTH") not in (None, "", "0")
+        is_read = getattr(request, "_read_started", True) and response.status_code != TOO_LARGE
+        if has_body and not is_read:
+            response["Connection"] = "close"
         return response
 
     return middleware

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "webhooks_project.middleware.close_unread",
     "webhooks_project.middleware.request_id",
     "incoming.receiving.door.door",
     "django.middleware.security.SecurityMiddleware",

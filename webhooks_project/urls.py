@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+handler500 = "webhooks_project.api.errors.server_error"
+
 urlpatterns = [
     path("api/", include("webhooks_project.api.urls")),
     path("admin/", admin.site.urls),

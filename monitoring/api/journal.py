@@ -70,6 +70,11 @@ class ExportSerializer(serializers.Serializer[Any]):
             "as": serializers.ChoiceField(list(FORMATS), default="jsonl"),
         }
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "since" in attrs and "until" in attrs and attrs["since"] >= attrs["until"]:
+            raise serializers.ValidationError({"until": ["until comes after since"]})
+        return attrs
+
 
 class ActivityFilter(FilterSet):
     kind_prefix = filters.CharFilter(field_name="kind", lookup_expr="startswith")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from django.core import mail
 from analytics.defaults import SUBJECTS
 from analytics.errors import DashboardNotSeen
 from analytics.measures import describe
-from analytics.models import Report, ReportFile, ReportRun
+from analytics.models import Objective, Report, ReportFile, ReportRun
 from analytics.reports import runs
 from analytics.reports.content import Content, content_of
 from analytics.reports.csv_file import HEADERS, safe
@@ -443,6 +444,16 @@ def test_html_is_whole_in_itself_and_escaped(strange: ReportRun) -> None:
     assert "<img" not in html
     assert "<style" not in html  # some mail programs take it away
     assert "bgcolor=" in html
+
+
+def test_a_number_in_a_table_of_a_mail_stays_with_its_unit() -> None:
+    account = make_account()
+    Objective.objects.create(account=account, target_percent="99.5")
+    run = make_report_run(make_report(account, subject="overview"))
+    html = made_in("html", content_of(run))[1].decode()
+    (cell,) = re.findall(r"<td[^>]*>99.5 %</td>", html)
+    assert 'align="right"' in cell
+    assert "white-space:nowrap" in cell
 
 
 def test_a_name_of_a_file_is_plain(strange: ReportRun) -> None:

@@ -435,6 +435,9 @@ def test_an_export_says_what_it_cannot_read(api: Api, account: Account) -> None:
     path = f"monitoring/accounts/{account.pk}/audit-log"
     assert api.get(f"{path}?as=xml").errors == {"/as": "invalid_choice"}
     assert set(api.get(f"{path}?since=x").errors) == {"/since"}
+    turned = "since=2026-03-17T00:00:00Z&until=2026-03-16T00:00:00Z"
+    assert api.get(f"{path}?{turned}").errors == {"/until": "invalid"}
+    assert not AuditEntry.objects.filter(action="audit_log.exported").exists()
 
 
 def test_every_moment_is_written_alike(world: World) -> None:

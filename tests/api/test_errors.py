@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from monitoring.models import Channel
 from outgoing.models import Event
 from subscriptions.models import Subscription
 from tests.api.calls import Api
@@ -43,6 +44,30 @@ def test_what_is_no_object_is_invalid(api: Api, body: Any) -> None:
 def test_only_json_is_read(api: Api, content_type: str) -> None:
     answer = api.post("outgoing/events", raw=b"{}", content_type=content_type)
     assert (answer.status, answer.code) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("field", ["name", "recipients", "hourly_limit", "kind", "metadata"])
+@pytest.mark.parametrize(
+    ("levels", "code"), [(199, "invalid"), (200, "parse_error"), (1000, "parse_error")]
+)
+def test_a_body_that_is_nested_too_deep_is_refused(
+    api: Api, opens: str, closes: str, field: str, levels: int, code: str
+) -> None:
+    value = f"{opens * (levels - 1)}{opens.replace(':', ':1')}{closes * levels}"
+    body = f'{{"kind": "webhook", "{field}": {value}}}'
+    answer = api.post("monitoring/channels", raw=body.encode())
+    assert (answer.status, answer.code) == (400, code)
+    assert not Channel.objects.exists()
+
+
+def test_what_an_event_carries_may_be_nested_deeper(api: Api) -> None:
+    data = b"[" * 1000 + b"]" * 1000
+    assert api.post("outgoing/events", raw=b'{"type":"a","data":%s}' % data).status == 201
+    assert api.post("outgoing/events", raw=b'{"type":"a","metadata":%s}' % data).code == (
+        "parse_error"
+    )
+    assert bytes(Event.objects.get().data) == data
 
 
 def test_a_body_that_is_too_large_is_not_read(api: Api, settings: Any) -> None:
@@ -156,3 +181,24 @@ def test_a_path_that_is_not_there_is_so_for_every_method(method: str) -> None:
     client = Client(enforce_csrf_checks=True)
     answer = client.generic(method, "/api/v1/nothing", b"{}", "application/json")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def _fail(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("secret")
+
+
+@pytest.mark.parametrize("path", ["outgoing/events", "monitoring/channels"])
+def test_an_error_that_nobody_foresaw_is_a_problem_too(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rest_framework.views.APIView.check_permissions", _fail)
+    api.client.raise_request_exception = False
+    answer = api.get(path)
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def test_a_page_that_fails_is_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.contrib.auth.views.LoginView.dispatch", _fail)
+    answer = Client(raise_request_exception=False).get("/admin/login/")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/html; charset=utf-8")

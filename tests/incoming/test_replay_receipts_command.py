@@ -255,7 +255,7 @@ def test_takes_every_selection(source: Source) -> None:
         (("--since", "yesterday"), 1, "'yesterday' is no ISO 8601 moment"),
         ((*TODAY, "--until", "2026-03-03T00:00"), 2, "since must be before until"),
         (("--since", "2027-01-01T00:00"), 2, "since must be before until, and in the past"),
-        ((*TODAY, "--account", "none"), 1, "there is no account none"),
+        ((*TODAY, "--account", "none"), 2, "there is no account none"),
         ((*TODAY, "--source", str(new_id())), 2, "there is no source"),
         ((*TODAY, "--status", "gone"), 1, "invalid choice: 'gone'"),
         ((*TODAY, "--type", "a*b"), 2, "a * stands only at the end"),

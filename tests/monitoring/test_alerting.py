@@ -101,7 +101,10 @@ def test_where_nobody_has_an_address_an_activity_says_so(account: Account) -> No
     assert tell(incident, Moment.OPENED) == 0
     activity = Activity.objects.get()
     assert (activity.kind, activity.object_id) == ("notification.unaddressed", str(incident.pk))
-    assert not IncidentEntry.objects.exists()
+    why = "Nobody was told: no operator of the account has an address."
+    assert activity.text == f"{why} {incident.title}"
+    entry = IncidentEntry.objects.get()
+    assert (entry.kind, entry.text) == ("told", f"Opened: {why}")
 
 
 def test_so_does_one_whose_channels_lead_to_nobody(account: Account) -> None:
@@ -110,6 +113,10 @@ def test_so_does_one_whose_channels_lead_to_nobody(account: Account) -> None:
     assert tell(make_incident(make_rule(account, channel)), Moment.OPENED) == 1
     assert Notification.objects.get().recipient == "operator@example.com"
     assert Activity.objects.get().kind == "notification.unaddressed"
+    assert list(IncidentEntry.objects.values_list("kind", "text")) == [
+        ("told", f"Opened: Nobody was told: {channel.name} leads to nobody who has an address."),
+        ("told", "Opened: 1 message (1 by E-mail) queued."),
+    ]
 
 
 def test_goes_through_no_channel_of_another_account(account: Account) -> None:

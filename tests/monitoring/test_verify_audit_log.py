@@ -146,7 +146,7 @@ def test_says_it_in_words_too() -> None:
         call_command("verify_audit_log", stdout=out)
     assert out.getvalue().splitlines() == [
         f"{account.slug} entry 2: changed: its fields do not give its hash",
-        "3 entries of 1 accounts, 1 breaches; no anchor was given out yet",
+        "3 entries of 1 account, 1 breach; no anchor was given out yet",
     ]
 
 
@@ -181,7 +181,7 @@ def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
     empty.write_text("nothing")
     for arguments in (
         ("--file", path), ("--file", tmp_path / "none"), ("--anchors", empty),
-        ("--anchors", tmp_path / "none"),
+        ("--anchors", tmp_path / "none"), ("--account", "x"),
     ):  # fmt: skip
         assert verify(*arguments, code=2) == []
     with pytest.raises(CommandError, match="is no anchor"):

@@ -21,7 +21,7 @@ from webhooks_project.admin.access import may, rows_for, visible_rows
 from webhooks_project.admin.bulk import is_gone
 from webhooks_project.admin.buttons import ATTRIBUTE, ShownOnce, acting, show_once
 from webhooks_project.admin.dates import date_steps
-from webhooks_project.admin.forms import ServiceForm
+from webhooks_project.admin.forms import ChosenRow, ServiceForm
 from webhooks_project.admin.panels import Panel
 from webhooks_project.admin.values import list_of, page_of
 from webhooks_project.lib.errors import DomainError
@@ -128,6 +128,8 @@ class HubAdmin(_ModelAdmin):
                 if related is Account
                 else visible_rows(request, rows)
             )
+        if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = ChosenRow(db_field, self.admin_site, using=kwargs.get("using"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
@@ -206,7 +208,11 @@ class HubAdmin(_ModelAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        made = [panel(obj) for panel in self.panels] if obj is not None else []
+        # A form that was refused has written what was sent into the row that it was given.
+        row = obj
+        if obj is not None and self.panels and request.method == "POST":
+            row = self.model._base_manager.filter(pk=obj.pk).first()
+        made = [panel(row) for panel in self.panels] if row is not None else []
         context["panels"] = [panel for panel in made if panel is not None]
         context["show_history"] = self.has_history
         return super().render_change_form(request, context, add, change, form_url, obj)

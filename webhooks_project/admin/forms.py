@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 
 from webhooks_project.admin.values import json_text
@@ -33,6 +34,7 @@ else:
 __all__ = [
     "Checkbox",
     "Checkboxes",
+    "ChosenRow",
     "FileInput",
     "HeadersField",
     "JsonField",
@@ -146,6 +148,23 @@ class JsonField(forms.JSONField):
             return orjson.loads(value)
         except orjson.JSONDecodeError as error:
             raise ValidationError(f"no JSON: {error}") from error
+
+
+class ChosenRow(AutocompleteSelect):
+    """A row that is searched for. What was sent and is no key of any row chooses none.
+
+    Django asks the database for it when it shows the form again, which fails.
+    """
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if self._is_key(key)], attr)
+
+    def _is_key(self, text: Any) -> bool:
+        try:
+            self.field.remote_field.model._meta.pk.to_python(text)
+        except ValidationError:
+            return False
+        return True
 
 
 class SecretArea(Textarea):

@@ -9,6 +9,7 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.defaults import server_error as page_of_server_error
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -51,6 +52,15 @@ def unknown_path(request: HttpRequest) -> HttpResponse:
     body = _problem(404, "not_found", "there is nothing at this address", {})
     body["request_id"] = getattr(request, "request_id", "")
     return HttpResponse(orjson.dumps(body), status=404, content_type=CONTENT_TYPE)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """What an error that nobody foresaw is answered with: a problem under `/api/`, else a page."""
+    if not request.path.startswith("/api/"):
+        return page_of_server_error(request)
+    body = _problem(500, "internal_error", "the hub failed; its log has the request's id", {})
+    body["request_id"] = getattr(request, "request_id", "")
+    return HttpResponse(orjson.dumps(body), status=500, content_type=CONTENT_TYPE)
 
 
 def _as_api_error(error: Exception, view: Any) -> exceptions.APIException | None:

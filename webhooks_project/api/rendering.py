@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import orjson
 from django.conf import settings
@@ -14,6 +14,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
 from webhooks_project.lib import exact_json
+
+MAX_LEVELS: Final = 200  # of a body: what looks at a value goes down it, and Python's stack ends
 
 
 class OrjsonRenderer(BaseRenderer):
@@ -74,7 +76,8 @@ class OrjsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        return _parsed(_body(stream))
+        body = _body(stream)
+        return _within_levels(_parsed(body), body)
 
 
 class ExactDataParser(OrjsonParser):
@@ -90,7 +93,7 @@ class ExactDataParser(OrjsonParser):
         body = _body(stream)
         parsed = _parsed(body)
         if not isinstance(parsed, dict):
-            return parsed
+            return _within_levels(parsed, body)
         if "data" in parsed:
             parsed["data"] = exact_json.members(body)["data"]
         if isinstance(parsed.get("events"), list):
@@ -98,7 +101,7 @@ class ExactDataParser(OrjsonParser):
             for event, text in zip(parsed["events"], written, strict=True):
                 if isinstance(event, dict) and "data" in event:
                     event["data"] = exact_json.members(text)["data"]
-        return parsed
+        return _within_levels(parsed, body)
 
 
 def _untie(context: Any) -> None:
@@ -126,6 +129,19 @@ def _parsed(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ParseError(f"the body is not JSON: {error}") from error
+
+
+def _within_levels(parsed: Any, body: bytes) -> Any:
+    """The value, where it is nested in MAX_LEVELS or fewer. Raises ParseError."""
+    if body.count(b"[") + body.count(b"{") <= MAX_LEVELS:
+        return parsed
+    level = [parsed]
+    for _ in range(MAX_LEVELS):
+        parts = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [part for some in parts for part in some if isinstance(part, dict | list)]
+        if not level:
+            return parsed
+    raise ParseError(f"the body is nested in more than {MAX_LEVELS} levels")
 
 
 def _plain(value: Any) -> Any:

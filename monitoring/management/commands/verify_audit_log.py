@@ -70,7 +70,9 @@ class Command(BaseCommand):
         self._line(
             {"accounts": accounts, "entries": entries, "breaches": broken,
              "problems": len(problems), "anchor": newest},
-            f"{entries} entries of {accounts} accounts, {broken} breaches; {newest}",
+            f"{entries} entr{'y' if entries == 1 else 'ies'} of {accounts} "
+            f"account{'' if accounts == 1 else 's'}, {broken} "
+            f"breach{'' if broken == 1 else 'es'}; {newest}",
         )  # fmt: skip
         return not broken and not problems
 
@@ -101,7 +103,8 @@ class Command(BaseCommand):
         if not breaches and (count or self._as_json):
             self._line(
                 {"account": account, "entries": count, "head": head},
-                f"{account}: {count} entries hold; head {head}",
+                f"{account}: {count} {'entry holds' if count == 1 else 'entries hold'}; "
+                f"head {head}",
             )
 
     def _line(self, values: dict[str, Any], text: str) -> None:
