@@ -17,6 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 from incoming.sources import forget_sources
 from monitoring import turns
 from monitoring.protection import protect, unprotect
+from subscriptions import lookup
 from webhooks_project import queues
 from webhooks_project.lib.actor import SYSTEM, current_actor
 
@@ -110,6 +111,7 @@ def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     current_actor.set(SYSTEM)
     forget_sources()
     turns.forget()
+    lookup.forget()
     queues._woken_at.clear()
     if settings.REDIS_URL:
         _forget_in_redis()

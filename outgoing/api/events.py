@@ -38,6 +38,7 @@ from outgoing.publishing import Published
 from outgoing.querysets import EventQuerySet
 from outgoing.together import publisher
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.authentication import generations_read
 from webhooks_project.api.errors import problem_of
 from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.rendering import ExactDataParser
@@ -105,7 +106,9 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
             raise serializers.ValidationError({"idempotency_key": ["at most 255 characters"]})
         account_id = self._account_id(request)
         fields["idempotency_key"] = fields.get("idempotency_key") or header or None
-        published = publisher.publish(_new_event(request, account_id, fields))
+        published = publisher.publish(
+            _new_event(request, account_id, fields), generations=generations_read(request)
+        )
         event = published.event
         body = EVENT.to_representation(event) | {
             "is_new": published.is_new,
@@ -222,7 +225,8 @@ def _publish_batch(
             new_events[index] = _new_event(request, account_id, NEW_EVENT.run_validation(fields))
         except serializers.ValidationError as error:
             outcomes[index] = error
-    outcomes.update(zip(new_events, publisher.publish_each(list(new_events.values())), strict=True))
+    found = publisher.publish_each(list(new_events.values()), generations=generations_read(request))
+    outcomes.update(zip(new_events, found, strict=True))
     return [outcomes[index] for index in range(len(events))]
 
 

@@ -17,7 +17,14 @@ from django.db.models import Q
 
 from monitoring import journal
 from webhooks_project.accounts.errors import LastAdmin, MemberNotFound
-from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
+from webhooks_project.accounts.models import (
+    Account,
+    ApiKey,
+    Membership,
+    Role,
+    User,
+    generation_of,
+)
 from webhooks_project.lib import clock
 from webhooks_project.lib.prepared import Prepared
 
@@ -27,7 +34,9 @@ LAST_USED_STEP: Final = timedelta(minutes=1)  # how exact `last_used_at` is: a w
 
 _KEY_COLUMNS: Final = [column.attname for column in ApiKey._meta.concrete_fields]
 _keys = Prepared(
-    lambda prefixes: ApiKey.objects.filter(prefix__in=prefixes).values_list(*_KEY_COLUMNS)
+    lambda prefixes: ApiKey.objects.filter(prefix__in=prefixes).values_list(
+        *_KEY_COLUMNS, generation_of("account_id")
+    )
 )
 _KEY = re.compile(rf"{KEY_PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{1,64}})", re.ASCII)
 
@@ -81,16 +90,22 @@ def revoke_api_key(*, api_key: ApiKey) -> ApiKey:
 
 
 def authenticate_api_key(text: str) -> ApiKey | None:
-    """The key that this text is, if it is one and still valid. Notes when it was used."""
+    """The key that this text is, if it is one and still valid. Notes when it was used.
+
+    Its `generation` is its account's, as it was read with it.
+    """
     form = _KEY.fullmatch(text)
     if form is None:
         return None
     prefix, secret = form.groups()
-    api_key = next(
-        (ApiKey.from_db(DEFAULT_DB_ALIAS, _KEY_COLUMNS, row) for row in _keys.rows([prefix])), None
-    )
+    rows = _keys.rows([prefix])
+    if not rows:
+        return None
+    *columns, generation = rows[0]
+    api_key = ApiKey.from_db(DEFAULT_DB_ALIAS, _KEY_COLUMNS, columns)
+    api_key.generation = generation
     given = hashlib.sha256(secret.encode()).digest()
-    if api_key is None or not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
+    if not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
         return None
     now = clock.now()
     if api_key.revoked_at or (api_key.expires_at and api_key.expires_at <= now):
