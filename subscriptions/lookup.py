@@ -122,7 +122,7 @@ class _Kept:
             for key, each in told.items():
                 before = self._told.pop(key, None)
                 self._size -= before.size if before else 0
-                if each.generation is None:
+                if each.generation is None or each.size > MAX_KEPT:
                     continue
                 self._told[key] = each
                 self._size += each.size
