@@ -37,6 +37,7 @@ from webhooks_project.acceptable import Problem, refuse
 from webhooks_project.accounts.models import Generations
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.sql import instance_of
 from webhooks_project.lib.trace_context import accept_trace
 
 SchemaMode = EventType.SchemaMode
@@ -213,7 +214,8 @@ def _shown_errors(judgement: Judgement) -> list[dict[str, str]]:
 def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> Event:
     traceparent, tracestate = accept_trace(new.traceparent, new.tracestate)
     key = new_id()
-    return Event(
+    return instance_of(
+        Event,
         id=key,
         account_id=new.account_id,
         type=new.type,

@@ -1,7 +1,7 @@
 """What publishing reads of an account, for its generation: see accounts/generations.py.
 
-Whatever `lookup` reads stands here. What the hub notes while it works, such as that an endpoint
-fails, does not: it is written all the time and read by no publisher.
+Whatever `lookup` and `accounts/known_keys.py` read stands here. What the hub notes while it works,
+such as that an endpoint fails, does not: it is written all the time and read by no publisher.
 """
 
 from __future__ import annotations
@@ -13,9 +13,17 @@ from django.db import connections
 
 from subscriptions.models import EventSchema, EventType, SubscribedType, Subscription
 from webhooks_project.accounts.generations import ACCOUNTS, TABLE, Watched, unwatch, watch
+from webhooks_project.accounts.models import ApiKey
 
 WATCHED: Final = (
     Watched(ACCOUNTS, ["unknown_event_types"], account="{row}.id"),
+    Watched(
+        ApiKey._meta.db_table,
+        [
+            "account_id", "name", "prefix", "secret_sha256", "scopes", "created_at", "expires_at",
+            "revoked_at",
+        ],
+    ),
     Watched(
         EventType._meta.db_table,
         ["account_id", "name", "schema_mode", "deprecated_at", "successor_id", "archived_at"],

@@ -19,6 +19,7 @@ from monitoring import turns
 from monitoring.protection import protect, unprotect
 from subscriptions import lookup
 from webhooks_project import queues
+from webhooks_project.accounts import known_keys
 from webhooks_project.lib.actor import SYSTEM, current_actor
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -112,6 +113,7 @@ def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_sources()
     turns.forget()
     lookup.forget()
+    known_keys.forget()
     queues._woken_at.clear()
     if settings.REDIS_URL:
         _forget_in_redis()
