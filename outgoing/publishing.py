@@ -126,6 +126,8 @@ def store_drafts(drafts: Sequence[Draft]) -> list[Published | OutgoingError]:
 
 def _store(drafts: Sequence[Draft]) -> list[Published | OutgoingError | None]:
     """The same; None where the first of a key was there a moment ago, and is not any more."""
+    if not drafts:
+        return []
     now = clock.now()
     deliveries: dict[UUID, list[Delivery]] = {}
     for draft in drafts:

@@ -8,8 +8,10 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
+from rest_framework.serializers import ModelSerializer
 
 from outgoing.api.events import EventViewSet
+from outgoing.api.serializers import EventInListSerializer, EventSerializer
 from outgoing.models import Delivery, Event
 from subscriptions.event_types import add_schema, create_event_type
 from subscriptions.models import SubscribedType, Subscription
@@ -87,6 +89,16 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
     }
     (row,) = api.get(f"{PATH}/{event.pk}/deliveries").json
     assert (row["id"], row["subscription"]) == (str(delivery.pk), str(active.pk))
+
+
+@pytest.mark.parametrize("serializer", [EventSerializer(), EventInListSerializer()])
+def test_an_event_is_shown_as_its_fields_say(api: Api, serializer: EventSerializer) -> None:
+    assert api.post(PATH, {"type": "a", "data": [1], "metadata": {"a": "b"}}).status == 201
+    event = Event.objects.get()
+    by_fields = ModelSerializer.to_representation(serializer, event)
+    shown = serializer.to_representation(event)
+    assert list(shown) == list(by_fields)
+    assert orjson.dumps(shown) == orjson.dumps(by_fields)
 
 
 @pytest.mark.django_db(transaction=True)

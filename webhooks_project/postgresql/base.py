@@ -17,14 +17,15 @@ from psycopg.adapt import AdaptersMap
 NEVER: Final = 1 << 62
 
 
-class MomentLoader(BaseTzLoader):
+class MomentLoader(BaseTzLoader):  # type: ignore[misc]
     """Django's takes the text apart by a pattern, in Python."""
 
     def load(self, data: Any) -> datetime:
         text = str(data, "ascii")
         if text.endswith("+00") and text[10] == " ":  # four digits of a year
             return datetime.fromisoformat(text).replace(tzinfo=self.timezone)
-        return super().load(data)
+        found: datetime = super().load(data)
+        return found
 
 
 class KeepingCursor(ServerBindingCursor):
