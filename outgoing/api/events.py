@@ -101,7 +101,7 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         anything else gives 409.
         """
         fields = NEW_EVENT.run_validation(request.data)
-        header = request.headers.get("Idempotency-Key", "")
+        header = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
         if len(header) > 255:
             raise serializers.ValidationError({"idempotency_key": ["at most 255 characters"]})
         account_id = self._account_id(request)
@@ -204,12 +204,13 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
 
 
 def _new_event(request: Request, account_id: UUID, fields: Mapping[str, Any]) -> NewEvent:
+    headers = request.META  # `headers` would be made of all of them
     return NewEvent(
         **{
             "account_id": account_id,
             "correlation_id": getattr(request, "request_id", ""),
-            "traceparent": request.headers.get("traceparent", ""),
-            "tracestate": request.headers.get("tracestate", ""),
+            "traceparent": headers.get("HTTP_TRACEPARENT", ""),
+            "tracestate": headers.get("HTTP_TRACESTATE", ""),
             **fields,
         }
     )
