@@ -34,8 +34,10 @@ from subscriptions.models import EventType
 from subscriptions.operational import is_operational
 from subscriptions.schemas import Catalogue, Judgement, Verdict, judge_event
 from webhooks_project.acceptable import Problem, refuse
+from webhooks_project.accounts.models import Generations
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
+from webhooks_project.lib.sql import instance_of
 from webhooks_project.lib.trace_context import accept_trace
 
 SchemaMode = EventType.SchemaMode
@@ -76,8 +78,14 @@ class Draft:
     matches: Sequence[Match] = ()
 
 
-def draft_events(new_events: Sequence[NewEvent]) -> list[Draft | OutgoingError]:
-    """A draft of each, in the same order, or what it is refused with."""
+def draft_events(
+    new_events: Sequence[NewEvent], generations: Generations | None = None
+) -> list[Draft | OutgoingError]:
+    """A draft of each, in the same order, or what it is refused with.
+
+    `generations` are those of accounts, as the call that this is for has read them: what is known
+    of them is not asked again.
+    """
     now = clock.now()
     refused: dict[int, OutgoingError] = {}
     texts: dict[int, bytes] = {}
@@ -88,7 +96,8 @@ def draft_events(new_events: Sequence[NewEvent]) -> list[Draft | OutgoingError]:
             refused[index] = error
     asked = {index: (new_events[index], text) for index, text in texts.items()}
     catalogue, hearers = look_up(
-        (new.account_id, new.type, new.schema_version) for new, _ in asked.values()
+        ((new.account_id, new.type, new.schema_version) for new, _ in asked.values()),
+        generations=generations,
     )
     judgements = _judge(catalogue, asked)
     events: dict[int, Event] = {}
@@ -206,7 +215,8 @@ def _shown_errors(judgement: Judgement) -> list[dict[str, str]]:
 def _event(new: NewEvent, text: bytes, judgement: Judgement, now: datetime) -> Event:
     traceparent, tracestate = accept_trace(new.traceparent, new.tracestate)
     key = new_id()
-    return Event(
+    return instance_of(
+        Event,
         id=key,
         account_id=new.account_id,
         type=new.type,

@@ -19,6 +19,7 @@ from subscriptions.matching import Match
 from webhooks_project.accounts.models import Account
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id, new_id_at
+from webhooks_project.lib.sql import instance_of
 from webhooks_project.queues import wake
 
 Key = tuple[UUID, str | None]  # an account, and an idempotency key in it
@@ -125,6 +126,8 @@ def store_drafts(drafts: Sequence[Draft]) -> list[Published | OutgoingError]:
 
 def _store(drafts: Sequence[Draft]) -> list[Published | OutgoingError | None]:
     """The same; None where the first of a key was there a moment ago, and is not any more."""
+    if not drafts:
+        return []
     now = clock.now()
     deliveries: dict[UUID, list[Delivery]] = {}
     for draft in drafts:
@@ -201,7 +204,8 @@ def new_delivery(event: Event, match: Match) -> Delivery:
     # In the order of its subscription it stands where it is due, not where it was published.
     is_later = event.deliver_at is not None and event.deliver_at > event.created_at
     due_at = event.deliver_at if event.deliver_at and is_later else event.created_at
-    return Delivery(
+    return instance_of(
+        Delivery,
         id=new_id_at(due_at) if is_later else new_id(),
         account_id=event.account_id,
         event_id=event.pk,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -15,7 +15,7 @@ import orjson
 from django.db.models import FilteredRelation, Q
 
 from subscriptions.models import EventSchema, EventType
-from webhooks_project.accounts.models import Account, UnknownEventTypes
+from webhooks_project.accounts.models import Account, UnknownEventTypes, generation_of
 from webhooks_project.lib.json_schema import escaped
 from webhooks_project.lib.prepared import Prepared
 
@@ -89,7 +89,7 @@ def _catalogue_rows(accounts: Sequence[UUID], names: Sequence[str]) -> Any:
     known = FilteredRelation("event_types", condition=Q(event_types__name__in=names))
     rows = Account.objects.filter(pk__in=accounts).annotate(known=known).order_by()
     return rows.values_list(
-        "pk", "unknown_event_types", "known__name", "known__schema_mode",
+        generation_of("pk"), "pk", "unknown_event_types", "known__name", "known__schema_mode",
         "known__archived_at", "known__deprecated_at", "known__successor__name",
         "known__schemas__pk", "known__schemas__major", "known__schemas__minor",
     )  # fmt: skip
@@ -98,30 +98,51 @@ def _catalogue_rows(accounts: Sequence[UUID], names: Sequence[str]) -> Any:
 catalogues = Prepared(_catalogue_rows)
 
 
-def catalogue_of(asked: Collection[tuple[UUID, str, str]], rows: Iterable[Any]) -> Catalogue:
-    """All that judging these (account, event type, version asked for) takes, of `catalogues`' rows.
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What `catalogues` says: of each account its generation and what it makes of unknown types,
+    and its types."""
 
-    One query where a schema is met for the first time in this process.
-    """
-    settings: dict[UUID, str] = {}
-    types: dict[tuple[UUID, str], KnownType] = {}
-    for account_id, setting, name, mode, archived, deprecated, successor, key, *number in rows:
-        settings[account_id] = setting
+    generations: dict[UUID, UUID | None]
+    unknown_event_types: dict[UUID, str]
+    types: dict[tuple[UUID, str], KnownType]
+
+
+def entries_of(rows: Iterable[Any]) -> Entries:
+    """The rows of `catalogues`, together."""
+    entries = Entries({}, {}, {})
+    types = entries.types
+    for generation, account_id, setting, name, mode, archived, deprecated, *rest in rows:
+        entries.generations[account_id] = generation
+        entries.unknown_event_types[account_id] = setting
         if name is None:
             continue
+        successor, key, major, minor = rest
         known = types.setdefault(
             (account_id, name),
             KnownType(mode, archived is not None, deprecated is not None, successor or "", {}),
         )
         if key is not None:
-            known.schemas[number[0], number[1]] = key
+            known.schemas[major, minor] = key
+    return entries
+
+
+def catalogue_of(
+    asked: Iterable[tuple[UUID, str, str]],
+    unknown_event_types: Mapping[UUID, str],
+    types: Mapping[tuple[UUID, str], KnownType],
+) -> Catalogue:
+    """All that judging these (account, event type, version asked for) takes.
+
+    One query where a schema is met for the first time in this process.
+    """
     needed: set[UUID] = set()
     for account_id, name, version in asked:
         found = types.get((account_id, name))
         wanted_number = _number_asked_for(found, version) if found else None
         if found and wanted_number and found.mode != EventType.SchemaMode.OFF:
             needed.add(found.schemas[wanted_number])
-    return Catalogue(settings, types, _validators(needed))
+    return Catalogue(unknown_event_types, types, _validators(needed) if needed else {})
 
 
 def judge_event(

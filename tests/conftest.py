@@ -19,7 +19,9 @@ from xdist.scheduler import LoadScopeScheduling
 from incoming.sources import forget_sources
 from monitoring import turns
 from monitoring.protection import protect, unprotect
+from subscriptions import lookup
 from webhooks_project import queues
+from webhooks_project.accounts import known_keys
 from webhooks_project.lib.actor import SYSTEM, current_actor
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -112,6 +114,8 @@ def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     current_actor.set(SYSTEM)
     forget_sources()
     turns.forget()
+    lookup.forget()
+    known_keys.forget()
     queues._woken_at.clear()
     if settings.REDIS_URL:
         _forget_in_redis()

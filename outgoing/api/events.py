@@ -38,6 +38,7 @@ from outgoing.publishing import Published
 from outgoing.querysets import EventQuerySet
 from outgoing.together import publisher
 from webhooks_project.accounts.models import Role
+from webhooks_project.api.authentication import generations_read
 from webhooks_project.api.errors import problem_of
 from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.rendering import ExactDataParser
@@ -100,12 +101,14 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         anything else gives 409.
         """
         fields = NEW_EVENT.run_validation(request.data)
-        header = request.headers.get("Idempotency-Key", "")
+        header = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
         if len(header) > 255:
             raise serializers.ValidationError({"idempotency_key": ["at most 255 characters"]})
         account_id = self._account_id(request)
         fields["idempotency_key"] = fields.get("idempotency_key") or header or None
-        published = publisher.publish(_new_event(request, account_id, fields))
+        published = publisher.publish(
+            _new_event(request, account_id, fields), generations=generations_read(request)
+        )
         event = published.event
         body = EVENT.to_representation(event) | {
             "is_new": published.is_new,
@@ -201,12 +204,13 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
 
 
 def _new_event(request: Request, account_id: UUID, fields: Mapping[str, Any]) -> NewEvent:
+    headers = request.META  # `headers` would be made of all of them
     return NewEvent(
         **{
             "account_id": account_id,
             "correlation_id": getattr(request, "request_id", ""),
-            "traceparent": request.headers.get("traceparent", ""),
-            "tracestate": request.headers.get("tracestate", ""),
+            "traceparent": headers.get("HTTP_TRACEPARENT", ""),
+            "tracestate": headers.get("HTTP_TRACESTATE", ""),
             **fields,
         }
     )
@@ -222,7 +226,8 @@ def _publish_batch(
             new_events[index] = _new_event(request, account_id, NEW_EVENT.run_validation(fields))
         except serializers.ValidationError as error:
             outcomes[index] = error
-    outcomes.update(zip(new_events, publisher.publish_each(list(new_events.values())), strict=True))
+    found = publisher.publish_each(list(new_events.values()), generations=generations_read(request))
+    outcomes.update(zip(new_events, found, strict=True))
     return [outcomes[index] for index in range(len(events))]
 
 

@@ -17,6 +17,9 @@ from webhooks_project.api.scoping import AccountField, scoped
 MAX_BATCH: Final = 1_000  # events published by one request
 
 
+_NOT_SO: Final = frozenset({"account", "data"})  # columns of an event that are shown otherwise
+
+
 class ExactJsonField(serializers.JSONField):
     """JSON as it is written, as bytes: see ExactDataParser."""
 
@@ -43,6 +46,14 @@ class EventSerializer(serializers.ModelSerializer[Event]):
 
     def get_data(self, event: Event) -> Any:
         return orjson.Fragment(bytes(event.data))
+
+    def to_representation(self, instance: Event) -> dict[str, Any]:
+        # What the fields would say, which they take five times as long for.
+        shown = {name: getattr(instance, name) for name in self.Meta.fields if name not in _NOT_SO}
+        shown["account"] = instance.account_id
+        if "data" in self.Meta.fields:
+            shown["data"] = self.get_data(instance)
+        return {name: shown[name] for name in self.Meta.fields}
 
 
 class EventInListSerializer(EventSerializer):

@@ -6,15 +6,19 @@ from typing import Any
 import orjson
 import pytest
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
+from rest_framework.serializers import ModelSerializer
 
 from outgoing.api.events import EventViewSet
+from outgoing.api.serializers import EventInListSerializer, EventSerializer
 from outgoing.models import Delivery, Event
 from subscriptions.event_types import add_schema, create_event_type
-from subscriptions.models import Subscription
+from subscriptions.models import SubscribedType, Subscription
 from tests.api.calls import Answer, Api
 from tests.factories import make_account, make_api_key, make_subscription
 from webhooks_project.accounts.models import Account
+from webhooks_project.accounts.services import change_account
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +89,63 @@ def test_201_means_that_the_event_and_its_deliveries_are_stored(api: Api, accoun
     }
     (row,) = api.get(f"{PATH}/{event.pk}/deliveries").json
     assert (row["id"], row["subscription"]) == (str(delivery.pk), str(active.pk))
+
+
+@pytest.mark.parametrize("serializer", [EventSerializer(), EventInListSerializer()])
+def test_an_event_is_shown_as_its_fields_say(api: Api, serializer: EventSerializer) -> None:
+    assert api.post(PATH, {"type": "a", "data": [1], "metadata": {"a": "b"}}).status == 201
+    event = Event.objects.get()
+    by_fields = ModelSerializer.to_representation(serializer, event)
+    shown = serializer.to_representation(event)
+    assert list(shown) == list(by_fields)
+    assert orjson.dumps(shown) == orjson.dumps(by_fields)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_second_call_asks_for_the_key_alone(
+    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outgoing.publishing.wake", lambda family: None)
+    make_subscription(account, event_types=("invoice.*",))
+    asked = []
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as queries:
+            assert api.post(PATH, {"type": "invoice.paid", "data": 1}).status == 201
+        asked.append([query["sql"].split()[0] for query in queries])
+    # The first time the key's use is noted, and the account is asked who hears the type.
+    several = ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+    stored = ["WITH"] if connection.vendor == "postgresql" else several
+    again = ["SELECT", *stored]
+    assert asked == [["SELECT", "UPDATE", "SELECT", *stored], again, again]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", ["one", "batch"])
+def test_a_call_sees_what_was_changed_before_it(api: Api, account: Account, way: str) -> None:
+    subscription = make_subscription(account)
+
+    def publish() -> list[str]:
+        event = {"type": "invoice.paid", "data": 1}
+        if way == "one":
+            answer = api.post(PATH, event)
+            return list(answer.json.get("deliveries", [answer.json.get("code")]))
+        answer = api.post(f"{PATH}/batch", {"events": [event, {"type": "another", "data": 1}]})
+        result = answer.json["results"][0]
+        return list(result.get("deliveries", [result.get("code")]))
+
+    assert [len(publish()), len(publish())] == [1, 1]
+    other = make_subscription(account)
+    assert len(publish()) == 2
+    SubscribedType.objects.filter(subscription=other).delete()
+    Subscription.objects.filter(pk=subscription.pk).update(status="paused")
+    (held,) = publish()
+    assert Delivery.objects.get(pk=held).status == "held"
+    subscription.delete()
+    assert publish() == []
+    change_account(account=account, unknown_event_types="reject")
+    assert publish() == ["event_type_unknown"]
+    create_event_type(account=account, name="invoice.paid")
+    assert publish() == []
 
 
 @pytest.mark.parametrize("data", [None, 0, "", [], {}, False, "text", [1, [2]], {"": None}])

@@ -28,6 +28,7 @@ from webhooks_project.lib.sql import (
     insert_new,
     insert_new_with,
     insert_rows,
+    instance_of,
     is_due,
     select_by_key,
     update_returning,
@@ -71,6 +72,17 @@ def attempt_row(delivery: Delivery, **values: Any) -> dict[str, Any]:
         "protocol": "",
         "worker": "w",
     } | values
+
+
+def test_an_instance_is_as_the_model_makes_it() -> None:
+    values = {"account_id": new_id(), "type": "a", "data": b"1", "channels": ["x"]}
+    made, by_model = instance_of(Event, **values), Event(**values)
+    assert made._state.adding
+    assert made.metadata == {}
+    assert made.metadata is not instance_of(Event, **values).metadata
+    for instance in (made, by_model):
+        instance.id = instance.created_at = None  # type: ignore[assignment]
+    assert vars(made) | {"_state": None} == vars(by_model) | {"_state": None}
 
 
 def test_inserts_rows_as_the_orm_reads_them() -> None:

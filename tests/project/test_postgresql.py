@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import pytest
-from django.db import connection, connections
+from django.db import DataError, connection, connections
 
 from webhooks_project.lib.cursors import kept_cursor
 
@@ -65,3 +66,26 @@ def test_one_that_the_server_ended_is_told() -> None:
     finally:
         other.close()
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-03-04 05:06:07.123456+00", "2026-03-04 05:06:07.1+00", "2026-03-04 05:06:07+00",
+        "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00", "2026-03-04 05:06:07.12+05:30",
+    ],
+)  # fmt: skip
+def test_a_moment_is_read_as_django_reads_it(text: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::timestamptz", [text])
+        ((found,),) = cursor.fetchall()
+    assert found == datetime.fromisoformat(text)
+    assert found.tzinfo is connection.timezone
+
+
+@pytest.mark.parametrize("text", ["infinity", "0044-03-15 12:00:00+00 BC", "12026-01-01 00:00+00"])
+def test_a_moment_that_python_has_not_is_refused(text: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::timestamptz", [text])
+        with pytest.raises(DataError):
+            cursor.fetchall()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
@@ -131,6 +133,30 @@ class Account(models.Model):
         return self.name
 
 
+class Generation(models.Model):
+    """A value that is drawn anew with each change of what publishing reads of an account.
+
+    The database writes it and nobody else: accounts/generations.py.
+    """
+
+    account = models.OneToOneField(
+        Account, models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    value = models.UUIDField()
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+Generations = Mapping[UUID, UUID | None]  # by account
+
+
+def generation_of(account: str) -> models.Subquery:
+    """For a query: the generation of the account that this column names. None where it has none."""
+    row = Generation.objects.filter(account_id=models.OuterRef(account))
+    return models.Subquery(row.values("value"))
+
+
 class Membership(models.Model):
     """A user's role in an account."""
 
@@ -167,6 +193,9 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    # Its account's when a call was made by it; kept in no column of the key's.
+    generation: UUID | None = None
 
     class Meta:
         ordering: ClassVar = ["-created_at"]

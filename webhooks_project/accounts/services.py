@@ -13,23 +13,19 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from monitoring import journal
 from webhooks_project.accounts.errors import LastAdmin, MemberNotFound
+from webhooks_project.accounts.known_keys import forget_key, key_of
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
-from webhooks_project.lib.prepared import Prepared
 
 KEY_PREFIX: Final = "whk"
 SECRET_BYTES: Final = 32
 LAST_USED_STEP: Final = timedelta(minutes=1)  # how exact `last_used_at` is: a write for each step
 
-_KEY_COLUMNS: Final = [column.attname for column in ApiKey._meta.concrete_fields]
-_keys = Prepared(
-    lambda prefixes: ApiKey.objects.filter(prefix__in=prefixes).values_list(*_KEY_COLUMNS)
-)
 _KEY = re.compile(rf"{KEY_PREFIX}_([0-9a-f]{{12}})_([A-Za-z0-9_-]{{1,64}})", re.ASCII)
 
 
@@ -82,14 +78,15 @@ def revoke_api_key(*, api_key: ApiKey) -> ApiKey:
 
 
 def authenticate_api_key(text: str) -> ApiKey | None:
-    """The key that this text is, if it is one and still valid. Notes when it was used."""
+    """The key that this text is, if it is one and still valid. Notes when it was used.
+
+    Its `generation` is its account's, as it was read with it.
+    """
     form = _KEY.fullmatch(text)
     if form is None:
         return None
     prefix, secret = form.groups()
-    api_key = next(
-        (ApiKey.from_db(DEFAULT_DB_ALIAS, _KEY_COLUMNS, row) for row in _keys.rows([prefix])), None
-    )
+    api_key = key_of(prefix)
     given = hashlib.sha256(secret.encode()).digest()
     if api_key is None or not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
         return None
@@ -100,6 +97,7 @@ def authenticate_api_key(text: str) -> ApiKey | None:
         ApiKey.objects.filter(
             Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP), pk=api_key.pk
         ).update(last_used_at=now)
+        forget_key(prefix)
     return api_key
 
 

@@ -12,7 +12,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from webhooks_project.accounts.models import ApiKey, Membership, Role, User
+from webhooks_project.accounts.models import ApiKey, Generations, Membership, Role, User
 from webhooks_project.accounts.services import authenticate_api_key
 from webhooks_project.lib.actor import Actor, agent_of, current_actor, session_mark
 from webhooks_project.lib.client_address import client_address
@@ -67,6 +67,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="webhooks"'
+
+
+def generations_read(request: Request) -> Generations:
+    """The generations of accounts that were read with who calls; none for a person."""
+    key = request.auth
+    return {key.account_id: key.generation} if isinstance(key, ApiKey) else {}
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -1,21 +1,45 @@
 from __future__ import annotations
 
 import select
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.postgresql.operations import DatabaseOperations as Operations
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
+from psycopg.adapt import AdaptersMap
 
 # How often the driver is to see a statement before it is kept by itself: never. Only what is asked
 # for is; to all others Django gives their values as text.
 NEVER: Final = 1 << 62
 
 
+class MomentLoader(BaseTzLoader):  # type: ignore[misc]
+    """Django's takes the text apart by a pattern, in Python."""
+
+    def load(self, data: Any) -> datetime:
+        text = str(data, "ascii")
+        if text.endswith("+00") and text[10] == " ":  # four digits of a year
+            return datetime.fromisoformat(text).replace(tzinfo=self.timezone)
+        found: datetime = super().load(data)
+        return found
+
+
 class KeepingCursor(ServerBindingCursor):
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         return super().execute(query, params, prepare=True, **options)  # type: ignore[misc]
+
+
+@lru_cache
+def _adapters(template: AdaptersMap, timezone: Any) -> AdaptersMap:
+    """How values come and go: as Django has it, but for moments."""
+    adapters = AdaptersMap(template)
+    loader = type("MomentLoader", (MomentLoader,), {"timezone": timezone})
+    adapters.register_loader("timestamptz", loader)
+    return adapters
 
 
 class DatabaseOperations(Operations):
@@ -25,6 +49,12 @@ class DatabaseOperations(Operations):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = DatabaseOperations
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params = super().get_connection_params()
+        if settings.USE_TZ:
+            params["context"] = _adapters(params["context"], self.timezone)
+        return params
 
     def kept_cursor(self) -> Any:
         """See lib/cursors.py."""

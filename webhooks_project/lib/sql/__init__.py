@@ -10,10 +10,12 @@ from webhooks_project.lib.sql.insert import (
     insert_new_with,
     insert_rows,
 )
+from webhooks_project.lib.sql.rows import instance_of
 from webhooks_project.lib.sql.select import is_due, select_by_key
 from webhooks_project.lib.sql.update import update_by_key, update_returning, wait_for_writers
 
 __all__ = [
     "insert_instance", "insert_instances", "insert_new", "insert_new_with", "insert_rows",
-    "is_due", "select_by_key", "update_by_key", "update_returning", "wait_for_writers",
+    "instance_of", "is_due", "select_by_key", "update_by_key", "update_returning",
+    "wait_for_writers",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -13,6 +13,7 @@ from django.db import connections, models
 
 from webhooks_project.lib.ids import uuid_of_int
 
+Instance = TypeVar("Instance", bound=models.Model)
 Changer = Callable[[Sequence[Any]], tuple[Any, ...]]
 
 
@@ -100,6 +101,21 @@ def changer(functions: Sequence[Callable[[Any], Any] | None]) -> Changer:
     changes = {f"change_{index}": change for index, change in enumerate(functions) if change}
     made: Changer = eval(f"lambda row: ({', '.join(values)},)", changes)  # noqa: S307 - our own text
     return made
+
+
+def instance_of(model: type[Instance], /, **values: Any) -> Instance:
+    """`model(**values)` for values by the names of their columns.
+
+    Values by name cost Django three times as much as values in order.
+    """
+    return model(
+        *[values[name] if name in values else default() for name, default in _defaults(model)]
+    )
+
+
+@functools.cache
+def _defaults(model: type[models.Model]) -> tuple[tuple[str, Callable[[], Any]], ...]:
+    return tuple((field.attname, field.get_default) for field in model._meta.concrete_fields)
 
 
 def adapter(field: Any, vendor: str) -> Any:
