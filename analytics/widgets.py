@@ -100,7 +100,7 @@ class WidgetSpec:
             return NO_RECEIPTS if self.dimensions == ("source",) else NO_ATTEMPTS
         first = self.measures[0] if self.measures else ""
         if self.kind == Kind.FORECAST:
-            return f"{NO_FORECAST}."
+            return f"{NO_FORECAST}. {BRINGS_RECEIPTS if first in INCOMING else BRINGS_ATTEMPTS}."
         if first in ("failed", "refused"):
             return NO_FAILURES if first == "failed" else NO_REFUSALS
         if any(self.filters.values()):

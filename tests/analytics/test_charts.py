@@ -137,13 +137,18 @@ def test_with_days_enough_there_is_a_forecast_from_the_first_that_counts() -> No
     assert "hub-note" not in drawn(found)
 
 
-def test_a_forecast_of_nothing_says_what_it_takes() -> None:
-    found = Figures(
-        spec_of(Kind.FORECAST, "attempts"), WEEK, "day", measures=(describe("attempts"),)
-    )
+@pytest.mark.parametrize(
+    ("measure", "brings"),
+    [
+        ("attempts", "Add a subscription and publish an event of a type that it hears."),
+        ("receipts", "Add a source, give its URL to the provider and send a sample."),
+    ],
+)
+def test_a_forecast_of_nothing_says_what_it_takes(measure: str, brings: str) -> None:
+    found = Figures(spec_of(Kind.FORECAST, measure), WEEK, "day", measures=(describe(measure),))
     assert drawn(found) == (
         '<p class="hub-empty" role="status">There is no forecast yet: it takes 7 whole days from '
-        "the first on which something was counted.</p>"
+        f"the first on which something was counted. {brings}</p>"
     )
 
 
