@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from django.utils.html import escape, format_html, format_html_join
+from django.utils.html import conditional_escape, escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from analytics.charts.numbers import numbers
 from analytics.charts.scales import bottom_of, part, ticks, time_labels, top_of
 from analytics.measures import NOTHING, Unit, Value, written
-from analytics.shown import Cell, Figures, Grid, Series
+from analytics.shown import Cell, Figures, Grid, Key, Series
 from analytics.widgets import TABLES, Kind
 
 WIDTH: Final = 1000  # units of the plot; it is stretched
@@ -72,7 +72,21 @@ def _table(full: Grid, link: Link | None) -> SafeString:
         '<th scope="col"{}>{}</th>',
         ((_side(number), text) for text, number in zip(grid.headers, grid.numeric, strict=True)),
     )
-    rows = format_html_join("", "<tr>{}</tr>", ((_cells(row, grid, link),) for row in grid.rows))
+    sides = [_side(number) for number in grid.numeric]
+    named: dict[Key, str] = {}  # many rows are of one name
+
+    def text_of(cell: Cell) -> str:
+        if cell.key is None:
+            return conditional_escape(cell.text)
+        if cell.key not in named:
+            named[cell.key] = _linked(cell, link)
+        return named[cell.key]
+
+    def row_of(cells: Sequence[Cell]) -> str:
+        found = (f"<td{side}>{text_of(cell)}</td>" for cell, side in zip(cells, sides, strict=True))
+        return f"<tr>{''.join(found)}</tr>"
+
+    rows = mark_safe("".join(map(row_of, grid.rows)))  # noqa: S308 - each text is escaped
     return format_html(
         '<div class="hub-scroll" tabindex="0" role="group" aria-label="Table">'
         '<table class="hub-grid"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
@@ -80,23 +94,12 @@ def _table(full: Grid, link: Link | None) -> SafeString:
     )  # fmt: skip
 
 
-def _cells(row: Sequence[Cell], grid: Grid, link: Link | None) -> SafeString:
-    return format_html_join(
-        "",
-        "<td{}>{}</td>",
-        (
-            (_side(number), _linked(cell, link))
-            for cell, number in zip(row, grid.numeric, strict=True)
-        ),
-    )
-
-
 def _side(is_number: bool) -> SafeString:
     return mark_safe(' class="hub-number"' if is_number else "")  # noqa: S308 - one of two
 
 
-def _linked(cell: Cell, link: Link | None) -> SafeString | str:
-    text = _breakable(cell.text) if cell.key is not None else cell.text
+def _linked(cell: Cell, link: Link | None) -> SafeString:
+    text = _breakable(cell.text)
     url = link(cell) if link is not None else ""
     return format_html('<a class="text-link" href="{}">{}</a>', url, text) if url else text
 
