@@ -32,7 +32,7 @@ from analytics.latencies import Joined, Version, add_joined, add_known
 from analytics.models import SUCCEEDED, Scope
 from analytics.periods import Grain
 from analytics.questions import Dimension, Granularity, Query
-from analytics.rows import WIDE
+from analytics.rows import WIDE, grouped, rows_and_keys
 from analytics.sketches import add_stored
 from analytics.tallies import ATTEMPTS, RECEIPTS, Series
 
@@ -75,10 +75,9 @@ _TRUNCATED: Final = {
 }  # fmt: skip
 # What steps are made of at the coarsest, where a grain's row is longer than a step of days is.
 _COARSEST: Final[dict[Granularity | None, Grain]] = {
-    Granularity.MINUTE: Grain.MINUTE,
-    Granularity.HOUR: Grain.HOUR,
+    Granularity.MINUTE: Grain.MINUTE, Granularity.HOUR: Grain.HOUR,
     Granularity.HOUR_OF_WEEK: Grain.HOUR,
-}
+}  # fmt: skip
 _EVERYWHERE: Final = {Dimension.CAUSE, Dimension.STATUS_CLASS, Dimension.VERDICT}
 _SUMS: Final[dict[str, Any]] = {
     "succeeded": Sum("attempts", filter=Q(cause="")),
@@ -276,7 +275,7 @@ class _Reader:
         knows = bool(joined) and all(part.is_lasting for part in self.parts)
         made |= {"version": Version()} if knows else joined
         unknown: set[tuple[Any, ...]] = set()
-        for values in _grouped(rows, group_by, made) if made else ():
+        for values in grouped(rows, group_by, made) if made else ():
             figures = cell(values)
             after = end + len(sums)
             for name, value in zip(sums, values[end:after], strict=True):
@@ -287,7 +286,7 @@ class _Reader:
             elif not add_known(figures, sketches, values[after]):
                 unknown.add(tuple(values[:end]))
         if unknown:
-            for values in _grouped(rows, group_by, {"version": Version(), **joined}):
+            for values in grouped(rows, group_by, {"version": Version(), **joined}):
                 if tuple(values[:end]) in unknown:
                     add_joined(cell(values), sketches, values[end + 1 :], values[end])
         if sketches and not joined:
@@ -297,18 +296,25 @@ class _Reader:
         self, rows: QuerySet[Any, Any], sketches: Sequence[str], cell: Callable[..., Figures]
     ) -> None:
         """Put the rows' sketches behind each other, and then into their cells."""
-        parts: dict[tuple[int, str], tuple[Figures, list[bytes]]] = {}
+        count = len(sketches)
+        parts: dict[int, tuple[Figures, list[list[bytes]]]] = {}
+        known: dict[tuple[Any, ...], list[list[bytes]]] = {}  # many rows are of one cell
         size = 0
 
         def leave() -> None:
-            for (_, name), (figures, many) in parts.items():
-                add_stored(figures.sketches.setdefault(name, {}), b"".join(many))
-            parts.clear()
+            for figures, many in parts.values():
+                for name, found in zip(sketches, many, strict=True):
+                    add_stored(figures.sketches.setdefault(name, {}), b"".join(found))
+                    found.clear()
 
-        for values in rows.iterator(chunk_size=2_000):
-            figures = cell(values)
-            for name, value in zip(sketches, values[-len(sketches) :], strict=True):
-                parts.setdefault((id(figures), name), (figures, []))[1].append(value)
+        for key, values in rows_and_keys(rows, count):
+            many = known.get(key)
+            if many is None:
+                figures = cell(key)
+                made: list[list[bytes]] = [[] for _ in sketches]
+                many = known[key] = parts.setdefault(id(figures), (figures, made))[1]
+            for found, value in zip(many, values, strict=True):
+                found.append(value)
                 size += len(value)
             if size > JOINED_BYTES:
                 leave()
@@ -369,17 +375,6 @@ def _is_unmistakable(zone: ZoneInfo) -> bool:
     """Whether PostgreSQL means the same by the zone's name. By CET, EET, MET and WET it means the
     abbreviations, which have no summer time; none of a region, such as Etc/GMT+10, is one."""
     return zone.key == "UTC" or "/" in zone.key
-
-
-def _grouped(
-    rows: QuerySet[Any], group_by: Sequence[str], made: Mapping[str, Any]
-) -> Iterator[Sequence[Any]]:
-    """The columns grouped by, and after them what is made of each group."""
-    if group_by:
-        yield from rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000)
-        return
-    found = rows.aggregate(**made)
-    yield [found[name] for name in made]
 
 
 def _name(dimension: Dimension, value: Any) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connections, router, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from analytics.models import Horizon, Rollup, Scope
 from analytics.periods import Grain
@@ -81,6 +82,45 @@ def stored_tallies(
             key = series.key(*values[: len(names)])
             found.setdefault(at, {})[key] = series.tally.of_columns(tuple(values[len(names) :]))
     return found
+
+
+def grouped(
+    rows: QuerySet[Any], group_by: Sequence[str], made: Mapping[str, Any]
+) -> Iterator[Sequence[Any]]:
+    """The columns grouped by, and after them what is made of each group."""
+    if group_by:
+        yield from rows.values_list(*group_by).annotate(**made).iterator(chunk_size=2_000)
+        return
+    found = rows.aggregate(**made)
+    yield [found[name] for name in made]
+
+
+def rows_and_keys(
+    rows: QuerySet[Any, Any], count: int
+) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Of a list of values the last `count`, as the database has them, and those before.
+
+    Those are turned into Python's once for each combination: of many rows they are the same.
+    """
+    connection = connections[rows.db]
+    compiler = rows.query.get_compiler(connection=connection)
+    sql, params = compiler.as_sql()
+    converters = compiler.get_converters([column[0] for column in compiler.select])
+
+    @cache
+    def turned(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        found = list(key)
+        for index, (functions, expression) in converters.items():
+            if index < len(found):
+                for function in functions:
+                    found[index] = function(found[index], expression, connection)
+        return tuple(found)
+
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        while part := cursor.fetchmany(2_000):
+            for values in part:
+                yield turned(values[:-count]), values[-count:]
 
 
 def add_to_rows(series: Series, sums: Mapping[Place, Tally]) -> int:
