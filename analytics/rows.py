@@ -103,7 +103,7 @@ def rows_and_keys(
     Those are turned into Python's once for each combination: of many rows they are the same.
     """
     connection = connections[rows.db]
-    compiler = rows.query.get_compiler(connection=connection)
+    compiler = rows.query.get_compiler(connection=connection, elide_empty=False)
     sql, params = compiler.as_sql()
     converters = compiler.get_converters([column[0] for column in compiler.select])
 

@@ -424,3 +424,12 @@ def test_a_year_of_days_reads_months_and_few_rows(django_assert_num_queries: Any
     assert f'"grain" = {int(Grain.MONTH)}' in captured[-1]["sql"]
     assert f'"scope" = {int(Scope.ACCOUNT)}' in captured[-1]["sql"]
     assert ReceiptRollup.objects.count() == 0
+
+
+def test_of_no_account_nothing_is_counted() -> None:
+    deliveries = make_deliveries()
+    make_history(deliveries, [(0, 0, "", 10.0)])
+    query = Query(account_ids=[], measures=MEASURES, since=START, until=START + timedelta(days=1))
+    [row] = answer(query).rows
+    assert row.values[Measure.ATTEMPTS] == 0
+    assert row.values[Measure.TOTAL_P95_MS] is None
