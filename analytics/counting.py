@@ -186,6 +186,8 @@ def add_what_is_more(
             if not (more.size or known is None):
                 continue
             for to_scope, to_grain in targets:
+                if not series.has_row(to_scope, key):
+                    continue
                 place = (to_scope, to_grain, start_of(at, to_grain), key.of(to_scope))
                 into: Any = sums.get(place)
                 if into is None:
@@ -199,6 +201,8 @@ def summed(
     """What was found by minute, as the rows of a scope and grain have it."""
     sums: dict[datetime, dict[Key, Tally]] = {}
     for minute, key, tally in items(found):
+        if not series.has_row(scope, key):
+            continue
         tallies = sums.setdefault(start_of(minute, grain), {})
         into: Any = tallies.setdefault(key.of(scope), series.tally())
         into.add(tally)

@@ -195,6 +195,12 @@ class Series:
     def scopes_of(self, grain: Grain) -> tuple[Scope, ...]:
         return self.scopes_of_minutes if grain is Grain.MINUTE else self.scopes
 
+    @staticmethod
+    def has_row(scope: Scope, key: Key) -> bool:
+        """Whether the key is counted in that scope: what came in through no source has no row by
+        source."""
+        return scope is not Scope.SOURCE or key.source_id is not None
+
     @property
     def columns(self) -> tuple[str, ...]:
         return ("id", "scope", "grain", "at", *self.key._fields, *self.tally.COLUMNS)

@@ -30,8 +30,12 @@ from webhooks_project.admin.values import (
 from webhooks_project.lib import clock
 
 CHANGEABLE: Final = ("counts", "target_percent", "window_days")
-
-
+# What there were so many of.
+COUNTED: Final[dict[str, str]] = {
+    Objective.Counts.ATTEMPTS: "Attempts",
+    Objective.Counts.FIRST_ATTEMPTS: "First attempts",
+    Objective.Counts.DELIVERIES: "Deliveries that ended",
+}
 SHOWN_NAME: Final = 20  # characters: all columns have room on a screen of 1280 pixels
 STATE_COLOURS: Final = {"met": "success", "missed": "danger"}
 
@@ -68,7 +72,7 @@ def standing(objective: Objective) -> Panel:
         ["State", _state(status)],
         ["Attained", _percent(status.attained)],
         ["Target", _percent(status.target)],
-        ["Attempts", f"{status.total:,}"],
+        [COUNTED[objective.counts], f"{status.total:,}"],
         ["Failed", f"{status.failed:,} of {status.budget:,.1f} that it leaves room for"],
         ["Error budget left", written(status.budget_left_rate, "rate")],
     ]

@@ -84,6 +84,8 @@ def recomputed() -> set[tuple[Any, ...]]:
         delivery = attempt.delivery
         code = attempt.status_code
         for scope, (by_account, by_subscription, by_type, by_source) in TELLS.items():
+            if scope is Scope.SOURCE and delivery.event.source_id is None:
+                continue
             for grain in Grain:
                 if grain is Grain.MINUTE and scope not in OF_MINUTES:
                     continue

@@ -212,6 +212,8 @@ def make_history(now: datetime) -> UUID:
     for scope in ATTEMPTS.scopes:
         keys: dict[AttemptKey, float] = {}
         for full, rate in combos:
+            if not ATTEMPTS.has_row(scope, full):
+                continue
             key = full.of(scope)
             keys[key] = keys.get(key, 0) + rate
         for grain in Grain:

@@ -197,3 +197,22 @@ def test_days_beyond_all_calendars_are_refused_in_words(console: Client) -> None
     )
     assert page.status_code == 200
     assert list(errors_of(page)) == ["window_days"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [("attempts", "Attempts 3 Failed 2 of"), ("first_attempts", "First attempts 1 Failed 1 of"),
+     ("deliveries", "Deliveries that ended 2 Failed 1 of")],
+)  # fmt: skip
+def test_a_page_says_what_there_were_so_many_of(console: Client, counts: str, said: str) -> None:
+    made = make_subscription()
+    delivery = make_delivery(subscription=made)
+    for gave_up, cause in ((False, "dns"), (True, "dns"), (False, "")):
+        make_attempt(
+            delivery, started_at=clock.now() - timedelta(hours=1), cause=cause, gave_up=gave_up
+        )
+    count_marked()
+    objective = objective_of(made, "99", counts=counts)
+    page = console.get(page_of("analytics.objective", objective.pk)).content.decode()
+    text = " ".join(unescape(strip_tags(page)).split())
+    assert re.findall(r"Target 99 % (.* Failed \d+ of)", text) == [said]
