@@ -27,6 +27,7 @@ from outgoing.record import Result
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 from webhooks_project.lib.outbound import Failure
+from webhooks_project.lib.sql import select_by_key
 
 log = structlog.get_logger(__name__)
 
@@ -98,11 +99,9 @@ def note_results(results: Iterable[Result]) -> set[UUID]:
             if len(steps) > WINDOW_STEPS + 1:
                 del steps[min(steps)]
     watched = {key for key, facts in seen.items() if facts.failed}
-    trying = Breaker.objects.filter(
-        pk__in=[key for key in seen if key not in watched],
-        subscription__breaker=State.HALF_OPEN,
-    )
-    watched.update(trying.values_list("pk", flat=True))
+    others = [key for key in seen if key not in watched]
+    states = select_by_key(Subscription, others, ("id", "breaker"))
+    watched.update(key for key, state in states if state == State.HALF_OPEN)
     return {key for key in sorted(watched) if _note(key, seen[key], now)}
 
 

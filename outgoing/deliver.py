@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from outgoing.messages import read_data, read_messages
 from outgoing.models import Delivery
 from outgoing.posts import request_of
 from outgoing.preparing import Preparation, Prepared, as_one
-from outgoing.querysets import LEASE_SECONDS, Claim
+from outgoing.querysets import LANES, LEASE_SECONDS, Claim
 from outgoing.results import Results
 from outgoing.tokens import Fetch, Tokens
 from subscriptions.conf import address_policy
@@ -136,8 +137,7 @@ class DeliveryPump:
 
     def _hand_over(self) -> None:
         """Free the place for the next pump, give back what was not started, finish the rest."""
-        left = False
-        self._looked_at = math.inf  # it claims no more
+        left, self._looked_at = False, math.inf  # it claims no more
         while not left or self._outbound.in_flight or self._results or self._claims.are_leaving:
             try:
                 if not left:
@@ -231,29 +231,37 @@ class DeliveryPump:
         if time.monotonic() < self._next_claim_at() or not self._has_room:
             return
         full = [*self._lines.full(), *self._preparation.full()]
+        since = {lane: self._horizons[lane].since(full, time.monotonic()) for lane in LANES}
+        now = clock.now()
+        due = Delivery.objects.lanes_due(now, except_subscriptions=full, since=since)
         found = False
-        for lane in Delivery.objects.lanes_due(clock.now()):
-            if not self._lines.wants(lane):
-                continue
-            horizon = self._horizons[lane]
-            with self._turns.take(connection, waits=not self._outbound.in_flight) as has_turn:
-                if not has_turn:
+        for lane in LANES:
+            if lane not in due:
+                self._horizons[lane].note(full, first=None, at=now)
+            elif self._lines.wants(lane):
+                taken = self._take(lane, full, since[lane])
+                if taken is None:
                     self._looked_at, self._was_refused = time.monotonic(), True
                     return
-                now = clock.now()  # a lease begins when the turn is had
-                claims = Delivery.objects.claim(
-                    now=now,
-                    lane=lane,
-                    limit=CLAIM_ROWS,
-                    except_subscriptions=full,
-                    since=horizon.since(full, time.monotonic()),
-                )
-            horizon.note(full, first=claims[0].due_at if claims else None, at=now)
-            if claims:
-                found = True
-                self._queue_or_forget(claims)
+                if taken:
+                    found = True
+                    self._queue_or_forget(taken)
         self._looked_at = -math.inf if found else time.monotonic()
         self._was_refused, self._left_out = False, () if found else self._lines.full()
+
+    def _take(
+        self, lane: int, full: Sequence[UUID], since: datetime | None
+    ) -> Sequence[Claim] | None:
+        """Claim of a lane; None where another process is writing and this does not wait."""
+        with self._turns.take(connection, waits=not self._outbound.in_flight) as has_turn:
+            if not has_turn:
+                return None
+            now = clock.now()  # a lease begins when the turn is had
+            claims = Delivery.objects.claim(
+                now=now, lane=lane, limit=CLAIM_ROWS, except_subscriptions=full, since=since
+            )
+        self._horizons[lane].note(full, first=claims[0].due_at if claims else None, at=now)
+        return claims
 
     def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
         self._claims.add(claims)
@@ -323,7 +331,6 @@ class DeliveryPump:
         return count
 
     def _ended(self, work: Work) -> None:
-        """It is not under way any more."""
         self._under_way.end(work)
         self._lines.ended(work)
 

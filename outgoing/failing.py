@@ -16,9 +16,10 @@ from subscriptions.models import Subscription
 from subscriptions.operational import OperationalType
 from subscriptions.services import set_status
 from webhooks_project.lib import clock
+from webhooks_project.lib.sql import select_by_key
 
 LAST_FAILED_STEP: Final = timedelta(hours=1)  # how exact `last_failed_at` is: a write for each step
-FACTS: Final = ("pk", "failing_since", "last_failed_at", "failing_noticed_percent")
+FACTS: Final = ("id", "failing_since", "last_failed_at", "failing_noticed_percent")
 ENDED: Final[dict[str, Any]] = {
     "failing_since": None,
     "last_failed_at": None,
@@ -49,8 +50,7 @@ def note_attempts(seen: Mapping[UUID, Seen]) -> None:
 
     Of a batch with both, the success counts: the endpoint is there.
     """
-    rows = Subscription.objects.filter(pk__in=list(seen)).order_by("pk").values_list(*FACTS)
-    for key, since, last, noticed in rows:
+    for key, since, last, noticed in sorted(select_by_key(Subscription, list(seen), FACTS)):
         facts = seen[key]
         if facts.succeeded:
             if since is not None or noticed is not None:

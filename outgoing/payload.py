@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import orjson
 
 from outgoing.security import ORDINARY, Security
 from subscriptions.models import Subscription
-from webhooks_project.lib.redaction import MASK, redact_headers
+from webhooks_project.lib.redaction import MASK, is_secret
 from webhooks_project.lib.signing import Key
 from webhooks_project.lib.trace_context import child_of
 
@@ -224,11 +225,15 @@ def shown_headers(lines: Sequence[str], *, secret: Collection[str] = ()) -> dict
     for line in lines:
         name, _, text = line.partition(":")
         if text:
-            shown[name.lower()] = text.strip()
-    for name in ("webhook-signature", *secret):
-        if name in shown:
-            shown[name] = MASK
-    return redact_headers(shown)
+            lower, is_masked = _known_name(name)
+            shown[lower] = MASK if is_masked or lower in secret else text.strip()
+    return shown
+
+
+@lru_cache(maxsize=1024)
+def _known_name(name: str) -> tuple[str, bool]:
+    lower = name.lower()
+    return lower, is_secret(lower)
 
 
 def _timestamp(moment: datetime) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from orjson import Fragment, dumps
 
 from monitoring import journal
 from outgoing.bodies import keep_bodies
@@ -76,13 +77,7 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
     now = clock.now()
     with transaction.atomic():
         stored = _finish_deliveries(results, now)
-        Attempt.objects.insert_many(
-            _ATTEMPT_COLUMNS,
-            [
-                _attempt_row(key, result, worker)
-                for key, result in zip(new_ids(len(stored)), stored, strict=True)
-            ],
-        )
+        Attempt.objects.insert_many(_ATTEMPT_COLUMNS, _attempt_rows(stored, worker))
         mark_uncounted(Kind.ATTEMPT, (result.started_at for result in stored))
         keep_bodies(
             (result.account_id, result.claim.delivery_id, result.request_sha256, result.kept_body)
@@ -172,7 +167,17 @@ def _fingerprint(result: Result) -> str:
     )
 
 
-def _attempt_row(key: UUID, result: Result, worker: str) -> tuple[Any, ...]:
+def _attempt_rows(results: Sequence[Result], worker: str) -> list[tuple[Any, ...]]:
+    # Answers that are alike share their headers, which are redacted and written once.
+    heads = {id(result.response.headers): result.response.headers for result in results}
+    shown = {key: Fragment(dumps(redact_headers(headers))) for key, headers in heads.items()}
+    return [
+        _attempt_row(key, result, shown[id(result.response.headers)], worker)
+        for key, result in zip(new_ids(len(results)), results, strict=True)
+    ]
+
+
+def _attempt_row(key: UUID, result: Result, headers: Fragment, worker: str) -> tuple[Any, ...]:
     response = result.response
     claim = result.claim
     succeeded = isinstance(result.step, Delivered)
@@ -197,7 +202,7 @@ def _attempt_row(key: UUID, result: Result, worker: str) -> tuple[Any, ...]:
         result.request_headers,
         result.request_bytes,
         result.request_sha256,
-        redact_headers(response.headers),
+        headers,
         response.body,
         response.body_bytes,
         response.address,

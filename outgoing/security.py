@@ -36,6 +36,16 @@ class Security:
     credentials: ClientCredentials | None = None
     identity: Identity | None = None
     recipient: jwe.Recipient | None = None
+    # The headers that it makes, in lower case, whose values are not kept.
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = [line.partition(":")[0] for line in self.lines]
+        if self.template is not None:
+            names += self.template.names
+        if self.credentials is not None:
+            names.append("Authorization")
+        object.__setattr__(self, "names", tuple(name.lower() for name in names))
 
     def keys(self, secret: str) -> list[Key]:
         """What a secret signs with here: no Ed25519 key signs by a template.
@@ -46,24 +56,13 @@ class Security:
             return [key_of(secret)]
         return [] if secret.startswith(PRIVATE_PREFIX) else [secret.encode()]
 
-    @property
-    def names(self) -> list[str]:
-        """The headers that it makes, in lower case, whose values are not kept."""
-        names = [line.partition(":")[0] for line in self.lines]
-        if self.template is not None:
-            names += self.template.names
-        if self.credentials is not None:
-            names.append("Authorization")
-        return [name.lower() for name in names]
-
     def seal(self, body: bytes, content: list[str]) -> tuple[bytes, list[str]]:
         """The bytes to send, and the header lines that say what they are.
 
         What an event brings along gives way to what the subscription sets.
         """
-        names = self.names
-        if names:
-            content = [line for line in content if line.partition(":")[0].lower() not in names]
+        if self.names:
+            content = [line for line in content if line.partition(":")[0].lower() not in self.names]
         if self.recipient is None:
             return body, content
         kind, *others = content

@@ -2,6 +2,7 @@
 
 from outgoing.querysets.attempts import AttemptQuerySet, SentBodyQuerySet
 from outgoing.querysets.deliveries import (
+    LANES,
     LEASE_SECONDS,
     LIMITED,
     PARKED,
@@ -14,6 +15,6 @@ from outgoing.querysets.flows import FlowQuerySet
 from outgoing.querysets.retries import RetryQuerySet
 
 __all__ = [
-    "LEASE_SECONDS", "LIMITED", "PARKED", "AttemptQuerySet", "Claim", "DeliveryQuerySet",
+    "LANES", "LEASE_SECONDS", "LIMITED", "PARKED", "AttemptQuerySet", "Claim", "DeliveryQuerySet",
     "EventQuerySet", "FlowQuerySet", "RetryQuerySet", "SentBodyQuerySet", "lane_again",
 ]  # fmt: skip

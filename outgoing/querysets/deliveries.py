@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,6 +15,7 @@ from django.db.models.functions import Least
 from subscriptions.models import Subscription
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import (
+    claim_due,
     insert_instances,
     is_due,
     update_by_key,
@@ -28,6 +29,13 @@ else:
 
 LEASE_SECONDS: Final = 10  # a worker silent for longer loses its claim
 PARK_ROWS: Final = 400  # looked at or parked together
+
+LANES: Final = (0, 1)  # those that any pump claims from
+NOTHING: Final[Mapping[int, Any]] = {}
+CLAIMED: Final = (
+    "id", "event", "subscription", "trigger", "attempt_count", "attempts_before", "replay",
+    "next_attempt_at", "order_key", "created_at", "asked_at",
+)  # fmt: skip
 
 # What puts a delivery back where it stood before it was claimed.
 BACK_IN_LINE: Final[dict[str, Any]] = {
@@ -91,6 +99,21 @@ class Claim(NamedTuple):
         return self.asked_at or self.created_at
 
 
+def _under_lease(token: UUID, now: datetime) -> dict[str, Any]:
+    return {
+        "status": "delivering",
+        "lane": None,
+        "lease_token": token,
+        "leased_until": now + timedelta(seconds=LEASE_SECONDS),
+    }
+
+
+def _claims(rows: Iterable[Sequence[Any]], token: UUID) -> list[Claim]:
+    claims = [Claim._make((*row, token)) for row in rows]
+    claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
+    return claims
+
+
 def lane_again() -> Case:
     """The line of a delivery that is not attempted for the first time."""
     limited = Subscription.objects.filter(pk=OuterRef("subscription"), is_limited=True)
@@ -98,17 +121,32 @@ def lane_again() -> Case:
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def due(self, now: datetime, lane: int) -> DeliveryQuerySet:
-        """Those of a lane that may be claimed, the longest waiting first."""
-        return self.filter(lane=lane, next_attempt_at__lte=now).order_by("next_attempt_at")
-
     def insert_many(self, deliveries: Sequence[Delivery]) -> None:
         """Store new ones in bulk."""
         insert_instances(deliveries)
 
-    def lanes_due(self, now: datetime) -> list[int]:
-        """The lanes with something to claim; a read, so that an idle pump takes no write lock."""
-        return [lane for lane in (0, 1) if is_due(self.model, "next_attempt_at", now, lane=lane)]
+    def lanes_due(
+        self,
+        now: datetime,
+        *,
+        except_subscriptions: Collection[UUID] = (),
+        since: Mapping[int, datetime | None] = NOTHING,
+    ) -> list[int]:
+        """The lanes with something to claim, of those due since each lane's moment in `since`; a
+        read, so that a pump with nothing to claim takes no write lock."""
+        left_out = ("subscription", except_subscriptions)
+        return [
+            lane
+            for lane in LANES
+            if is_due(
+                self.model,
+                "next_attempt_at",
+                now,
+                since=since.get(lane),
+                left_out=left_out,
+                lane=lane,
+            )
+        ]
 
     def claim(
         self,
@@ -125,14 +163,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         that another worker is taking are skipped where the database can. All of one call share a
         token.
         """
-        candidates = self.due(now, lane)
-        if since is not None:
-            candidates = candidates.filter(next_attempt_at__gte=since)
-        if except_subscriptions:
-            candidates = candidates.exclude(subscription_id__in=except_subscriptions)
-        with transaction.atomic():
-            ids = candidates.select_for_update(skip_locked=True).values("pk")[:limit]
-            return self._claimed(self.model._default_manager.all(), now, among=ids)
+        token = new_id()
+        rows = claim_due(
+            self.model,
+            "next_attempt_at",
+            now,
+            _under_lease(token, now),
+            CLAIMED,
+            limit=limit,
+            since=since,
+            left_out=("subscription", except_subscriptions),
+            lane=lane,
+        )
+        return _claims(rows, token)
 
     def _claimed(
         self,
@@ -142,23 +185,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         among: models.QuerySet[Any, Any] | None = None,
     ) -> list[Claim]:
         token = new_id()
-        claims = [
-            Claim._make((*row, token))
-            for row in update_returning(
-                rows,
-                {
-                    "status": "delivering",
-                    "lane": None,
-                    "lease_token": token,
-                    "leased_until": now + timedelta(seconds=LEASE_SECONDS),
-                },
-                ("id", "event", "subscription", "trigger", "attempt_count", "attempts_before",
-                 "replay", "next_attempt_at", "order_key", "created_at", "asked_at"),
-                among=among,
-            )
-        ]  # fmt: skip
-        claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
-        return claims
+        taken = update_returning(rows, _under_lease(token, now), CLAIMED, among=among)
+        return _claims(taken, token)
 
     def claim_limited(
         self, subscription_id: UUID, *, now: datetime, limit: int, in_order: bool = False

@@ -232,10 +232,10 @@ def test_goes_on_when_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> N
     lanes_due = DeliveryQuerySet.lanes_due
     failures = [OperationalError("away")] * 3
 
-    def look_at_last(self: Any, now: datetime) -> list[int]:
+    def look_at_last(self: Any, now: datetime, **options: Any) -> list[int]:
         if failures:
             raise failures.pop()
-        return lanes_due(self, now)
+        return lanes_due(self, now, **options)
 
     monkeypatch.setattr(DeliveryQuerySet, "lanes_due", look_at_last)
     with receiver(answer()) as here:

@@ -16,11 +16,12 @@ _SECRET_NAME = re.compile(
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers with the value of every one that may hold a secret or a proof masked."""
-    return {name: MASK if _is_secret(name) else value for name, value in headers.items()}
+    return {name: MASK if is_secret(name) else value for name, value in headers.items()}
 
 
 @lru_cache(maxsize=1024)
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Whether a header of that name may hold a secret or a proof."""
     return _SECRET_NAME.search(name) is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -59,13 +60,14 @@ class Response:
     """What came of a request. `status` is None unless the response head was complete.
 
     `failure` is None exactly when `status` is not. Durations are milliseconds since the start;
-    None where that phase was not reached. `body` is the first 16 KiB.
+    None where that phase was not reached. `body` is the first 16 KiB. Answers that are alike may
+    share one mapping of headers.
     """
 
     status: int | None = None
     failure: Failure | None = None
     detail: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     body_bytes: int = 0
     dns_ms: float | None = None

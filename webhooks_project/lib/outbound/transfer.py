@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +21,8 @@ from webhooks_project.lib.tls_checks import failed_check, is_refusal
 SUPPRESS_CONNECT_HEADERS: Final = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS; pycurl has no name
 STATUS_LINE: Final = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})(?:[ \r\n]|$)")
 MAX_HEADER_BYTES: Final = 64 * 1024
+KNOWN_HEAD_BYTES: Final = 1024  # a head of at most so many is read once for all that are alike
+KNOWN_HEADS: Final = 256
 MAX_BODY_BYTES: Final = 64 * 1024  # read at most; the connection is then closed
 KEPT_BODY_BYTES: Final = 16 * 1024  # of what was read, kept for people to see
 CONNECT_TIMEOUT_SECONDS: Final = 10  # part of the whole deadline, never beyond it
@@ -166,23 +168,6 @@ class Transfer:
     def _is_forbidden(self, target: Any) -> bool:
         return is_forbidden(str(target[0]), allowed_networks=self._policy.allowed_networks)
 
-    def _head(self) -> list[bytes] | None:
-        """The lines of the final response's head; None unless the blank line that ends it came.
-
-        A 1xx block before it and trailers after it are left out.
-        """
-        lines = self._lines
-        start = 0
-        for index, line in enumerate(lines):
-            if line in (b"\r\n", b"\n"):
-                code = _code_of(lines[start])
-                if code is None:
-                    return None
-                if code >= 200:
-                    return lines[start + 1 : index]
-                start = index + 1
-        return None
-
     def _on_body(self, chunk: bytes) -> int | None:
         self._body_bytes += len(chunk)
         if self._kept_bytes < KEPT_BODY_BYTES:
@@ -209,11 +194,12 @@ class Transfer:
         if self._reads_certificates:
             response.certificate_expires_at = _certificate_end(handle)
         status = getinfo(pycurl.RESPONSE_CODE)
-        too_large = sum(map(len, self._lines)) > MAX_HEADER_BYTES
-        head = self._head()
-        if head is not None and status >= 200 and not too_large:
+        size = sum(map(len, self._lines))
+        too_large = size > MAX_HEADER_BYTES
+        headers = (_known_head if size <= KNOWN_HEAD_BYTES else parse_head)(tuple(self._lines))
+        if headers is not None and status >= 200 and not too_large:
             response.status = status
-            response.headers = _parse_headers(head)
+            response.headers = headers
             return response
         if too_large:
             response.failure = Failure.TOO_LARGE
@@ -264,24 +250,33 @@ def _ms(seconds: float) -> float | None:
     return seconds * 1000 if seconds else None
 
 
+def parse_head(lines: Sequence[bytes]) -> Mapping[str, str] | None:
+    """The headers of the final response, by lower-case names, a repeated one joined by a comma.
+
+    A 1xx block before it and trailers after it are left out. None unless the blank line that ends
+    the head came.
+    """
+    start = 0
+    for index, line in enumerate(lines):
+        if line in (b"\r\n", b"\n"):
+            found = STATUS_LINE.match(lines[start])
+            if found is None:  # libcurl would read 200 from one that says 2000
+                return None
+            if int(found[1]) >= 200:
+                return _parse_headers(lines[start + 1 : index])
+            start = index + 1
+    return None
+
+
+# Receivers send the same head with every answer of a second.
+_known_head = lru_cache(maxsize=KNOWN_HEADS)(parse_head)
+
+
 def _parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
-    """Header lines as a mapping with lower-case names; a repeated name is joined by a comma."""
     headers: dict[str, str] = {}
     for line in lines:
-        name, value = _parse_header(line)
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    headers.pop("", None)
+        name, separator, value = line.decode("latin-1").partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if separator and name:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-@lru_cache(maxsize=256)
-def _code_of(line: bytes) -> int | None:
-    """The status code of a status line; libcurl would read 200 from one that says 2000."""
-    found = STATUS_LINE.match(line)
-    return int(found[1]) if found else None
-
-
-@lru_cache(maxsize=1024)  # receivers send the same few lines with every answer
-def _parse_header(line: bytes) -> tuple[str, str]:
-    name, separator, value = line.decode("latin-1").partition(":")
-    return (name.strip().lower(), value.strip()) if separator else ("", "")

@@ -121,7 +121,7 @@ def _defaults(model: type[models.Model]) -> tuple[tuple[str, Callable[[], Any]],
 def adapter(field: Any, vendor: str) -> Any:
     target = field.target_field if field.is_relation else field
     if isinstance(target, models.JSONField):
-        return _as_json
+        return as_json
     if vendor == "sqlite":
         if isinstance(target, models.UUIDField):
             return _as_hex
@@ -130,7 +130,7 @@ def adapter(field: Any, vendor: str) -> Any:
     return None
 
 
-def _as_json(value: Any) -> str:
+def as_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 

@@ -1,38 +1,15 @@
-"""Rows that are read by the hundred, and whether there is something to do."""
+"""Rows that are read by the hundred."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db import connections, models, router
 
 from webhooks_project.lib.cursors import kept_cursor
 from webhooks_project.lib.sql.rows import Changer, among, converters, read_all
-
-
-def is_due(model: type[models.Model], column: str, now: datetime, **equal: Any) -> bool:
-    """Whether a row has `column <= now` and the given values: an idle pump's look.
-
-    The same by the ORM costs twenty times as much, and idle pumps look all day.
-    """
-    connection = connections[router.db_for_read(model)]
-    with kept_cursor(connection) as cursor:
-        cursor.execute(
-            _is_due_sql(model, column, tuple(equal), connection.alias),
-            [*equal.values(), connection.ops.adapt_datetimefield_value(now)],
-        )
-        return cursor.fetchone() is not None
-
-
-@functools.cache
-def _is_due_sql(model: type[models.Model], column: str, equal: tuple[str, ...], using: str) -> str:
-    quote = connections[using].ops.quote_name
-    conditions = [f"{quote(name)} = %s" for name in equal] + [f"{quote(column)} <= %s"]
-    table = quote(model._meta.db_table)
-    return f"SELECT 1 FROM {table} WHERE {' AND '.join(conditions)} LIMIT 1"  # noqa: S608 - as below
 
 
 def select_by_key(
