@@ -12,6 +12,7 @@ from django.db import transaction
 
 from outgoing.cancelled import note_all_cancelled
 from outgoing.lines import Work, each
+from outgoing.messages import read_data
 from outgoing.models import Delivery
 from outgoing.querysets import Claim
 from subscriptions.models import Subscription
@@ -58,6 +59,17 @@ class Claims:
             self._open[token] = left
         else:
             self._open.pop(token, None)
+
+    def read_data(self, work: Work) -> bool:
+        """Read a large event's data; False where it was deleted with its account meanwhile."""
+        if work.message.data is not None:
+            return True
+        data = read_data(work.claim.event_id)
+        if data is None:
+            self.close(work.claim.token)
+            return False
+        work.message.data = data
+        return True
 
     def renew(self, now: datetime) -> None:
         """Have the leases last from now on."""

@@ -21,7 +21,7 @@ from outgoing.claims import Claims
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
 from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, each, lane_of
-from outgoing.messages import read_data, read_messages
+from outgoing.messages import read_messages
 from outgoing.models import Delivery
 from outgoing.posts import request_of
 from outgoing.preparing import Preparation, Prepared, as_one
@@ -64,7 +64,7 @@ class DeliveryPump:
         self._claims = Claims()
         self._turns = Turns()
         self._results = Results(self._claims, place.name)
-        self._preparation = Preparation(self._endpoints, self._read_data)
+        self._preparation = Preparation(self._endpoints, self._claims.read_data)
         self._tokens = Tokens(self._outbound)
         self._lines = Lines(
             capacity=conf.in_flight(),
@@ -226,8 +226,8 @@ class DeliveryPump:
         return in_line + self._preparation.waiting_posts(subscription_id)
 
     def _claim(self) -> None:
-        for claims in self._flows.claim():
-            self._queue_or_forget(claims, is_limited=True)
+        for limited in self._flows.claim():
+            self._queue_or_forget(limited, is_limited=True)
         if time.monotonic() < self._next_claim_at() or not self._has_room:
             return
         full = [*self._lines.full(), *self._preparation.full()]
@@ -239,13 +239,13 @@ class DeliveryPump:
             if lane not in due:
                 self._horizons[lane].note(full, first=None, at=now)
             elif self._lines.wants(lane):
-                taken = self._take(lane, full, since[lane])
-                if taken is None:
+                claims = self._take(lane, full, since[lane])
+                if claims is None:
                     self._looked_at, self._was_refused = time.monotonic(), True
                     return
-                if taken:
+                if claims:
                     found = True
-                    self._queue_or_forget(taken)
+                    self._queue_or_forget(claims)
         self._looked_at = -math.inf if found else time.monotonic()
         self._was_refused, self._left_out = False, () if found else self._lines.full()
 
@@ -374,7 +374,7 @@ class DeliveryPump:
         if all(one.message.data is not None for one in work.all):
             return True
         try:
-            left = [one for one in work.all if self._read_data(one)]
+            left = [one for one in work.all if self._claims.read_data(one)]
         except (db.OperationalError, db.InterfaceError):
             self._ended(work)
             self._lines.add(work)
@@ -385,17 +385,6 @@ class DeliveryPump:
         if left:
             self._lines.add(as_one(left))
         return False
-
-    def _read_data(self, work: Work) -> bool:
-        """Read a large event's data; False where it was deleted with its account meanwhile."""
-        if work.message.data is not None:
-            return True
-        data = read_data(work.claim.event_id)
-        if data is None:
-            self._claims.close(work.claim.token)
-            return False
-        work.message.data = data
-        return True
 
     def _end(self, work: Work, response: Response) -> None:
         self._ended(work)

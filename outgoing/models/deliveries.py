@@ -67,7 +67,12 @@ class Delivery(models.Model):
     last_cause = models.CharField(max_length=32, blank=True)
     last_status_code = models.PositiveSmallIntegerField(null=True, blank=True)
     replay = models.ForeignKey(
-        "Replay", models.SET_NULL, null=True, blank=True, related_name="deliveries"
+        "Replay",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        db_index=False,
     )
     created_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True, blank=True)
@@ -121,6 +126,11 @@ class Delivery(models.Model):
                 fields=["leased_until"],
                 condition=Q(leased_until__isnull=False),
                 name="delivery_leased",
+            ),
+            # What a replay sent again. Of those only: each delivery is written three times, and
+            # every index that holds it with it.
+            models.Index(
+                fields=["replay"], condition=Q(replay__isnull=False), name="delivery_of_replay"
             ),
             # How much of a replay waits in line.
             models.Index(

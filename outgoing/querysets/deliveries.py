@@ -121,6 +121,10 @@ def lane_again() -> Case:
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def due(self, now: datetime, lane: int) -> DeliveryQuerySet:
+        """Those of a lane that may be claimed, the longest waiting first."""
+        return self.filter(lane=lane, next_attempt_at__lte=now).order_by("next_attempt_at")
+
     def insert_many(self, deliveries: Sequence[Delivery]) -> None:
         """Store new ones in bulk."""
         insert_instances(deliveries)

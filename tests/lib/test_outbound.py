@@ -27,9 +27,11 @@ from tests.lib.receiver import OK, Line, answer, receiver, status
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
 from webhooks_project.lib.outbound.transfer import (
     KEPT_BODY_BYTES,
+    KNOWN_HEAD_BYTES,
     MAX_BODY_BYTES,
     Settings,
     Transfer,
+    known_head,
 )
 from webhooks_project.lib.ssrf import Policy, parse_networks
 from webhooks_project.running import free_port
@@ -135,6 +137,19 @@ def test_a_complete_head_is_an_answer(reply: bytes, body: bytes) -> None:
     assert response.body == body
     assert "x-trailer" not in response.headers
     assert "link" not in response.headers
+
+
+def test_heads_that_are_alike_are_read_once_and_only_short_ones_are_kept() -> None:
+    short = b"HTTP/1.1 200 OK\r\nX-Short: 1\r\nContent-Length: 0\r\n\r\n"
+    long = b"HTTP/1.1 200 OK\r\nX-Long: %b\r\nContent-Length: 0\r\n\r\n" % (b"x" * KNOWN_HEAD_BYTES)
+    known_head.cache_clear()
+    with receiver(answer(short)) as one, receiver(answer(long)) as other:
+        responses = [send(url) for url in (one.url, one.url, other.url, other.url)]
+    assert [response.status for response in responses] == [200] * 4
+    assert responses[0].headers == {"x-short": "1", "content-length": "0"}
+    assert responses[0].headers is responses[1].headers
+    assert len(responses[2].headers["x-long"]) == KNOWN_HEAD_BYTES
+    assert known_head.cache_info().currsize == 1
 
 
 def test_uses_a_connection_again() -> None:

@@ -299,3 +299,30 @@ def test_a_claim_is_one_statement(count: int) -> None:
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
     assert len(statements) == 1
     assert ("SKIP LOCKED" in statements[0]) == (connection.vendor == "postgresql")
+
+
+def test_a_look_leaves_out_those_that_are_full_and_what_is_before_its_horizon() -> None:
+    early = make_delivery(next_attempt_at=NOW - timedelta(hours=1))
+    late = make_delivery(next_attempt_at=NOW, lane=AGAIN)
+    full = [early.subscription_id]
+    look = Delivery.objects.lanes_due
+    assert look(NOW, except_subscriptions=full) == [AGAIN]
+    assert look(NOW, except_subscriptions=[*full, late.subscription_id]) == []
+    assert look(NOW, since={FIRST: NOW - timedelta(minutes=59)}) == [AGAIN]
+    assert look(NOW, since={FIRST: NOW - timedelta(hours=1), AGAIN: NOW + STEP}) == [FIRST]
+    assert look(NOW, except_subscriptions=full, since={FIRST: NOW - timedelta(hours=2)}) == [AGAIN]
+
+
+def test_a_claim_is_one_statement_whatever_it_leaves_out() -> None:
+    full = [make_delivery(next_attempt_at=NOW).subscription_id for _ in range(3)]
+    oldest = make_delivery(next_attempt_at=NOW - timedelta(hours=3))
+    waiting = make_delivery(next_attempt_at=NOW - timedelta(hours=2))
+    for left_out, since, found in (
+        ((), NOW - timedelta(hours=3), oldest),
+        (full[:1], NOW - timedelta(hours=3), waiting),
+        (full, NOW - timedelta(hours=3), None),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            claims = claim(limit=1, except_subscriptions=left_out, since=since)
+        assert ids(claims) == ([found.pk] if found else [])
+        assert len(queries) == 1

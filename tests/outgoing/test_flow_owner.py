@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from outgoing import deliver as engine
 from outgoing import preparing, shaping
+from outgoing.claims import Claims
 from outgoing.models import Attempt, Delivery, Flow
 from outgoing.services import publish
 from subscriptions.models import Subscription
@@ -125,15 +126,15 @@ def test_what_is_in_line_waits_for_a_window_that_closed() -> None:
 def test_a_database_that_fails_as_data_is_read_costs_no_claim_and_no_pump(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = engine.DeliveryPump._read_data
+    read = Claims.read_data
     failures = [OperationalError("away")]
 
-    def failing(pump, work):  # type: ignore[no-untyped-def]
+    def failing(claims, work):  # type: ignore[no-untyped-def]
         if failures and work.shape.is_computed:
             raise failures.pop()
-        return read(pump, work)
+        return read(claims, work)
 
-    monkeypatch.setattr(engine.DeliveryPump, "_read_data", failing)
+    monkeypatch.setattr(Claims, "read_data", failing)
     with receiver(answer()) as here:
         subscription = make_subscription(url=here.url)
         computed = make_subscription(

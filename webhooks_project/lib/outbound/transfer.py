@@ -196,7 +196,7 @@ class Transfer:
         status = getinfo(pycurl.RESPONSE_CODE)
         size = sum(map(len, self._lines))
         too_large = size > MAX_HEADER_BYTES
-        headers = (_known_head if size <= KNOWN_HEAD_BYTES else parse_head)(tuple(self._lines))
+        headers = (known_head if size <= KNOWN_HEAD_BYTES else parse_head)(tuple(self._lines))
         if headers is not None and status >= 200 and not too_large:
             response.status = status
             response.headers = headers
@@ -269,7 +269,7 @@ def parse_head(lines: Sequence[bytes]) -> Mapping[str, str] | None:
 
 
 # Receivers send the same head with every answer of a second.
-_known_head = lru_cache(maxsize=KNOWN_HEADS)(parse_head)
+known_head = lru_cache(maxsize=KNOWN_HEADS)(parse_head)
 
 
 def _parse_headers(lines: Sequence[bytes]) -> dict[str, str]:

@@ -24,6 +24,9 @@ def among(
     adapt = adapter(model._meta.pk, connection.vendor)
     values = [adapt(key) for key in keys] if adapt else list(keys)
     if connection.vendor == "postgresql":
+        if isinstance(model._meta.pk, models.UUIDField):
+            # As text that is made here: the driver writes a list one value at a time.
+            return "= ANY(%s::uuid[])", [f"{{{','.join([key.hex for key in values])}}}"]
         return "= ANY(%s)", [values]
     return f"IN ({', '.join(['%s'] * len(values))})", values
 
