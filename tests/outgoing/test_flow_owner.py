@@ -9,7 +9,6 @@ import orjson
 import pytest
 from django.db import OperationalError
 
-from outgoing import deliver as engine
 from outgoing import preparing, shaping
 from outgoing.claims import Claims
 from outgoing.models import Attempt, Delivery, Flow
