@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
@@ -55,12 +55,13 @@ class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer whk_…`."""
 
     def authenticate(self, request: Request) -> tuple[KeyUser, ApiKey] | None:
-        parts = get_authorization_header(request).split()
-        if not parts or parts[0].lower() != b"bearer":
+        # `headers` would be made of all of them.
+        parts = request.META.get("HTTP_AUTHORIZATION", "").split()
+        if not parts or parts[0].lower() != "bearer":
             return None
         if len(parts) != 2:
             raise AuthenticationFailed("write: Authorization: Bearer whk_…")
-        api_key = authenticate_api_key(parts[1].decode("latin-1"))
+        api_key = authenticate_api_key(parts[1])
         if api_key is None:
             raise AuthenticationFailed("the API key is unknown, expired or revoked")
         return KeyUser(api_key), api_key

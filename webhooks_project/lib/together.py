@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -33,7 +33,7 @@ class Waiting(Generic[Item]):
     outcome: Any = None
     error: Exception | None = None
     is_done: bool = False
-    turn: threading.Event = field(default_factory=threading.Event)
+    turn: threading.Event | None = None  # of those that do not lead at once
 
 
 class Together(ABC, Generic[Item]):
@@ -56,9 +56,10 @@ class Together(ABC, Generic[Item]):
         waiting = Waiting(item, size)
         with self._lock:
             self._line.append(waiting)
-            leads = not self._is_led
+            if self._is_led:
+                waiting.turn = threading.Event()
             self._is_led = True
-        if not leads:
+        if waiting.turn is not None:
             waiting.turn.wait()
         if not waiting.is_done:
             self._lead()
@@ -87,8 +88,9 @@ class Together(ABC, Generic[Item]):
                 self._is_led = following is not None
             for waiting in batch:
                 waiting.is_done = True
-                waiting.turn.set()
-            if following is not None:
+                if waiting.turn is not None:
+                    waiting.turn.set()
+            if following is not None and following.turn is not None:
                 following.turn.set()
 
     def _take(self) -> list[Waiting[Item]]:

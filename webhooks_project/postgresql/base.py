@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import re
 import select
 from datetime import datetime
 from functools import lru_cache
+from itertools import count
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.backends.postgresql import base
-from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.postgresql.operations import DatabaseOperations as Operations
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
+from psycopg import RawCursor
 from psycopg.adapt import AdaptersMap
 
 # How often the driver is to see a statement before it is kept by itself: never. Only what is asked
 # for is; to all others Django gives their values as text.
 NEVER: Final = 1 << 62
+PLACEHOLDER: Final = re.compile("%[s%]")
+KEPT_TEXTS: Final = 1024
 
 
 class MomentLoader(BaseTzLoader):  # type: ignore[misc]
@@ -28,9 +32,20 @@ class MomentLoader(BaseTzLoader):  # type: ignore[misc]
         return found
 
 
-class KeepingCursor(ServerBindingCursor):
+class KeepingCursor(base.CursorMixin, RawCursor[Any]):
+    """The driver looks for the placeholders of a statement with many of them each time."""
+
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        return super().execute(query, params, prepare=True, **options)  # type: ignore[misc]
+        if params is not None:
+            query = _with_numbers(query)
+        return super().execute(query, params, prepare=True, **options)
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def _with_numbers(query: str) -> str:
+    """The statement with the server's own placeholders, `$1` and so on, for `%s`."""
+    numbers = count(1)
+    return PLACEHOLDER.sub(lambda found: f"${next(numbers)}" if found[0] == "%s" else "%", query)
 
 
 @lru_cache
@@ -65,7 +80,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if opened.prepare_threshold is None:
             opened.prepare_threshold = NEVER
         with self.wrap_database_errors:
-            return self._prepare_cursor(KeepingCursor(opened))  # type: ignore[attr-defined,call-arg]
+            return self._prepare_cursor(KeepingCursor(opened))  # type: ignore[attr-defined]
 
     def is_usable(self) -> bool:
         """Whether the connection, kept since the last request, still lives.

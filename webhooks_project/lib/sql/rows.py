@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connections, models
+from django.db.models.base import ModelState
 
 from webhooks_project.lib.ids import uuid_of_int
 
@@ -107,18 +108,30 @@ def changer(functions: Sequence[Callable[[Any], Any] | None]) -> Changer:
 
 
 def instance_of(model: type[Instance], /, **values: Any) -> Instance:
-    """`model(**values)` for values by the names of their columns.
+    """`model(**values)` for values by the names of their columns; it sends no signals.
 
-    Values by name cost Django three times as much as values in order.
+    By itself Django sets one after the other, by a descriptor each: four times as long.
     """
-    return model(
-        *[values[name] if name in values else default() for name, default in _defaults(model)]
-    )
+    made = model.__new__(model)
+    made._state = ModelState()
+    attributes = made.__dict__
+    for name, constant, default in _defaults(model):
+        attributes[name] = constant if default is None else default()
+    attributes.update(values)
+    return made
 
 
 @functools.cache
-def _defaults(model: type[models.Model]) -> tuple[tuple[str, Callable[[], Any]], ...]:
-    return tuple((field.attname, field.get_default) for field in model._meta.concrete_fields)
+def _defaults(
+    model: type[models.Model],
+) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
+    """Of each column its default: a value that nobody changes, or what makes one."""
+    return tuple(
+        (field.attname, None, field.get_default)
+        if callable(field.default)
+        else (field.attname, field.get_default(), None)
+        for field in model._meta.concrete_fields
+    )
 
 
 def adapter(field: Any, vendor: str) -> Any:
