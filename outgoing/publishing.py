@@ -16,7 +16,7 @@ from outgoing.idempotency import is_repeat
 from outgoing.models import Delivery, Event
 from outgoing.tracing import trace_published
 from subscriptions.matching import Match
-from webhooks_project.accounts.models import Account
+from webhooks_project.accounts.models import NO_GENERATIONS, Account, Generations
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id, new_id_at
 from webhooks_project.lib.sql import instance_of
@@ -110,21 +110,26 @@ def publish_each(new_events: Sequence[NewEvent]) -> list[Published | OutgoingErr
     return [next(stored) if isinstance(draft, Draft) else draft for draft in drafts]
 
 
-def store_drafts(drafts: Sequence[Draft]) -> list[Published | OutgoingError]:
+def store_drafts(
+    drafts: Sequence[Draft], *, generations: Generations = NO_GENERATIONS
+) -> list[Published | OutgoingError]:
     """Store the events and their deliveries, all or nothing, and wake the queue.
 
     What an idempotency key was used for before is not stored again: the first of it is given back,
-    or the conflict with it. Raises what the database raises; nothing is stored then.
+    or the conflict with it. Raises what the database raises, and StaleGeneration where an account
+    has another generation than the one that is given; nothing is stored then.
     """
-    found = _store(drafts)
+    found = _store(drafts, generations)
     # What a key was used for has been pruned just now, so that the key is free again.
     gone = [draft for draft, outcome in zip(drafts, found, strict=True) if outcome is None]
-    again = iter(_store(gone))
+    again = iter(_store(gone, generations))
     outcomes = [next(again) if outcome is None else outcome for outcome in found]
     return [outcome or FirstNotRead("what the key was used for is gone") for outcome in outcomes]
 
 
-def _store(drafts: Sequence[Draft]) -> list[Published | OutgoingError | None]:
+def _store(
+    drafts: Sequence[Draft], generations: Generations
+) -> list[Published | OutgoingError | None]:
     """The same; None where the first of a key was there a moment ago, and is not any more."""
     if not drafts:
         return []
@@ -134,7 +139,9 @@ def _store(drafts: Sequence[Draft]) -> list[Published | OutgoingError | None]:
         draft.event.created_at = now
         deliveries[draft.event.pk] = _deliveries(draft.event, draft.matches)
     rows = [row for group in deliveries.values() for row in group]
-    stored = Event.objects.insert_new([draft.event for draft in drafts], rows)
+    stored = Event.objects.insert_new(
+        [draft.event for draft in drafts], rows, generations=generations
+    )
     _wake_for([row for row in rows if row.event_id in stored])
     trace_published([draft.event for draft in drafts if draft.event.pk in stored], now)
     repeated = [draft.event for draft in drafts if draft.event.pk not in stored]

@@ -38,7 +38,8 @@ from outgoing.publishing import Published
 from outgoing.querysets import EventQuerySet
 from outgoing.together import publisher
 from webhooks_project.accounts.models import Role
-from webhooks_project.api.authentication import generations_read
+from webhooks_project.api.authentication import are_confirmed, generations_read
+from webhooks_project.api.confirming import ConfirmedByStoring
 from webhooks_project.api.errors import problem_of
 from webhooks_project.api.filters import BooleanFilter, FilterSet, MomentFilter, PresenceFilter
 from webhooks_project.api.rendering import ExactDataParser
@@ -74,8 +75,12 @@ class EventFilter(FilterSet):
         return events.scheduled(now) if value else events.not_scheduled(now)
 
 
-class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet):
+class EventViewSet(
+    ConfirmedByStoring, mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScopedViewSet
+):
     """What happened, and publishing it."""
+
+    storing = frozenset({"create", "batch"})
 
     queryset = Event.objects.all()
     filterset_class = EventFilter
@@ -107,7 +112,9 @@ class EventViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AccountScop
         account_id = self._account_id(request)
         fields["idempotency_key"] = fields.get("idempotency_key") or header or None
         published = publisher.publish(
-            _new_event(request, account_id, fields), generations=generations_read(request)
+            _new_event(request, account_id, fields),
+            generations=generations_read(request),
+            are_confirmed=are_confirmed(request),
         )
         event = published.event
         body = EVENT.to_representation(event) | {
@@ -226,7 +233,11 @@ def _publish_batch(
             new_events[index] = _new_event(request, account_id, NEW_EVENT.run_validation(fields))
         except serializers.ValidationError as error:
             outcomes[index] = error
-    found = publisher.publish_each(list(new_events.values()), generations=generations_read(request))
+    found = publisher.publish_each(
+        list(new_events.values()),
+        generations=generations_read(request),
+        are_confirmed=are_confirmed(request),
+    )
     outcomes.update(zip(new_events, found, strict=True))
     return [outcomes[index] for index in range(len(events))]
 

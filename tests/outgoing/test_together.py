@@ -39,14 +39,14 @@ class Transactions:
         self._real = together.store_drafts
         monkeypatch.setattr(together, "store_drafts", self)
 
-    def __call__(self, drafts: Any) -> Any:
+    def __call__(self, drafts: Any, **options: Any) -> Any:
         if not self.types:
             while len(self._publisher._line) < self._others:
                 threading.Event().wait(0.001)
         self.types.append(sorted(draft.event.type for draft in drafts))
         if "poison" in self.types[-1]:
             raise DataError("the database does not take it")
-        return self._real(drafts)
+        return self._real(drafts, **options)
 
 
 def publish_at_once(publisher: Publisher, new_events: list[NewEvent]) -> list[Any]:

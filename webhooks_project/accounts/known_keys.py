@@ -1,7 +1,8 @@
 """The keys that calls are made by, as this process read them.
 
 A key is kept for as long as its account's generation is the one that was read with it: the database
-is asked for that alone, with each call.
+is asked for that alone, with each call. A call that stores something by the key may leave that to
+the statement that stores: see `StaleGeneration`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-from webhooks_project.accounts.models import ApiKey, Generation, generation_of
+from webhooks_project.accounts.models import ApiKey, Generation, Generations, generation_of
 from webhooks_project.lib.prepared import Prepared
+from webhooks_project.lib.sql import Condition
 
 MAX_KEPT: Final = 10_000
 
@@ -26,8 +28,47 @@ _rows = Prepared(
 _generations = Prepared(
     lambda accounts: Generation.objects.filter(account_id__in=accounts).values_list("value")
 )
+_values = Prepared(
+    lambda accounts: Generation.objects.filter(account_id__in=accounts).values_list(
+        "account_id", "value"
+    )
+)
+_STILL: Final = (
+    f"EXISTS (SELECT 1 FROM {Generation._meta.db_table} WHERE account_id = %s AND value = %s)"  # noqa: S608 - our own name
+)
 _ACCOUNT: Final = _COLUMNS.index("account_id")
 _kept: dict[str, tuple[UUID, Sequence[Any]]] = {}
+
+
+class StaleGeneration(Exception):
+    """What was to be stored goes by what was kept of an account that has changed: nothing is."""
+
+
+def known_key_of(prefix: str) -> ApiKey | None:
+    """The key with this prefix as it was read last, which nobody has confirmed; None where it is
+    not known, or a generation says nothing."""
+    kept = _kept.get(prefix) if transaction.get_autocommit() else None
+    if kept is None:
+        return None
+    api_key = _made(*kept)
+    api_key.is_confirmed = False
+    return api_key
+
+
+def is_current(generations: Generations) -> bool:
+    """Whether these are the accounts' generations now."""
+    rows = _values.rows(list(generations)) if generations else []
+    return dict(rows) == generations
+
+
+def still(generations: Generations) -> Condition:
+    """That these are the accounts' generations, for the statement that stores by them."""
+    is_hex = connections[DEFAULT_DB_ALIAS].vendor == "sqlite"
+    values = [value for pair in sorted(generations.items()) for value in pair]
+    return Condition(
+        " AND ".join([_STILL] * len(generations)),
+        [value.hex if is_hex and value else value for value in values],
+    )
 
 
 def key_of(prefix: str) -> ApiKey | None:

@@ -149,6 +149,7 @@ class Generation(models.Model):
 
 
 Generations = Mapping[UUID, UUID | None]  # by account
+NO_GENERATIONS: Final[Generations] = {}
 
 
 def generation_of(account: str) -> models.Subquery:
@@ -194,8 +195,10 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    # Its account's when a call was made by it; kept in no column of the key's.
+    # Its account's when a call was made by it, and whether the database was asked whether that is
+    # still so; kept in no column of the key's.
     generation: UUID | None = None
+    is_confirmed = True
 
     class Meta:
         ordering: ClassVar = ["-created_at"]

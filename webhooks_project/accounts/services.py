@@ -18,7 +18,7 @@ from django.db.models import Q
 
 from monitoring import journal
 from webhooks_project.accounts.errors import LastAdmin, MemberNotFound
-from webhooks_project.accounts.known_keys import forget_key, key_of
+from webhooks_project.accounts.known_keys import forget_key, key_of, known_key_of
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 
@@ -77,28 +77,43 @@ def revoke_api_key(*, api_key: ApiKey) -> ApiKey:
     return api_key
 
 
-def authenticate_api_key(text: str) -> ApiKey | None:
+def authenticate_api_key(text: str, *, confirms: bool = True) -> ApiKey | None:
     """The key that this text is, if it is one and still valid. Notes when it was used.
 
-    Its `generation` is its account's, as it was read with it.
+    Its `generation` is its account's, as it was read with it. Where the caller `confirms` nothing
+    yet, the key may be one that was read before and was valid then, which `is_confirmed` tells:
+    what is done by it has to ask for the generation.
     """
     form = _KEY.fullmatch(text)
     if form is None:
         return None
     prefix, secret = form.groups()
-    api_key = key_of(prefix)
     given = hashlib.sha256(secret.encode()).digest()
-    if api_key is None or not hmac.compare_digest(given, bytes(api_key.secret_sha256)):
-        return None
     now = clock.now()
-    if api_key.revoked_at or (api_key.expires_at and api_key.expires_at <= now):
+    if not confirms:
+        known = known_key_of(prefix)
+        if known is not None and _is_valid(known, given, now) and not _is_to_be_noted(known, now):
+            return known
+    api_key = key_of(prefix)
+    if api_key is None or not _is_valid(api_key, given, now):
         return None
-    if api_key.last_used_at is None or now - api_key.last_used_at >= LAST_USED_STEP:
+    if _is_to_be_noted(api_key, now):
         ApiKey.objects.filter(
             Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_STEP), pk=api_key.pk
         ).update(last_used_at=now)
         forget_key(prefix)
     return api_key
+
+
+def _is_valid(api_key: ApiKey, given: bytes, now: datetime) -> bool:
+    """Whether the secret whose hash is given is this key's, which neither ended nor was revoked."""
+    has_ended = api_key.expires_at is not None and api_key.expires_at <= now
+    is_it = hmac.compare_digest(given, bytes(api_key.secret_sha256))
+    return is_it and not has_ended and api_key.revoked_at is None
+
+
+def _is_to_be_noted(api_key: ApiKey, now: datetime) -> bool:
+    return api_key.last_used_at is None or now - api_key.last_used_at >= LAST_USED_STEP
 
 
 @transaction.atomic

@@ -12,7 +12,14 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from webhooks_project.accounts.models import ApiKey, Generations, Membership, Role, User
+from webhooks_project.accounts.models import (
+    NO_GENERATIONS,
+    ApiKey,
+    Generations,
+    Membership,
+    Role,
+    User,
+)
 from webhooks_project.accounts.services import authenticate_api_key
 from webhooks_project.lib.actor import Actor, agent_of, current_actor, session_mark
 from webhooks_project.lib.client_address import client_address
@@ -61,7 +68,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         if len(parts) != 2:
             raise AuthenticationFailed("write: Authorization: Bearer whk_…")
-        api_key = authenticate_api_key(parts[1])
+        api_key = authenticate_api_key(parts[1], confirms=not _is_confirmed_later(request))
         if api_key is None:
             raise AuthenticationFailed("the API key is unknown, expired or revoked")
         return KeyUser(api_key), api_key
@@ -70,10 +77,20 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="webhooks"'
 
 
+def _is_confirmed_later(request: Request) -> bool:
+    """Whether the view asks for the key's generation itself: see confirming.py."""
+    return getattr(request.parser_context.get("view"), "is_confirmed_later", False)
+
+
 def generations_read(request: Request) -> Generations:
     """The generations of accounts that were read with who calls; none for a person."""
     key = request.auth
-    return {key.account_id: key.generation} if isinstance(key, ApiKey) else {}
+    return {key.account_id: key.generation} if isinstance(key, ApiKey) else NO_GENERATIONS
+
+
+def are_confirmed(request: Request) -> bool:
+    """Whether the database was asked for those in this call."""
+    return not isinstance(request.auth, ApiKey) or request.auth.is_confirmed
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -84,6 +101,11 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "whk_…"}
+
+
+def forget_caller(request: Request) -> None:
+    """Read it anew."""
+    request._caller = None  # type: ignore[attr-defined]
 
 
 def caller_of(request: Request) -> Caller:

@@ -9,9 +9,10 @@ from typing import Any, Final
 from django.db import connections, models, router, transaction
 
 from webhooks_project.lib.cursors import kept_cursor
-from webhooks_project.lib.sql.rows import Changer, adapter, changer, converters, read_all
+from webhooks_project.lib.sql.rows import Changer, Condition, adapter, changer, converters, read_all
 
 INSERTED_TOGETHER: Final = 200  # rows of one statement: SQLite takes 32,766 values
+NO_CONDITION: Final = Condition("TRUE", ())
 FEW: Final = 8  # rows for which each number of them has a statement that is kept
 FEW_PARTS: Final = 4  # rows of either of two tables for which each pair of numbers has one
 
@@ -129,48 +130,84 @@ def _values(
 
 
 def insert_new_with(
-    instances: Sequence[models.Model], parts: Sequence[models.Model], *, by: str
-) -> set[Any]:
+    instances: Sequence[models.Model],
+    parts: Sequence[models.Model],
+    *,
+    by: str,
+    condition: Condition | None = None,
+) -> set[Any] | None:
     """INSERT instances as `insert_new` does, and those `parts`, of another model, whose `by` is the
     key of one that was stored: all of it or nothing. Returns the keys of the stored instances.
 
-    A few on PostgreSQL are one statement, which begins and commits by itself.
+    With a condition that does not hold nothing is stored, and None is returned. A few on PostgreSQL
+    are one statement with their condition, which begins and commits by itself.
     """
     if not instances:
         return set()
     connection = connections[router.db_for_write(type(instances[0]))]
     is_one = connection.vendor == "postgresql" and len(instances) <= FEW_PARTS >= len(parts)
-    if is_one and parts:
-        return _insert_in_one(instances, parts, by, connection)
+    if is_one and (parts or condition):
+        return _insert_in_one(instances, parts, by, condition, connection)
     # In a transaction of the caller's a failure spoils that, and so leaves no half of this.
     with transaction.atomic(using=connection.alias, savepoint=False):
+        if condition is not None and not _holds(condition, connection):
+            return None
         stored = {key for (key,) in insert_new(instances, ("id",))}
         insert_instances([part for part in parts if getattr(part, by) in stored])
     return stored
 
 
-def _insert_in_one(
-    instances: Sequence[models.Model], parts: Sequence[models.Model], by: str, connection: Any
-) -> set[Any]:
-    model, part_model = type(instances[0]), type(parts[0])
-    names, part_names = _columns(model), _columns(part_model)
-    table, quoted, change = _insert_parts(model, names, connection.alias)
-    _, _, part_change = _insert_parts(part_model, part_names, connection.alias)
-    stored = f"{_insert_sql(table, quoted, len(instances))} ON CONFLICT DO NOTHING RETURNING id"
-    sql = f"""
-        WITH stored AS ({stored}), parts AS ({_insert_of_stored_sql(part_model, by, len(parts))})
-        SELECT id FROM stored
-    """  # noqa: S608 - names of our own
+def _holds(condition: Condition, connection: Any) -> bool:
     with kept_cursor(connection) as cursor:
-        cursor.execute(
-            sql, _values(instances, names, change) + _values(parts, part_names, part_change)
-        )
-        return {key for (key,) in cursor.fetchall()}
+        cursor.execute(f"SELECT 1 WHERE {condition.sql}", condition.params)
+        return cursor.fetchone() is not None
 
 
-@functools.cache
-def _insert_of_stored_sql(model: type[models.Model], by: str, rows: int) -> str:
-    """An INSERT of those of so many rows whose `by` is among the ids of `stored`; PostgreSQL's."""
+def _insert_in_one(
+    instances: Sequence[models.Model],
+    parts: Sequence[models.Model],
+    by: str,
+    condition: Condition | None,
+    connection: Any,
+) -> set[Any] | None:
+    """Each part is of a model that all of them have."""
+    model, part_model = type(instances[0]), type(parts[0]) if parts else None
+    asked = condition or NO_CONDITION
+    sql = _insert_in_one_sql(model, len(instances), part_model, len(parts), by, asked.sql)
+    names = _columns(model)
+    params = [*asked.params, *_values(instances, names, _changer(model, connection.alias))]
+    if part_model is not None:
+        change = _changer(part_model, connection.alias)
+        params += _values(parts, _columns(part_model), change)
+    with kept_cursor(connection) as cursor:
+        cursor.execute(sql, params)
+        found = {key for (key,) in cursor.fetchall()}
+    return None if None in found else found
+
+
+@functools.lru_cache(maxsize=1024)
+def _insert_in_one_sql(
+    model: type[models.Model],
+    rows: int,
+    part_model: type[models.Model] | None,
+    parts: int,
+    by: str,
+    condition: str,
+) -> str:
+    """A statement that gives the keys of what it stored, or NULL where the condition fails."""
+    inserted = _insert_of_given_sql(model, rows, "(SELECT holds FROM asked)")
+    sql = (
+        f"WITH asked AS MATERIALIZED (SELECT ({condition}) AS holds), "
+        f"stored AS ({inserted} ON CONFLICT DO NOTHING RETURNING id)"
+    )
+    if part_model is not None:
+        among = f"{by} IN (SELECT id FROM stored)"  # noqa: S608 - names of our own
+        sql += f", parts AS ({_insert_of_given_sql(part_model, parts, among)})"
+    return f"{sql} SELECT id FROM stored UNION ALL SELECT NULL FROM asked WHERE NOT holds"  # noqa: S608 - as above
+
+
+def _insert_of_given_sql(model: type[models.Model], rows: int, where: str) -> str:
+    """An INSERT of those of so many rows that a condition is true of; PostgreSQL's."""
     connection = connections[router.db_for_write(model)]
     columns = _columns(model)
     table, names, _ = _insert_parts(model, columns, connection.alias)
@@ -179,8 +216,12 @@ def _insert_of_stored_sql(model: type[models.Model], by: str, rows: int) -> str:
     values = ", ".join([f"({marks})"] * rows)
     return (
         f"INSERT INTO {table} ({names}) SELECT * FROM (VALUES {values}) AS given ({names})"  # noqa: S608 - as above
-        f" WHERE {by} IN (SELECT id FROM stored)"
+        f" WHERE {where}"
     )
+
+
+def _changer(model: type[models.Model], using: str) -> Changer:
+    return _insert_parts(model, _columns(model), using)[2]
 
 
 @functools.cache

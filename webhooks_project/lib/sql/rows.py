@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,6 +17,14 @@ from webhooks_project.lib.ids import uuid_of_int
 
 Instance = TypeVar("Instance", bound=models.Model)
 Changer = Callable[[Sequence[Any]], tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """SQL that is true or false, and its parameters as the database takes them."""
+
+    sql: str
+    params: Sequence[Any]
 
 
 def among(
