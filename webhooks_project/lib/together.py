@@ -33,7 +33,13 @@ class Waiting(Generic[Item]):
     outcome: Any = None
     error: Exception | None = None
     is_done: bool = False
-    turn: threading.Event | None = None  # of those that do not lead at once
+    # Of those that do not lead at once: held until they are to go on. An Event is a Condition.
+    turn: threading.Lock | None = None
+
+    def go_on(self) -> None:
+        """Its thread waits no more; to be called once."""
+        if self.turn is not None:
+            self.turn.release()
 
 
 class Together(ABC, Generic[Item]):
@@ -57,17 +63,18 @@ class Together(ABC, Generic[Item]):
         with self._lock:
             self._line.append(waiting)
             if self._is_led:
-                waiting.turn = threading.Event()
+                waiting.turn = threading.Lock()
+                waiting.turn.acquire()
             self._is_led = True
         if waiting.turn is not None:
-            waiting.turn.wait()
+            waiting.turn.acquire()
         if not waiting.is_done:
-            self._lead()
+            self._lead(waiting)
         if waiting.error is not None:
             raise waiting.error
         return waiting.outcome
 
-    def _lead(self) -> None:
+    def _lead(self, leader: Waiting[Item]) -> None:
         batch: list[Waiting[Item]] = []
         try:
             with turn_to_write(connections[DEFAULT_DB_ALIAS]):
@@ -88,10 +95,10 @@ class Together(ABC, Generic[Item]):
                 self._is_led = following is not None
             for waiting in batch:
                 waiting.is_done = True
-                if waiting.turn is not None:
-                    waiting.turn.set()
-            if following is not None and following.turn is not None:
-                following.turn.set()
+                if waiting is not leader:
+                    waiting.go_on()
+            if following is not None:
+                following.go_on()
 
     def _take(self) -> list[Waiting[Item]]:
         size = count = 0

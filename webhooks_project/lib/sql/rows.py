@@ -123,24 +123,27 @@ def instance_of(model: type[Instance], /, **values: Any) -> Instance:
     """
     made = model.__new__(model)
     made._state = ModelState()
-    attributes = made.__dict__
-    for name, constant, default in _defaults(model):
-        attributes[name] = constant if default is None else default()
-    attributes.update(values)
+    constant, made_anew = _defaults(model)
+    made.__dict__.update(constant)
+    made.__dict__.update(values)
+    for name, default in made_anew:
+        if name not in values:
+            made.__dict__[name] = default()
     return made
 
 
 @functools.cache
 def _defaults(
     model: type[models.Model],
-) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
-    """Of each column its default: a value that nobody changes, or what makes one."""
-    return tuple(
-        (field.attname, None, field.get_default)
-        if callable(field.default)
-        else (field.attname, field.get_default(), None)
-        for field in model._meta.concrete_fields
-    )
+) -> tuple[dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
+    """The columns' defaults: values that nobody changes, and what makes one each time."""
+    constant: dict[str, Any] = {}
+    made_anew: list[tuple[str, Callable[[], Any]]] = []
+    for field in model._meta.concrete_fields:
+        if callable(field.default):
+            made_anew.append((field.attname, field.get_default))
+        constant[field.attname] = None if callable(field.default) else field.get_default()
+    return constant, made_anew
 
 
 def adapter(field: Any, vendor: str) -> Any:
