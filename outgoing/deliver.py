@@ -371,7 +371,7 @@ class DeliveryPump:
 
     def _has_data(self, work: Work) -> bool:
         """Whether all data of a POST is there; else its turn comes again without what is gone."""
-        if all(one.message.data is not None for one in work.all):
+        if not work.batched and work.message.data is not None:
             return True
         try:
             left = [one for one in work.all if self._claims.read_data(one)]

@@ -20,15 +20,16 @@ from webhooks_project.lib.outbound import Request
 
 def request_of(work: Work, token: str) -> Request:
     """The POST of claimed work, with everything batched with it."""
-    messages = [one.message for one in work.all]
+    messages, message_id = [work.message], work.message.webhook_id
+    if work.is_batch:
+        messages = [one.message for one in work.all]
+        message_id = batch_id_of([message.event_id for message in messages])
     return post_of(
         work.endpoint,
         messages,
         shape=work.shape,
         is_batch=work.is_batch,
-        message_id=batch_id_of([message.event_id for message in messages])
-        if work.is_batch
-        else messages[0].webhook_id,
+        message_id=message_id,
         timestamp=work.timestamp,
         replay_id=work.claim.replay_id,
         token=token,
