@@ -44,7 +44,7 @@ HOURLY: Final = {
 # Short tasks of their own beside a family's, when they are called and once a minute.
 CALLED: Final = {"subscriptions.bulk.tasks.run_bulk_jobs": "monitoring"}
 SHARED_CLUSTER: Final = "hub"
-WAKE_SECONDS: Final = 1.0  # a process hints at a family at most this often
+WAKE_SECONDS: Final = 1.0  # a process hints at a family's pumps at most this often
 ALIVE_SECONDS: Final = 3.0  # a pump that beat this recently looks by itself and needs no hint
 
 
@@ -81,10 +81,10 @@ def wake(family: str) -> None:
     """Say that a family's table has work, after the commit. Never fails the caller.
 
     Does nothing while a pump of the family is alive anywhere: it looks by itself many times a
-    second.
+    second. A short task may have looked a moment ago, so that it is called whenever no call waits.
     """
     now = time.monotonic()
-    if now - _woken_at.get(family, -WAKE_SECONDS) < WAKE_SECONDS:
+    if family in PUMPS and now - _woken_at.get(family, -WAKE_SECONDS) < WAKE_SECONDS:
         return
     _woken_at[family] = now
     try:

@@ -58,6 +58,18 @@ def test_a_process_hints_at_a_family_once_a_second(monkeypatch: pytest.MonkeyPat
     assert sent == ["delivery", "processing", "delivery"]
 
 
+@pytest.mark.parametrize("family", ["monitoring", "analytics"])
+def test_a_short_task_is_called_again_once_the_last_call_was_taken(family: str) -> None:
+    wake(family)
+    wake(family)
+    assert waiting(family) == 1
+    broker = queues._broker(family)
+    ((taken, _),) = broker.dequeue()
+    broker.acknowledge(taken)
+    wake(family)
+    assert waiting(family) == 1
+
+
 @time_machine.travel(NOW, tick=False)
 @pytest.mark.parametrize(
     ("family", "ago", "hinted"),
