@@ -6,6 +6,7 @@ import secrets
 
 from django import db
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 
 from monitoring import conf
 from monitoring.metrics.exposition import exposition
@@ -13,6 +14,7 @@ from monitoring.metrics.readings import current_reading
 from webhooks_project.lib import clock
 
 
+@csrf_exempt  # it changes nothing, and who writes to it shall hear that it is only read
 def metrics(request: HttpRequest) -> HttpResponse:
     """The hub's figures: 401 without the token, 404 where none is set and they are not public."""
     if request.method not in ("GET", "HEAD"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.test import Client
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as open_metrics_families,
 )
@@ -81,9 +82,7 @@ def test_it_is_open_where_the_settings_say_so(settings: Any) -> None:
 
 def test_is_only_read(settings: Any) -> None:
     settings.WEBHOOKS_METRICS_PUBLIC = True
-    from tests.monitoring.metrics_page import CLIENT
-
-    response = CLIENT.post("/metrics")
+    response = Client(enforce_csrf_checks=True).post("/metrics")
     assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
     assert not MetricsReading.objects.exists()
 
