@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.lib.receiver import OK, Line, answer, receiver, status
-from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
+from webhooks_project.lib.outbound import Failure, Outbound, Request, Response, transfer
 from webhooks_project.lib.outbound.transfer import (
     KEPT_BODY_BYTES,
     KNOWN_HEAD_BYTES,
@@ -413,6 +413,17 @@ def test_a_header_flood_is_too_large(flood: bytes) -> None:
         response = send(there.url)
     assert (response.status, response.failure) == (None, Failure.TOO_LARGE), response.detail
     assert response.headers == {}
+
+
+def test_a_head_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same name so often each line would copy all values before it."""
+    read: list[int] = []
+    monkeypatch.setattr(transfer, "parse_head", lambda lines: read.append(len(lines)))
+    lines = b"a: %b\r\n" % (b"z" * 40) * 2_000
+    reply = b"HTTP/1.1 200 OK\r\n%bContent-Length: 0\r\n\r\n" % lines
+    with receiver(answer(reply)) as there:
+        response = send(there.url)
+    assert (response.status, response.failure, read) == (None, Failure.TOO_LARGE, [])
 
 
 def test_starts_afresh_after_a_flood() -> None:

@@ -196,8 +196,10 @@ class Transfer:
         status = getinfo(pycurl.RESPONSE_CODE)
         size = sum(map(len, self._lines))
         too_large = size > MAX_HEADER_BYTES
-        headers = (known_head if size <= KNOWN_HEAD_BYTES else parse_head)(tuple(self._lines))
-        if headers is not None and status >= 200 and not too_large:
+        headers: Mapping[str, str] | None = None
+        if not too_large:
+            headers = (known_head if size <= KNOWN_HEAD_BYTES else parse_head)(tuple(self._lines))
+        if headers is not None and status >= 200:
             response.status = status
             response.headers = headers
             return response
