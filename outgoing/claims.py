@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 from uuid import UUID
@@ -14,10 +14,12 @@ from outgoing.cancelled import note_all_cancelled
 from outgoing.lines import Work, each
 from outgoing.messages import read_data
 from outgoing.models import Delivery
-from outgoing.querysets import Claim
+from outgoing.querysets import LANES, Claim
 from subscriptions.models import Subscription
+from webhooks_project.lib import clock
 
 ARCHIVED: Final = Subscription.Status.ARCHIVED.value
+AHEAD_ROWS: Final = 2_000  # of a lane, in which those with limits are looked for
 NOTHING_TO_SEND: Final = "nothing_to_send"  # why a delivery was cancelled: its transformation
 
 
@@ -35,6 +37,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._open: dict[UUID, int] = {}
+        self._leased_at: dict[UUID, float] = {}  # the same claims, by the monotonic clock
         self._leaving: dict[Work, Way] = {}
 
     def __bool__(self) -> bool:
@@ -42,11 +45,12 @@ class Claims:
 
     def add(self, claims: Sequence[Claim]) -> None:
         """Those of one call, which share a token."""
-        self._open[claims[0].token] = len(claims)
+        token = claims[0].token
+        self._open[token], self._leased_at[token] = len(claims), time.monotonic()
 
     def forget(self, claims: Sequence[Claim]) -> None:
         """Not renewed any more, they are due again when their lease ends."""
-        self._open.pop(claims[0].token, None)
+        self._end(claims[0].token)
 
     def is_ours(self, token: UUID) -> bool:
         """Whether something of that claim has not ended."""
@@ -58,7 +62,11 @@ class Claims:
         if left > 0:
             self._open[token] = left
         else:
-            self._open.pop(token, None)
+            self._end(token)
+
+    def _end(self, token: UUID) -> None:
+        self._open.pop(token, None)
+        self._leased_at.pop(token, None)
 
     def read_data(self, work: Work) -> bool:
         """Read a large event's data; False where it was deleted with its account meanwhile."""
@@ -71,9 +79,13 @@ class Claims:
         work.message.data = data
         return True
 
-    def renew(self, now: datetime) -> None:
-        """Have the leases last from now on."""
-        Delivery.objects.renew_leases(list(self._open), now)
+    def renew(self, *, older_than: float) -> None:
+        """Have those leases last from now on that began so many seconds ago."""
+        now = time.monotonic()
+        tokens = [token for token, at in self._leased_at.items() if now - at >= older_than]
+        if tokens:
+            Delivery.objects.renew_leases(tokens, clock.now())
+            self._leased_at.update(dict.fromkeys(tokens, now))
 
     # --- what is not sent ---
 
@@ -85,6 +97,20 @@ class Claims:
     def give_back(self, works: Iterable[Work]) -> None:
         """Put what was not started in its lane again, for any pump."""
         self._leave(dict.fromkeys(each(works), Way.BACK))
+
+    def give_over(self, works: Sequence[Work]) -> None:
+        """The same for what is to go by its subscription's limits, by which it was not claimed, or
+        was though there are none any more. What stands behind it in the lanes goes over with it.
+        """
+        self.give_back(works)
+        for lane in LANES:
+            limited = {
+                work.claim.subscription_id
+                for work in each(works)
+                if work.is_limited and work.lane == lane
+            }
+            if limited:
+                Delivery.objects.enter_flows(lane, limited, now=clock.now(), among=AHEAD_ROWS)
 
     def put_aside(self, works: Iterable[Work]) -> None:
         """What was claimed for a subscription that is not active: held, or cancelled for good."""

@@ -171,11 +171,11 @@ class DeliveryPump:
         if not self._claims:
             self._renew_after = now + RENEW_SECONDS
         elif now >= self._renew_after:
-            if now - self._renew_after > LEASE_SECONDS - RENEW_SECONDS:
+            if now - self._renew_after > LEASE_SECONDS - 2 * RENEW_SECONDS:
                 # This process was frozen, or the database away, for longer than a lease: what is
                 # not sent yet may be another's by now. What is still ours goes back in line.
                 self._give_back_all()
-            self._claims.renew(clock.now())
+            self._claims.renew(older_than=RENEW_SECONDS)
             self._renew_after = now + RENEW_SECONDS
         if now >= self._sweep_after:
             self._sweep_after = now + SWEEP_SECONDS
@@ -206,7 +206,7 @@ class DeliveryPump:
                 works = self._lines.withdraw(subscription_id)
                 for work in each(works):
                     work.is_limited = endpoint.is_limited
-                self._claims.give_back(works)
+                self._claims.give_over(works)
 
     def _may_wait(self, endpoint: Endpoint) -> bool:
         """Whether what stands in a subscription's line may stay there."""
@@ -298,7 +298,7 @@ class DeliveryPump:
             else:
                 works.append(work)
         self._claims.put_aside(unsendable)
-        self._claims.give_back(misplaced)
+        self._claims.give_over(misplaced)
         self._line_up(self._preparation.prepare(works))
 
     def _line_up(self, prepared: Prepared) -> None:

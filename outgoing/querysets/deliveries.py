@@ -279,6 +279,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
         return found["count"], found["since"]
 
+    def enter_flows(
+        self, lane: int, subscription_ids: Collection[UUID], *, now: datetime, among: int
+    ) -> None:
+        """Put those of these subscriptions into their flows that are among the first so many of a
+        lane: they have limits now."""
+        first = self.due(now, lane).values_list("pk", "subscription_id")[:among]
+        ids = [key for key, subscription_id in first if subscription_id in subscription_ids]
+        update_by_key(self.model, ids, {"lane": 2}, lane=lane)
+
     def leave_flow(self, subscription_id: UUID, limit: int) -> int:
         """Put what waits in a flow into the lines of all: the subscription has no limits now."""
         ids = self.filter(subscription_id=subscription_id, **LIMITED).values("pk")[:limit]

@@ -15,7 +15,7 @@ from typing import Final
 import certifi
 import orjson
 from django.db import connection, connections
-from django.db.models import Max, Model
+from django.db.models import Model
 
 from outgoing import breakers
 from outgoing.deliver import CLAIM_ROWS, DeliveryPump
@@ -265,7 +265,8 @@ def _others(account: Account, urls: tuple[str, str]) -> tuple[Subscription, Subs
 
 def _until_all_of(subscription: Subscription, count: int) -> float:
     """Work until so many of one subscription are delivered, however many others are. Returns how
-    long it took until the last of them was.
+    long it took until the last of them was answered: its record is written sooner where nothing
+    else is under way.
 
     To count them takes the database some milliseconds, so that it is seldom asked.
     """
@@ -281,8 +282,10 @@ def _until_all_of(subscription: Subscription, count: int) -> float:
         return delivered.count() >= count
 
     seconds_until(is_done)
-    last: datetime = delivered.aggregate(last=Max("delivered_at"))["last"]
-    return (last - started_at).total_seconds()
+    attempts = Attempt.objects.filter(delivery__subscription=subscription)
+    last = attempts.latest("started_at")
+    answered_at = last.started_at + timedelta(milliseconds=last.duration_ms)
+    return (answered_at - started_at).total_seconds()
 
 
 def _forget(*subscriptions: Subscription) -> None:

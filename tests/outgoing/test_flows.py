@@ -13,6 +13,7 @@ import orjson
 import pytest
 from django.utils import timezone
 
+from outgoing import deliver as deliver_module
 from outgoing import flows
 from outgoing.deliver import DeliveryPump
 from outgoing.models import Attempt, Delivery, Flow, Retry
@@ -315,6 +316,36 @@ def test_a_subscription_that_gets_limits_goes_by_them_with_what_waits_already() 
     assert Counter(Delivery.objects.values_list("status", flat=True)) == {
         "delivered": 2,
         "pending": 2,
+    }
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_what_stands_behind_in_the_lanes_goes_over_too_and_is_not_claimed(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver_module, "CLAIM_ROWS", 2)
+    account = make_account()
+    subscription = make_subscription(account, url="https://limited.example/", event_types=("a",))
+    make_subscription(account, url="https://other.example/", event_types=("b",))
+    publish_numbers(subscription, 6)
+    last = Delivery.objects.latest("created_at")
+    Delivery.objects.filter(pk=last.pk).update(lane=Delivery.Lane.AGAIN, trigger="retry")
+    for number in range(3):
+        publish(account=account, type="b", data={"n": number})
+    with pumps(1) as (pump,):
+        pump._sweep_after = time.monotonic() + 60
+        if is_known:
+            pump._claim()  # two stand in the pump's line by now
+        subscription.rate_limit, subscription.rate_period = 2, "hour"
+        subscription.save()
+        if is_known:
+            pump._notice_changes()
+        else:
+            pump._claim()
+        lanes = Counter(Delivery.objects.values_list("subscription__url", "status", "lane"))
+    assert lanes == {
+        ("https://limited.example/", "pending", 2): 6,
+        ("https://other.example/", "pending", 0): 3,
     }
 
 

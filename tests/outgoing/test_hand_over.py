@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
@@ -14,8 +15,10 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from outgoing import breakers, endpoints
+from outgoing import claims as claims_module
 from outgoing import deliver as deliver_module
 from outgoing import results as results_module
+from outgoing.claims import Claims
 from outgoing.messages import SMALL_DATA_BYTES
 from outgoing.models import Attempt, Delivery, Event, Retry
 from outgoing.querysets import LEASE_SECONDS, DeliveryQuerySet, EventQuerySet
@@ -23,6 +26,7 @@ from tests.factories import make_delivery, make_event, make_subscription
 from tests.lib.receiver import answer, receiver
 from tests.outgoing.pump import Turn, deliver
 from tests.outgoing.test_deliver_fairly import Held, backlog, is_under_way
+from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.outbound import Outbound
 from webhooks_project.pumps import POLL_SECONDS
@@ -202,6 +206,38 @@ def test_a_living_pump_keeps_its_claims(frozen_clock: Any, monkeypatch: pytest.M
     ]
     delivery.refresh_from_db()
     assert (delivery.status, delivery.attempt_count) == ("delivered", 1)
+
+
+@pytest.mark.django_db
+def test_a_lease_that_has_just_begun_is_not_renewed(
+    frozen_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims, seconds = Claims(), 100.0
+    monkeypatch.setattr(claims_module.time, "monotonic", lambda: seconds)
+
+    def claim() -> UUID:
+        delivery = make_delivery(next_attempt_at=NOW)
+        claims.add(Delivery.objects.claim(now=clock.now(), lane=0, limit=1))
+        return delivery.pk
+
+    def pass_by(count: float) -> None:
+        nonlocal seconds
+        seconds += count
+        frozen_clock.shift(timedelta(seconds=count))
+
+    def leases(*deliveries: UUID) -> list[float]:
+        ends = dict(Delivery.objects.values_list("pk", "leased_until"))
+        return [(ends[key] - NOW - LEASE).total_seconds() for key in deliveries]
+
+    first = claim()
+    pass_by(1.5)
+    second = claim()
+    pass_by(1)
+    claims.renew(older_than=2.5)
+    assert leases(first, second) == [2.5, 1.5]
+    pass_by(2)
+    claims.renew(older_than=2.5)
+    assert leases(first, second) == [2.5, 4.5]
 
 
 # --- a database that is away ----------------------------------------------------------------------
