@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 import certifi
 import orjson
@@ -104,11 +104,15 @@ def _subscription(
     ).subscription
 
 
-def _queue(subscriptions: Sequence[Subscription], moments: Iterable[datetime]) -> None:
-    """One delivery for each moment that it is due at, to the subscriptions in turn."""
+def _queue(
+    subscriptions: Sequence[Subscription], moments: Iterable[datetime], **facts: Any
+) -> None:
+    """One delivery for each moment that it is due at, to the subscriptions in turn; `facts`: what
+    else is to be said of each."""
     rows: list[tuple[Event, Delivery]] = []
     for number, moment in enumerate(moments):
         subscription = subscriptions[number % len(subscriptions)]
+        lane = Delivery.Lane.LIMITED if subscription.is_limited else Delivery.Lane.FIRST
         event = Event(
             account_id=subscription.account_id,
             type=EVENT_TYPE,
@@ -120,9 +124,9 @@ def _queue(subscriptions: Sequence[Subscription], moments: Iterable[datetime]) -
             account_id=subscription.account_id,
             event=event,
             subscription=subscription,
-            lane=Delivery.Lane.LIMITED if subscription.is_limited else Delivery.Lane.FIRST,
             next_attempt_at=moment,
             created_at=moment,
+            **{"lane": lane, **facts},
         )
         rows.append((event, delivery))
     for start in range(0, len(rows), ROWS_TOGETHER):
@@ -359,8 +363,10 @@ def _started_replay(account: Account, url: str) -> Replay:
     """A job over an endpoint's past."""
     past = _subscription(account, url)
     moment = clock.now() - timedelta(days=2)
-    _queue([past], [moment + timedelta(milliseconds=n) for n in range(REPLAY_PAST)])
-    past.deliveries.update(status="delivered", lane=None, attempt_count=1, delivered_at=moment)
+    _queue(
+        [past], [moment + timedelta(milliseconds=n) for n in range(REPLAY_PAST)],
+        status="delivered", lane=None, attempt_count=1, delivered_at=moment,
+    )  # fmt: skip
     selection = Selection(
         since=moment, until=moment + timedelta(days=1), account=account, subscription=past
     )
