@@ -275,10 +275,17 @@ def _check(rule: AlertRule, many: Mapping[str, Any], *, is_staff: bool) -> None:
     for name, channels in many.items():
         if len(channels) > MAX_CHANNELS:
             problems.append(Problem("too_many", f"at most {MAX_CHANNELS} are taken", field=name))
-        elif any(channel.account_id != rule.account_id for channel in channels):
+        elif not _are_there(rule, channels):
             message = "the account has no such channel"
             problems.append(Problem("does_not_exist", message, field=name))
     refuse(problems, RuleNotAcceptable)
+
+
+def _are_there(rule: AlertRule, channels: Collection[Channel]) -> bool:
+    """Whether all are the account's, and stay until the rule is written."""
+    keys = {channel.pk for channel in channels}
+    there = Channel.objects.select_for_update(no_key=True).filter(account=rule.account_id)
+    return set(there.filter(pk__in=keys).order_by("pk").values_list("pk", flat=True)) == keys
 
 
 def _check_others(rule: AlertRule) -> None:

@@ -215,6 +215,25 @@ def test_a_rule_names_nothing_of_anothers_account(api: Api, account: Account) ->
     assert AlertRule.objects.count() == 0
 
 
+def test_a_rule_names_no_channel_that_was_deleted_meanwhile(
+    api: Api, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Channel.objects.create(account=account, name="x", kind="email", created_at=NOW)
+
+    def create_late(**given: Any) -> AlertRule:
+        Channel.objects.all().delete()
+        return create_rule(**given)
+
+    monkeypatch.setattr("monitoring.api.alert_rules.create_rule", create_late)
+    given = {"name": "New", "kind": "expiring", "channels": [str(channel.pk)]}
+    answer = api.post("monitoring/alert-rules", given)
+    assert (answer.status, answer.code) == (400, "alert_rule_not_acceptable")
+    assert [(item["path"], item["code"]) for item in answer.json["errors"]] == [
+        ("/channels", "does_not_exist")
+    ]
+    assert AlertRule.objects.count() == 0
+
+
 @pytest.mark.parametrize("of_staff", [True, False])
 def test_staff_in_two_accounts_keep_them_apart(of_staff: bool) -> None:
     """Who may see both still cannot put one's subscription into the other's rule."""
