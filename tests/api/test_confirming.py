@@ -114,6 +114,17 @@ def test_goes_by_the_role_that_the_key_has_now(api: Api, account: Account) -> No
     assert Event.objects.count() == 1
 
 
+def test_what_is_no_json_is_none_after_a_change_either(api: Api, account: Account) -> None:
+    change_account(account=account, unknown_event_types="reject")
+    answer = CALLS["no JSON"](api)
+    assert (answer.status, answer.code) == (400, "parse_error")
+    change_account(account=account, unknown_event_types="allow")
+    answer = api.call("post", PATH, raw=b"n=1", content_type="application/x-www-form-urlencoded")
+    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+    change_key(account, scopes=[Role.VIEWER.value])
+    assert CALLS["no JSON"](api).status == 403
+
+
 def test_goes_by_the_catalogue_as_it_is_now(api: Api, account: Account) -> None:
     change_account(account=account, unknown_event_types="reject")
     refused = api.post(PATH, EVENT)

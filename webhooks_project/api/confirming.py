@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
@@ -31,7 +32,7 @@ class ConfirmedByStoring(GenericViewSet[Any]):
     def handle_exception(self, exc: Exception) -> Response:
         if self._is_stale(exc):
             try:
-                return self._repeat()
+                return self._repeat(exc)
             except Exception as error:
                 exc = error
         return super().handle_exception(exc)
@@ -45,7 +46,7 @@ class ConfirmedByStoring(GenericViewSet[Any]):
             {key.account_id: key.generation}
         )
 
-    def _repeat(self) -> Response:
+    def _repeat(self, error: Exception) -> Response:
         self._is_repeated = True
         request = self.request
         forget_caller(request)
@@ -53,5 +54,7 @@ class ConfirmedByStoring(GenericViewSet[Any]):
         assert found is not None  # noqa: S101 - it was a call by key
         request.user, request.auth = found  # type: ignore[assignment]
         self.check_permissions(request)
+        if isinstance(error, (ParseError, UnsupportedMediaType)):  # a body is read only once
+            raise error
         made: Response = getattr(self, self.action)(request, *self.args, **self.kwargs)
         return made
