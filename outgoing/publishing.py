@@ -167,8 +167,8 @@ def _judged(event: Event, first: Event | None) -> Published | OutgoingError | No
         return None
     if first.body_pruned_at or first.expunged_at:
         return IdempotencyConflict(
-            "the idempotency key was used before; the data of then is not kept any more, so whether "
-            "it was for the same cannot be told",
+            "the idempotency key was used before; the data of then is not kept any more, so "
+            "whether it was for the same cannot be told",
             event=str(first.pk),
         )
     if is_repeat(first, event):
