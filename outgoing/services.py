@@ -167,7 +167,7 @@ def deliver_later(*, event: Event, matches: Sequence[Match], replay_id: UUID) ->
     One that has come about meanwhile is passed over.
     """
     now = clock.now()
-    rows = [new_delivery(event, match) for match in matches]
+    rows = [new_delivery(event, match, now) for match in matches]
     for row in rows:
         row.lane = Delivery.Lane.AGAIN if row.lane == Delivery.Lane.FIRST else row.lane
         row.trigger, row.replay_id = Delivery.Trigger.REPLAY, replay_id
