@@ -74,7 +74,7 @@ def take_chunks(
             limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
             request.META["CONTENT_LENGTH"] = str(limit)
             stream = LimitedStream(request.META["wsgi.input"], limit + 1)
-            request._stream = stream  # type: ignore[attr-defined]
+            request._stream = stream  # type: ignore[assignment]
         return get_response(request)
 
     return middleware

@@ -16,6 +16,7 @@ from outgoing.errors import (
     SchemaVersionUnknown,
     StateNotAllowed,
 )
+from outgoing.expunging import expunge_events
 from outgoing.models import Delivery, Event
 from outgoing.services import drop_event, publish, release_event
 from subscriptions.event_types import add_schema, create_event_type
@@ -123,6 +124,16 @@ def test_what_is_released_is_due_from_then_on_or_at_its_time(in_days: int | None
     assert delivery.created_at == released_at
     assert delivery.next_attempt_at == (deliver_at if in_days == 9 else released_at)
     assert delivery.asked_at == (deliver_at if in_days == 9 else None)
+
+
+def test_what_was_expunged_is_not_released_and_can_be_dropped() -> None:
+    event = publish(account=account_with("quarantine"), type="order.made", data={"x": 1}).event
+    expunge_events([event.pk])
+    with pytest.raises(StateNotAllowed) as caught:
+        release_event(event=event)
+    assert str(caught.value) == "the event's data is not kept any more: drop it"
+    assert not Delivery.objects.exists()
+    assert drop_event(event=event).dropped_at is not None
 
 
 def test_drop_delivers_to_nobody() -> None:
