@@ -19,7 +19,7 @@ from outgoing.security import Security
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 
-MAX_KEPT_BYTES: Final = 64 * 1024  # of a larger body only the hash and the size are known
+LARGE_BYTES: Final = 64 * 1024  # larger ones are stored one by one: a statement has its limits
 
 
 class Origin(StrEnum):
@@ -28,7 +28,7 @@ class Origin(StrEnum):
     REPRODUCED = "reproduced"  # made again from the event
     STORED = "stored"
     NOT_SENT = "not_sent"  # the attempt ended before it was made
-    NOT_KEPT = "not_kept"  # larger than what is kept, or gone with the event's data
+    NOT_KEPT = "not_kept"  # gone with the event's data
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def is_reproducible(shape: Shape, security: Security, *, is_batch: bool) -> bool
 
 
 def keep_bodies(sent: Iterable[tuple[UUID, UUID, bytes, bytes]]) -> None:
-    """Keep bodies, as (account, delivery, hash, body): each once, unless it is too large."""
+    """Keep bodies, as (account, delivery, hash, body): each once."""
     now = clock.now()
     # Those of one batch have the same body, and are recorded together.
     rows = {
@@ -61,9 +61,11 @@ def keep_bodies(sent: Iterable[tuple[UUID, UUID, bytes, bytes]]) -> None:
             created_at=now,
         )
         for account_id, delivery_id, sha256, body in sent
-        if len(body) <= MAX_KEPT_BYTES
     }
-    SentBody.objects.insert_new(list(rows.values()))
+    small = [row for row in rows.values() if len(row.body) <= LARGE_BYTES]
+    large = [row for row in rows.values() if len(row.body) > LARGE_BYTES]
+    for together in (small, *([row] for row in large)):
+        SentBody.objects.insert_new(together)
 
 
 def body_of(attempt: Attempt) -> RequestBody:

@@ -43,6 +43,12 @@ from webhooks_project.lib.trace_context import accept_trace
 SchemaMode = EventType.SchemaMode
 
 ABOUT_ITSELF: Final = "event_about_itself"  # why a subscription does not get it
+TEXTS: Final = (  # that only the database would refuse, and not every one does
+    ("idempotency_key", 255),
+    ("correlation_id", 64),
+    ("causation_id", 128),
+    ("schema_version", 16),
+)
 MAX_AHEAD: Final = timedelta(days=30)  # how far ahead `deliver_at` may be
 
 
@@ -165,6 +171,11 @@ def _checked_text(new: NewEvent, now: datetime) -> bytes:
 
 def _problems(new: NewEvent, now: datetime) -> list[Problem]:
     problems = event_problems(new.channels, new.metadata, new.headers)
+    for name, limit in TEXTS:
+        text = getattr(new, name)
+        if text and (len(text) > limit or "\0" in text):
+            message = f"must be a text of at most {limit} characters, none of them NUL"
+            problems.append(Problem("invalid_text", message, field=name))
     if new.deliver_at is not None and new.deliver_at > now + MAX_AHEAD:
         message = f"is more than {MAX_AHEAD.days} days ahead"
         problems.append(Problem("too_late", message, field="deliver_at"))

@@ -119,14 +119,14 @@ def envelope(*, type: str, occurred_at: datetime, data: bytes) -> bytes:
     )
 
 
-def batch_body(messages: Sequence[Message], shape: Shape) -> bytes:
-    """Several events as one JSON list. Standard envelopes have their `id` in it then, which the
-    header of a single one has; CloudEvents are a batch as its JSON format, 4, has it."""
+def batch_body(shaped: Sequence[tuple[Message, Shape]], form: str) -> bytes:
+    """Several events as one JSON list, the data of each in its own shape. Standard envelopes have
+    their `id` in it then, which the header of a single one has; CloudEvents are a batch as its JSON
+    format, 4, has it."""
+    bodies = ((message, _body(message, form, message.data_for(shape))) for message, shape in shaped)
     return b"[%b]" % b",".join(
-        b'{"id":%b,%b' % (orjson.dumps(message.webhook_id), message.body_for(shape)[1:])
-        if shape.form == STANDARD
-        else message.body_for(shape)
-        for message in messages
+        b'{"id":%b,%b' % (orjson.dumps(message.webhook_id), body[1:]) if form == STANDARD else body
+        for message, body in bodies
     )
 
 

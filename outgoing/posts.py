@@ -20,14 +20,12 @@ from webhooks_project.lib.outbound import Request
 
 def request_of(work: Work, token: str) -> Request:
     """The POST of claimed work, with everything batched with it."""
-    messages, message_id = [work.message], work.message.webhook_id
+    message_id = work.message.webhook_id
     if work.is_batch:
-        messages = [one.message for one in work.all]
-        message_id = batch_id_of([message.event_id for message in messages])
+        message_id = batch_id_of([one.message.event_id for one in work.all])
     return post_of(
         work.endpoint,
-        messages,
-        shape=work.shape,
+        [(one.message, one.shape) for one in work.all],
         is_batch=work.is_batch,
         message_id=message_id,
         timestamp=work.timestamp,
@@ -38,9 +36,8 @@ def request_of(work: Work, token: str) -> Request:
 
 def post_of(
     endpoint: Endpoint,
-    messages: Sequence[Message],
+    shaped: Sequence[tuple[Message, Shape]],
     *,
-    shape: Shape,
     message_id: str,
     timestamp: int,
     is_batch: bool = False,
@@ -49,11 +46,15 @@ def post_of(
 ) -> Request:
     """One message, or a batch, as the subscription wants it: body, headers, signature, identity.
 
+    Each message of a batch has its own shape, since some come from further back than others; the
+    form is the first one's.
+
     `timestamp` is when it says that it was signed, in Unix seconds; `token` the access token where
     the endpoint asks for one.
     """
-    body = batch_body(messages, shape) if is_batch else messages[0].body_for(shape)
-    content = content_headers(messages[0], shape.form, is_batch=is_batch)
+    message, shape = shaped[0]
+    body = batch_body(shaped, shape.form) if is_batch else message.body_for(shape)
+    content = content_headers(message, shape.form, is_batch=is_batch)
     body, content = endpoint.security.seal(body, content)
     return Request(
         url=endpoint.url,

@@ -101,8 +101,7 @@ def request_of(endpoint: Endpoint, delivery: TestDelivery, token: str = "") -> R
     )
     request = post_of(
         endpoint,
-        [message],
-        shape=Shape(endpoint.shape.form),
+        [(message, Shape(endpoint.shape.form))],
         is_batch=endpoint.batch_size > 1,
         message_id=delivery.message_id,
         timestamp=int(now.timestamp()) - delivery.age_seconds,

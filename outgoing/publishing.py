@@ -137,7 +137,7 @@ def _store(
     deliveries: dict[UUID, list[Delivery]] = {}
     for draft in drafts:
         draft.event.created_at = now
-        deliveries[draft.event.pk] = _deliveries(draft.event, draft.matches)
+        deliveries[draft.event.pk] = _deliveries(draft.event, draft.matches, now)
     rows = [row for group in deliveries.values() for row in group]
     stored = Event.objects.insert_new(
         [draft.event for draft in drafts], rows, generations=generations
@@ -165,6 +165,12 @@ def _store(
 def _judged(event: Event, first: Event | None) -> Published | OutgoingError | None:
     if first is None:
         return None
+    if first.body_pruned_at or first.expunged_at:
+        return IdempotencyConflict(
+            "the idempotency key was used before; the data of then is not kept any more, so "
+            "whether it was for the same cannot be told",
+            event=str(first.pk),
+        )
     if is_repeat(first, event):
         return Published(first, is_new=False)
     return IdempotencyConflict(
@@ -188,13 +194,13 @@ def _key(event: Event) -> Key:
 def deliver_to(event: Event, matches: Sequence[Match]) -> None:
     """Store a delivery of a stored event for each match without a reason against it, and wake the
     queue."""
-    rows = _deliveries(event, matches)
+    rows = _deliveries(event, matches, clock.now())
     Delivery.objects.insert_many(rows)
     _wake_for(rows)
 
 
-def _deliveries(event: Event, matches: Sequence[Match]) -> list[Delivery]:
-    return [new_delivery(event, match) for match in matches if not match.reason]
+def _deliveries(event: Event, matches: Sequence[Match], now: datetime) -> list[Delivery]:
+    return [new_delivery(event, match, now) for match in matches if not match.reason]
 
 
 def _wake_for(rows: Sequence[Delivery]) -> None:
@@ -206,11 +212,11 @@ def _wake_delivery() -> None:
     wake("delivery")
 
 
-def new_delivery(event: Event, match: Match) -> Delivery:
+def new_delivery(event: Event, match: Match, now: datetime) -> Delivery:
     """The delivery of an event to one that it matches, not stored yet."""
     # In the order of its subscription it stands where it is due, not where it was published.
-    is_later = event.deliver_at is not None and event.deliver_at > event.created_at
-    due_at = event.deliver_at if event.deliver_at and is_later else event.created_at
+    is_later = event.deliver_at is not None and event.deliver_at > now
+    due_at = event.deliver_at if event.deliver_at and is_later else now
     return instance_of(
         Delivery,
         id=new_id_at(due_at) if is_later else new_id(),
@@ -223,7 +229,7 @@ def new_delivery(event: Event, match: Match) -> Delivery:
         asked_at=due_at if is_later else None,
         order_key=match.order_key,
         next_attempt_at=due_at,
-        created_at=event.created_at,
+        created_at=now,
     )
 
 

@@ -50,9 +50,11 @@ __all__ = [
 def release_event(*, event: Event) -> Event:
     """Deliver an event in quarantine as it is, to those that match it now.
 
-    Raises StateNotAllowed where it is in none.
+    Raises StateNotAllowed where it is in none, and where its data was taken out.
     """
     event = _in_quarantine(event)
+    if event.expunged_at is not None:
+        raise StateNotAllowed("the event's data is not kept any more: drop it")
     event.quarantined_at = None
     matches = match_event(event)
     event.save(update_fields=["quarantined_at", "not_matched"])
@@ -167,7 +169,7 @@ def deliver_later(*, event: Event, matches: Sequence[Match], replay_id: UUID) ->
     One that has come about meanwhile is passed over.
     """
     now = clock.now()
-    rows = [new_delivery(event, match) for match in matches]
+    rows = [new_delivery(event, match, now) for match in matches]
     for row in rows:
         row.lane = Delivery.Lane.AGAIN if row.lane == Delivery.Lane.FIRST else row.lane
         row.trigger, row.replay_id = Delivery.Trigger.REPLAY, replay_id

@@ -220,12 +220,16 @@ def _validators(needed: set[UUID]) -> dict[UUID, Any]:
 
 
 def _errors(validator: Any, payload: Any) -> list[SchemaError]:
+    try:
+        found = validator.iter_errors(payload)
+    except ValueError:  # what does not fit is shown in its error, and that goes down 255 levels
+        return [SchemaError(path="", message="it is nested too deeply to be checked")]
     return [
         SchemaError(
             path="".join(f"/{escaped(step)}" for step in error.instance_path),
             message=error.message[:500],
         )
-        for error, _ in zip(validator.iter_errors(payload), range(MAX_ERRORS), strict=False)
+        for error, _ in zip(found, range(MAX_ERRORS), strict=False)
     ]
 
 

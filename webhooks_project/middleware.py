@@ -1,5 +1,6 @@
 """What every answer has: the request's id, taken from a header or made here and in every log line,
-and the end of a connection whose next call would begin amid an unread body."""
+and the end of a connection whose next call would begin amid an unread body. And a body for every
+request that has one, also in chunks."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from django.conf import settings
+from django.core.handlers.wsgi import LimitedStream
 from django.http import HttpRequest, HttpResponse
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
@@ -53,5 +56,25 @@ def close_unread(
         if has_body and not is_read:
             response["Connection"] = "close"
         return response
+
+    return middleware
+
+
+def take_chunks(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware. Has a body in chunks read, up to one byte more than is allowed.
+
+    It has no length, so Django takes it for an empty one.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        is_chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+        if is_chunked and not request.META.get("CONTENT_LENGTH"):
+            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+            request.META["CONTENT_LENGTH"] = str(limit)
+            stream = LimitedStream(request.META["wsgi.input"], limit + 1)
+            request._stream = stream  # type: ignore[assignment]
+        return get_response(request)
 
     return middleware

@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "webhooks_project.middleware.close_unread",
     "webhooks_project.middleware.request_id",
     "incoming.receiving.door.door",
+    "webhooks_project.middleware.take_chunks",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

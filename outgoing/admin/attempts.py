@@ -98,7 +98,7 @@ ORIGINS: Final = {
     Origin.REPRODUCED: "made again from the event, and compared with its hash",
     Origin.STORED: "as it was stored, and compared with its hash",
     Origin.NOT_SENT: "none was sent",
-    Origin.NOT_KEPT: "not kept: it is too large, or the event's data is gone",
+    Origin.NOT_KEPT: "not kept: the event's data is gone",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -50,6 +51,7 @@ from webhooks_project.lib import clock
 NEW_EVENT: Final = NewEventSerializer()
 BATCH: Final = BatchSerializer()
 EVENT: Final = EventSerializer()
+KEY_IN_HEADER: Final = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 # Parts of a problem that are the whole answer's.
 NOT_OF_A_RESULT: Final = ("type", "title", "status")
 
@@ -106,11 +108,9 @@ class EventViewSet(
         anything else gives 409.
         """
         fields = NEW_EVENT.run_validation(request.data)
-        header = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
-        if len(header) > 255:
-            raise serializers.ValidationError({"idempotency_key": ["at most 255 characters"]})
+        header = _idempotency_key(request)
         account_id = self._account_id(request)
-        fields["idempotency_key"] = fields.get("idempotency_key") or header or None
+        fields["idempotency_key"] = fields.get("idempotency_key") or header
         published = publisher.publish(
             _new_event(request, account_id, fields),
             generations=generations_read(request),
@@ -208,6 +208,17 @@ class EventViewSet(
                 "results": ConsideredSerializer(found.rows, many=True).data,
             }
         )
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The header's. One that is no key is refused: the caller counts on it."""
+    header: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    # Of a header that is not ASCII the web server hands over an empty text.
+    if header is not None and not KEY_IN_HEADER.fullmatch(header):
+        raise serializers.ValidationError(
+            {"idempotency_key": ["the header has 1 to 255 visible characters of ASCII"]}
+        )
+    return header
 
 
 def _new_event(request: Request, account_id: UUID, fields: Mapping[str, Any]) -> NewEvent:

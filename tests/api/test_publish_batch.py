@@ -92,6 +92,17 @@ def test_a_thousand_at_most(api: Api) -> None:
     assert Event.objects.count() == 1000
 
 
+def test_one_that_is_nested_too_deeply_for_its_schema_keeps_no_other_back(api: Api) -> None:
+    deep = b"[" * 300 + b"]" * 300
+    event_type = create_event_type(account=Account.objects.get(), name="a")
+    add_schema(event_type=event_type, schema={"type": "object"})
+    raw = b'{"events": [{"type": "a", "data": %b}, {"type": "a", "data": {}}]}' % deep
+    refused, published = api.post(PATH, raw=raw).json["results"]
+    assert (refused["code"], published["status"]) == ("schema_mismatch", "published")
+    assert refused["errors"] == [{"path": "", "message": "it is nested too deeply to be checked"}]
+    assert [bytes(event.data) for event in Event.objects.all()] == [b"{}"]
+
+
 @pytest.mark.parametrize(
     ("body", "errors"),
     [

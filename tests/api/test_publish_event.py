@@ -358,6 +358,13 @@ def test_a_header_that_is_too_long_is_refused(api: Api) -> None:
     assert Event.objects.count() == 1
 
 
+@pytest.mark.parametrize("header", ["", " ", "ké", "a\tb"])
+def test_a_header_that_is_no_key_is_refused_and_not_passed_over(api: Api, header: str) -> None:
+    answer = api.post(PATH, {"type": "a", "data": 1}, headers={"idempotency-key": header})
+    assert (answer.status, answer.errors) == (400, {"/idempotency_key": "invalid"})
+    assert nothing_was_written()
+
+
 def test_nothing_of_a_call_stays_in_memory_until_garbage_is_collected(api: Api) -> None:
     def under_way() -> int:
         return sum(type(item) in (EventViewSet, Request) for item in gc.get_objects())

@@ -105,13 +105,27 @@ def test_a_sealed_one_is_kept_for_each_attempt() -> None:
     assert SentBody.objects.count() == 2
 
 
-def test_of_a_large_one_only_hash_and_size_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MAX_KEPT_BYTES", 10)
-    (arrived,), (attempt,) = attempts(transformation="data.n")
-    assert body_of(attempt) == RequestBody(Origin.NOT_KEPT)
-    assert bytes(attempt.request_sha256) == hash_of(arrived.body)
-    assert attempt.request_bytes == len(arrived.body)
-    assert not SentBody.objects.exists()
+@pytest.mark.parametrize("characters", [100, bodies.LARGE_BYTES, 500_000])
+def test_it_is_kept_whatever_its_size(characters: int) -> None:
+    (arrived, *_), sent = attempts(events=2, transformation=f"$pad('', {characters}, '-')", again=1)
+    assert f'"data":"{"-" * characters}"'.encode() in arrived.body
+    # Of two events that were published at the same moment the bodies are the same.
+    assert len(arrived.body) > characters
+    assert {body_of(attempt) for attempt in sent} == {RequestBody(Origin.STORED, arrived.body)}
+    assert {bytes(attempt.request_sha256) for attempt in sent} == {hash_of(arrived.body)}
+    assert len(sent) == 4
+
+
+def test_large_ones_that_differ_are_kept_beside_small_ones() -> None:
+    with receiver(answer()) as here:
+        subscription = make_subscription(url=here.url, transformation="$pad('', data.n, '-')")
+        for size in (1, 70_000, 80_000, 2):
+            publish(account=subscription.account, type="invoice.paid", data={"n": size})
+        deliver()
+    found = [body_of(attempt) for attempt in Attempt.objects.all()]
+    assert {one.origin for one in found} == {Origin.STORED}
+    assert sorted(one.body or b"" for one in found) == sorted(one.body for one in here.arrived)
+    assert len({len(one.body) for one in here.arrived}) == 4
 
 
 def test_what_does_not_have_the_hash_is_not_shown() -> None:

@@ -78,6 +78,22 @@ def test_what_means_something_else_is_a_conflict_that_names_the_first(
     assert Event.objects.count() == Delivery.objects.count() == 1
 
 
+@pytest.mark.parametrize("gone", ["body_pruned_at", "expunged_at"])
+def test_what_cannot_be_compared_any_more_is_not_said_to_be_something_else(gone: str) -> None:
+    account = make_account()
+    first = publish_first(account, deliver_at=None)
+    Event.objects.update(data=b"null", **{gone: NOW})
+    for data in (FIRST["data"], b"null"):
+        with pytest.raises(IdempotencyConflict) as caught:
+            publish_first(account, deliver_at=None, data=data)
+        assert str(caught.value) == (
+            "the idempotency key was used before; the data of then is not kept any more, so "
+            "whether it was for the same cannot be told"
+        )
+        assert caught.value.extra == {"event": str(first.event.pk)}
+    assert Event.objects.count() == 1
+
+
 def test_integers_of_more_than_64_bits_are_told_apart() -> None:
     account = make_account()
     publish(account=account, type="a", data=b"18446744073709551617", idempotency_key="k")

@@ -11,7 +11,7 @@ import time_machine
 from standardwebhooks import Webhook
 
 from outgoing.models import Attempt, Delivery, Event
-from outgoing.services import publish
+from outgoing.services import NewEvent, publish, publish_many
 from subscriptions.event_types import create_event_type
 from subscriptions.models import EventSchema
 from tests.factories import SIGNING_SECRET, make_account, make_subscription
@@ -167,6 +167,35 @@ def test_a_pinned_version_gets_its_own_data(
         Event.objects.update(schema_version=published)
         assert deliver() == 1
     assert orjson.loads(here.arrived[0].body)["data"] == data
+
+
+def test_events_of_several_versions_are_one_batch_each_brought_back_by_its_own_steps() -> None:
+    with receiver(answer()) as here:
+        subscription = make_subscription(
+            url=here.url,
+            schema_versions={"order.made": 1},
+            transformation="data",
+            batch_size=3,
+            batch_seconds=1,
+        )
+        event_type = create_event_type(account=subscription.account, name="order.made")
+        for number, downgrade in enumerate(
+            ["", '$merge([$, {"one": 1}])', '$merge([$, {"two": 2}])'], start=1
+        ):
+            EventSchema.objects.create(
+                event_type=event_type, version=number, major=number, schema={}, downgrade=downgrade
+            )
+        new_events = [
+            NewEvent(subscription.account_id, "order.made", {}, schema_version=version)
+            for version in ("1", "2", "3")
+        ]
+        publish_many(new_events)
+        assert deliver() == 3
+    (arrived,) = here.arrived
+    Webhook(SIGNING_SECRET).verify(arrived.body, arrived.headers)
+    found = [item["data"] for item in orjson.loads(arrived.body)]
+    assert found == [{}, {"one": 1}, {"two": 2, "one": 1}]
+    assert {attempt.outcome for attempt in Attempt.objects.all()} == {"succeeded"}
 
 
 def test_one_event_in_two_shapes() -> None:

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from outgoing import conf, drafting, publishing
 from outgoing.errors import (
+    EventNotAcceptable,
     EventTypeMalformed,
     IdempotencyConflict,
     PayloadNotJson,
@@ -176,6 +177,24 @@ def test_refuses_what_is_no_json(data: Any, woken: list[str]) -> None:
         publish(account=account, type="a", data=data)
     assert nothing_was_written()
     assert woken == []
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("idempotency_key", 255), ("correlation_id", 64), ("causation_id", 128),
+     ("schema_version", 16)],
+)  # fmt: skip
+def test_refuses_what_not_every_database_takes(name: str, limit: int, woken: list[str]) -> None:
+    subscription = make_subscription()
+    for text in ("x" * (limit + 1), "a\0b"):
+        with pytest.raises(EventNotAcceptable) as caught:
+            publish(account=subscription.account, type="a", data=1, **{name: text})
+        words = f"must be a text of at most {limit} characters, none of them NUL"
+        assert caught.value.extra["fields"] == {name: [words]}
+    assert nothing_was_written()
+    assert woken == []
+    publish(account=subscription.account, type="a", data=1, **{name: "x" * limit})
+    assert Event.objects.count() == 1
 
 
 @pytest.mark.parametrize("data", [None, {"a": None}, "null", {"null": [None, 1.5]}])

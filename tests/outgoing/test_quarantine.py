@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from monitoring.models import AuditEntry
 from outgoing.errors import (
@@ -14,6 +16,7 @@ from outgoing.errors import (
     SchemaVersionUnknown,
     StateNotAllowed,
 )
+from outgoing.expunging import expunge_events
 from outgoing.models import Delivery, Event
 from outgoing.services import drop_event, publish, release_event
 from subscriptions.event_types import add_schema, create_event_type
@@ -24,6 +27,7 @@ from webhooks_project.lib import clock
 
 pytestmark = pytest.mark.django_db
 
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SCHEMA = {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "integer"}}}
 MISFIT = [{"path": "", "message": '"amount" is a required property'}]
 
@@ -106,6 +110,30 @@ def test_release_delivers_to_those_that_match_now() -> None:
     assert [item["subscription"] for item in released.not_matched] == [str(late.pk)]
     assert Delivery.objects.get().status == "pending"
     assert AuditEntry.objects.get(action="event.released").object_id == str(event.pk)
+
+
+@pytest.mark.parametrize("in_days", [None, 1, 9])
+def test_what_is_released_is_due_from_then_on_or_at_its_time(in_days: int | None) -> None:
+    account = account_with("quarantine")
+    with time_machine.travel(NOW, tick=False) as traveller:
+        deliver_at = NOW + timedelta(days=in_days) if in_days else None
+        event = publish(account=account, type="order.made", data={}, deliver_at=deliver_at).event
+        traveller.shift(timedelta(days=2))
+        release_event(event=event)
+        delivery, released_at = Delivery.objects.get(), clock.now()
+    assert delivery.created_at == released_at
+    assert delivery.next_attempt_at == (deliver_at if in_days == 9 else released_at)
+    assert delivery.asked_at == (deliver_at if in_days == 9 else None)
+
+
+def test_what_was_expunged_is_not_released_and_can_be_dropped() -> None:
+    event = publish(account=account_with("quarantine"), type="order.made", data={"x": 1}).event
+    expunge_events([event.pk])
+    with pytest.raises(StateNotAllowed) as caught:
+        release_event(event=event)
+    assert str(caught.value) == "the event's data is not kept any more: drop it"
+    assert not Delivery.objects.exists()
+    assert drop_event(event=event).dropped_at is not None
 
 
 def test_drop_delivers_to_nobody() -> None:
