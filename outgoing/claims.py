@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
@@ -14,7 +15,7 @@ from outgoing.cancelled import note_all_cancelled
 from outgoing.lines import Work, each
 from outgoing.messages import read_data
 from outgoing.models import Delivery
-from outgoing.querysets import LANES, Claim
+from outgoing.querysets import LANES, LEASE_SECONDS, Claim
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 
@@ -43,10 +44,16 @@ class Claims:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def add(self, claims: Sequence[Claim]) -> None:
-        """Those of one call, which share a token."""
+    @property
+    def sure_until(self) -> float:
+        """Until when no lease has run out, by the monotonic clock; what waits may be another's
+        then."""
+        return min(self._leased_at.values(), default=math.inf) + LEASE_SECONDS
+
+    def add(self, claims: Sequence[Claim], began: float) -> None:
+        """Those of one call, which share a token; their lease lasts from when that began."""
         token = claims[0].token
-        self._open[token], self._leased_at[token] = len(claims), time.monotonic()
+        self._open[token], self._leased_at[token] = len(claims), began
 
     def forget(self, claims: Sequence[Claim]) -> None:
         """Not renewed any more, they are due again when their lease ends."""

@@ -171,7 +171,7 @@ class DeliveryPump:
         if not self._claims:
             self._renew_after = now + RENEW_SECONDS
         elif now >= self._renew_after:
-            if now - self._renew_after > LEASE_SECONDS - 2 * RENEW_SECONDS:
+            if now >= self._claims.sure_until:
                 # This process was frozen, or the database away, for longer than a lease: what is
                 # not sent yet may be another's by now. What is still ours goes back in line.
                 self._give_back_all()
@@ -226,8 +226,10 @@ class DeliveryPump:
         return in_line + self._preparation.waiting_posts(subscription_id)
 
     def _claim(self) -> None:
+        began = time.monotonic()
         for limited in self._flows.claim():
-            self._queue_or_forget(limited, is_limited=True)
+            self._queue_or_forget(limited, began, is_limited=True)
+            began = time.monotonic()
         if time.monotonic() < self._next_claim_at() or not self._has_room:
             return
         full = [*self._lines.full(), *self._preparation.full()]
@@ -239,13 +241,14 @@ class DeliveryPump:
             if lane not in due:
                 self._horizons[lane].note(full, first=None, at=now)
             elif self._lines.wants(lane):
+                began = time.monotonic()
                 claims = self._take(lane, full, since[lane])
                 if claims is None:
                     self._looked_at, self._was_refused = time.monotonic(), True
                     return
                 if claims:
                     found = True
-                    self._queue_or_forget(claims)
+                    self._queue_or_forget(claims, began, is_limited=False)
         self._looked_at = -math.inf if found else time.monotonic()
         self._was_refused, self._left_out = False, () if found else self._lines.full()
 
@@ -263,8 +266,8 @@ class DeliveryPump:
         self._horizons[lane].note(full, first=claims[0].due_at if claims else None, at=now)
         return claims
 
-    def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
-        self._claims.add(claims)
+    def _queue_or_forget(self, claims: Sequence[Claim], began: float, is_limited: bool) -> None:
+        self._claims.add(claims, began)
         try:
             self._queue(claims, is_limited)
         except (db.OperationalError, db.InterfaceError):
@@ -321,8 +324,8 @@ class DeliveryPump:
 
     def _start(self) -> int:
         """Start what may start now. Returns how many POSTs that were."""
-        count = 0
-        while (work := self._lines.take()) is not None:
+        count, sure_until = 0, self._claims.sure_until
+        while time.monotonic() < sure_until and (work := self._lines.take()) is not None:
             count += 1
             self._under_way.start(work, time.monotonic())
             work.started_at = clock.now()
