@@ -185,6 +185,11 @@ def check_url(url: str, policy: Policy) -> Problem | None:
         return Problem.FRAGMENT_IN_URL
     if not host:
         return Problem.HOST_MISSING
+    # urlsplit takes more for an address in brackets than libcurl, and passes over what follows it.
+    if "[" in parts.netloc and not re.fullmatch(
+        r"\[[0-9a-f:.]+(%\w+)?\](:\d*)?", parts.netloc, re.I
+    ):
+        return Problem.MALFORMED
     if port is not None and port in FORBIDDEN_PORTS:
         return Problem.PORT_NOT_ALLOWED
     return _check_host(host, policy)
