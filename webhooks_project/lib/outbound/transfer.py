@@ -229,7 +229,7 @@ class Transfer:
                 return Failure.TIMEOUT_DNS
             if response.connect_ms is None:
                 return Failure.TIMEOUT_CONNECT
-            secure = self.request is not None and self.request.url.startswith("https:")
+            secure = self.request is not None and self.request.url.lower().startswith("https:")
             if secure and response.tls_ms is None:
                 return Failure.TIMEOUT_TLS
             return Failure.TIMEOUT_RESPONSE
