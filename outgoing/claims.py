@@ -109,13 +109,13 @@ class Claims:
         """The same for what is to go by its subscription's limits, by which it was not claimed, or
         was though there are none any more. What stands behind it in the lanes goes over with it.
         """
+        entering: dict[int, set[UUID]] = {lane: set() for lane in LANES}
+        for work in each(works):
+            if work.endpoint.is_limited and not work.is_limited:
+                entering[work.lane].add(work.claim.subscription_id)
+            work.is_limited = work.endpoint.is_limited
         self.give_back(works)
-        for lane in LANES:
-            limited = {
-                work.claim.subscription_id
-                for work in each(works)
-                if work.is_limited and work.lane == lane
-            }
+        for lane, limited in entering.items():
             if limited:
                 Delivery.objects.enter_flows(lane, limited, now=clock.now(), among=AHEAD_ROWS)
 

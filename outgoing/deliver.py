@@ -20,7 +20,7 @@ from outgoing.cancelled import cancel_archived
 from outgoing.claims import Claims
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
-from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, each, lane_of
+from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, lane_of
 from outgoing.messages import read_messages
 from outgoing.models import Delivery
 from outgoing.posts import request_of
@@ -203,10 +203,7 @@ class DeliveryPump:
             elif self._may_wait(endpoint):
                 self._lines.notice_cap(subscription_id)
             else:
-                works = self._lines.withdraw(subscription_id)
-                for work in each(works):
-                    work.is_limited = endpoint.is_limited
-                self._claims.give_over(works)
+                self._claims.give_over(self._lines.withdraw(subscription_id))
 
     def _may_wait(self, endpoint: Endpoint) -> bool:
         """Whether what stands in a subscription's line may stay there."""
@@ -296,7 +293,6 @@ class DeliveryPump:
             if endpoint.status != ACTIVE:
                 unsendable.append(work)
             elif endpoint.is_limited != is_limited:
-                work.is_limited = endpoint.is_limited
                 misplaced.append(work)
             else:
                 works.append(work)
