@@ -366,7 +366,11 @@ class DeliveryPump:
             again = []
             self._end(subject, response)
         for work in again:
-            self._send(work)
+            if time.monotonic() < self._claims.sure_until:
+                self._send(work)
+            else:  # frozen meanwhile: it may be another's by now
+                self._ended(work)
+                self._lines.add(work)
 
     def _has_data(self, work: Work) -> bool:
         """Whether all data of a POST is there; else its turn comes again without what is gone."""
