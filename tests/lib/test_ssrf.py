@@ -288,7 +288,10 @@ def test_refuses_a_url_and_says_why(url: str, problem: Problem) -> None:
     assert check_url(url, ANYWHERE) == problem
 
 
-@pytest.mark.parametrize("port", [0, 1, 22, 25, 53, 110, 465, 587, 3306, 5432, 6379, 11211, 27017])
+@pytest.mark.parametrize(
+    "port",
+    [0, 1, 22, 25, 53, 110, 465, 587, 3306, 4190, 5432, 6379, 6665, 6669, 6679, 11211, 27017],
+)
 def test_refuses_the_ports_of_services_that_read_lines(port: int) -> None:
     assert check_url(f"http://example.com:{port}/", ANYWHERE) == Problem.PORT_NOT_ALLOWED
 
