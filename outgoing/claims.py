@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
@@ -14,7 +15,7 @@ from outgoing.cancelled import note_all_cancelled
 from outgoing.lines import Work, each
 from outgoing.messages import read_data
 from outgoing.models import Delivery
-from outgoing.querysets import LANES, Claim
+from outgoing.querysets import LANES, LEASE_SECONDS, Claim
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 
@@ -43,10 +44,16 @@ class Claims:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def add(self, claims: Sequence[Claim]) -> None:
-        """Those of one call, which share a token."""
+    @property
+    def sure_until(self) -> float:
+        """Until when no lease has run out, by the monotonic clock; what waits may be another's
+        then."""
+        return min(self._leased_at.values(), default=math.inf) + LEASE_SECONDS
+
+    def add(self, claims: Sequence[Claim], began: float) -> None:
+        """Those of one call, which share a token; their lease lasts from when that began."""
         token = claims[0].token
-        self._open[token], self._leased_at[token] = len(claims), time.monotonic()
+        self._open[token], self._leased_at[token] = len(claims), began
 
     def forget(self, claims: Sequence[Claim]) -> None:
         """Not renewed any more, they are due again when their lease ends."""
@@ -102,13 +109,13 @@ class Claims:
         """The same for what is to go by its subscription's limits, by which it was not claimed, or
         was though there are none any more. What stands behind it in the lanes goes over with it.
         """
+        entering: dict[int, set[UUID]] = {lane: set() for lane in LANES}
+        for work in each(works):
+            if work.endpoint.is_limited and not work.is_limited:
+                entering[work.lane].add(work.claim.subscription_id)
+            work.is_limited = work.endpoint.is_limited
         self.give_back(works)
-        for lane in LANES:
-            limited = {
-                work.claim.subscription_id
-                for work in each(works)
-                if work.is_limited and work.lane == lane
-            }
+        for lane, limited in entering.items():
             if limited:
                 Delivery.objects.enter_flows(lane, limited, now=clock.now(), among=AHEAD_ROWS)
 

@@ -20,7 +20,7 @@ from outgoing.cancelled import cancel_archived
 from outgoing.claims import Claims
 from outgoing.endpoints import Endpoint, Endpoints
 from outgoing.flows import Flows
-from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, each, lane_of
+from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, lane_of
 from outgoing.messages import read_messages
 from outgoing.models import Delivery
 from outgoing.posts import request_of
@@ -171,7 +171,7 @@ class DeliveryPump:
         if not self._claims:
             self._renew_after = now + RENEW_SECONDS
         elif now >= self._renew_after:
-            if now - self._renew_after > LEASE_SECONDS - 2 * RENEW_SECONDS:
+            if now >= self._claims.sure_until:
                 # This process was frozen, or the database away, for longer than a lease: what is
                 # not sent yet may be another's by now. What is still ours goes back in line.
                 self._give_back_all()
@@ -203,10 +203,7 @@ class DeliveryPump:
             elif self._may_wait(endpoint):
                 self._lines.notice_cap(subscription_id)
             else:
-                works = self._lines.withdraw(subscription_id)
-                for work in each(works):
-                    work.is_limited = endpoint.is_limited
-                self._claims.give_over(works)
+                self._claims.give_over(self._lines.withdraw(subscription_id))
 
     def _may_wait(self, endpoint: Endpoint) -> bool:
         """Whether what stands in a subscription's line may stay there."""
@@ -226,8 +223,10 @@ class DeliveryPump:
         return in_line + self._preparation.waiting_posts(subscription_id)
 
     def _claim(self) -> None:
+        began = time.monotonic()
         for limited in self._flows.claim():
-            self._queue_or_forget(limited, is_limited=True)
+            self._queue_or_forget(limited, began, is_limited=True)
+            began = time.monotonic()
         if time.monotonic() < self._next_claim_at() or not self._has_room:
             return
         full = [*self._lines.full(), *self._preparation.full()]
@@ -239,13 +238,14 @@ class DeliveryPump:
             if lane not in due:
                 self._horizons[lane].note(full, first=None, at=now)
             elif self._lines.wants(lane):
+                began = time.monotonic()
                 claims = self._take(lane, full, since[lane])
                 if claims is None:
                     self._looked_at, self._was_refused = time.monotonic(), True
                     return
                 if claims:
                     found = True
-                    self._queue_or_forget(claims)
+                    self._queue_or_forget(claims, began, is_limited=False)
         self._looked_at = -math.inf if found else time.monotonic()
         self._was_refused, self._left_out = False, () if found else self._lines.full()
 
@@ -263,8 +263,8 @@ class DeliveryPump:
         self._horizons[lane].note(full, first=claims[0].due_at if claims else None, at=now)
         return claims
 
-    def _queue_or_forget(self, claims: Sequence[Claim], *, is_limited: bool = False) -> None:
-        self._claims.add(claims)
+    def _queue_or_forget(self, claims: Sequence[Claim], began: float, is_limited: bool) -> None:
+        self._claims.add(claims, began)
         try:
             self._queue(claims, is_limited)
         except (db.OperationalError, db.InterfaceError):
@@ -293,7 +293,6 @@ class DeliveryPump:
             if endpoint.status != ACTIVE:
                 unsendable.append(work)
             elif endpoint.is_limited != is_limited:
-                work.is_limited = endpoint.is_limited
                 misplaced.append(work)
             else:
                 works.append(work)
@@ -321,8 +320,8 @@ class DeliveryPump:
 
     def _start(self) -> int:
         """Start what may start now. Returns how many POSTs that were."""
-        count = 0
-        while (work := self._lines.take()) is not None:
+        count, sure_until = 0, self._claims.sure_until
+        while time.monotonic() < sure_until and (work := self._lines.take()) is not None:
             count += 1
             self._under_way.start(work, time.monotonic())
             work.started_at = clock.now()
@@ -367,7 +366,11 @@ class DeliveryPump:
             again = []
             self._end(subject, response)
         for work in again:
-            self._send(work)
+            if time.monotonic() < self._claims.sure_until:
+                self._send(work)
+            else:  # frozen meanwhile: it may be another's by now
+                self._ended(work)
+                self._lines.add(work)
 
     def _has_data(self, work: Work) -> bool:
         """Whether all data of a POST is there; else its turn comes again without what is gone."""

@@ -211,7 +211,7 @@ def _answered(subscription: Subscription, response: Response) -> list[Step]:
 
 
 def _certificate(url: str, response: Response) -> Step:
-    if not url.startswith("https:"):
+    if not url.lower().startswith("https:"):
         return skipped(Name.CERTIFICATE, "the endpoint has none: its URL is plain http")
     if response.failure in (Failure.TLS, Failure.TIMEOUT_TLS):
         return failed(Name.CERTIFICATE, in_words(response))

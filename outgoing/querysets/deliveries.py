@@ -283,10 +283,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         self, lane: int, subscription_ids: Collection[UUID], *, now: datetime, among: int
     ) -> None:
         """Put those of these subscriptions into their flows that are among the first so many of a
-        lane: they have limits now."""
+        lane: they have limits now. What another holds goes over when it is claimed: to wait for
+        each other's rows would stop two pumps.
+        """
         first = self.due(now, lane).values_list("pk", "subscription_id")[:among]
         ids = [key for key, subscription_id in first if subscription_id in subscription_ids]
-        update_by_key(self.model, ids, {"lane": 2}, lane=lane)
+        if not ids:
+            return
+        free = self.filter(pk__in=ids, lane=lane).select_for_update(skip_locked=True)
+        everyone = self.model._default_manager.all()
+        with transaction.atomic():
+            update_returning(everyone, {"lane": 2}, ("id",), among=free.values("pk"))
 
     def leave_flow(self, subscription_id: UUID, limit: int) -> int:
         """Put what waits in a flow into the lines of all: the subscription has no limits now."""

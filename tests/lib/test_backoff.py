@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,7 +96,8 @@ def test_waits_the_longest_of_overload_and_retry_after() -> None:
         ("120", 120.0),
         ("0", 0.0),
         (" 7 ", 7.0),
-        ("999999999", 999_999_999.0),
+        ("9999999999", 9_999_999_999.0),
+        ("9" * 5_000, math.inf),
         ("Wed, 04 Mar 2026 05:07:07 GMT", 60.0),
         ("Wednesday, 04-Mar-26 05:07:07 GMT", 60.0),  # RFC 850, obsolete but to be read
         ("Wed Mar  4 05:07:07 2026", 60.0),  # asctime, the same
@@ -108,7 +110,7 @@ def test_reads_a_retry_after_header(value: str, expected: float) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "soon", "-1", "1.5", "1e3", "9999999999", "١٢", "²", "0x10", "Wed, 99 Foo 2026", ","],
+    ["", " ", "soon", "-1", "1.5", "1e3", "١٢", "²", "0x10", "Wed, 99 Foo 2026", ","],
 )
 def test_passes_over_a_malformed_retry_after_header(value: str) -> None:
     assert retry_after_seconds(value, now=NOW) is None

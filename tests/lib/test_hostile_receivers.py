@@ -128,6 +128,30 @@ def test_an_answer_before_the_request_is_not_taken_for_the_next_one() -> None:
         assert finish(outbound)["second"].status is None or there.connections == 2
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+def test_an_answer_that_came_unasked_over_a_kept_connection_is_none(hangs: bool) -> None:
+    def script(line: Line) -> None:
+        arrived = line.read()
+        assert arrived is not None
+        if arrived.body == b"second":
+            line.send(OK.replace(b"200", b"500"))
+            return
+        line.send(OK)
+        time.sleep(0.05)
+        line.send(OK)
+        if hangs:
+            line.hang()
+
+    with receiver(script) as there, engine(max_in_flight=1) as outbound:
+        outbound.start(Request(there.url, [], b"first", 5), "first")
+        assert finish(outbound)["first"].status == 200
+        time.sleep(0.2)
+        outbound.start(Request(there.url, [], b"second", 5), "second")
+        assert finish(outbound)["second"].status == 500
+        assert [arrived.body for arrived in there.arrived] == [b"first", b"second"]
+        assert there.connections == 2
+
+
 # --- lies -----------------------------------------------------------------------------------------
 
 

@@ -358,9 +358,10 @@ def test_a_receiver_that_takes_no_connection_is_left_at_the_deadline() -> None:
     assert (response.status, response.failure) == (None, Failure.TIMEOUT_CONNECT)
 
 
-def test_a_receiver_that_hangs_in_the_tls_handshake_is_left_at_the_deadline() -> None:
+@pytest.mark.parametrize("scheme", ["https:", "HTTPS:"])
+def test_a_receiver_that_hangs_in_the_tls_handshake_is_left_at_the_deadline(scheme: str) -> None:
     with receiver(Line.hang) as there:
-        response = send(there.url.replace("http:", "https:"), timeout_seconds=DEADLINE)
+        response = send(there.url.replace("http:", scheme), timeout_seconds=DEADLINE)
     assert (response.status, response.failure) == (None, Failure.TIMEOUT_TLS)
 
 

@@ -270,6 +270,10 @@ def test_accepts_a_plain_url(url: str) -> None:
         ("https://example.com:http/", Problem.MALFORMED),
         ("https://[::1/", Problem.MALFORMED),
         ("https://[nonsense]/", Problem.MALFORMED),
+        ("https://[v1.example]/", Problem.MALFORMED),
+        ("https://[2606:4700::1111]x/", Problem.MALFORMED),
+        ("https://[2606:4700::1111].example.com/", Problem.MALFORMED),
+        ("https://[2606:4700::1111]443/", Problem.MALFORMED),
         ("https://-example.com/", Problem.MALFORMED),
         ("https://example-.com/", Problem.MALFORMED),
         ("https://example..com/", Problem.MALFORMED),
@@ -284,7 +288,10 @@ def test_refuses_a_url_and_says_why(url: str, problem: Problem) -> None:
     assert check_url(url, ANYWHERE) == problem
 
 
-@pytest.mark.parametrize("port", [0, 1, 22, 25, 53, 110, 465, 587, 3306, 5432, 6379, 11211, 27017])
+@pytest.mark.parametrize(
+    "port",
+    [0, 1, 22, 25, 53, 110, 465, 587, 3306, 4190, 5432, 6379, 6665, 6669, 6679, 11211, 27017],
+)
 def test_refuses_the_ports_of_services_that_read_lines(port: int) -> None:
     assert check_url(f"http://example.com:{port}/", ANYWHERE) == Problem.PORT_NOT_ALLOWED
 

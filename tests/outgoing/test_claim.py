@@ -226,6 +226,31 @@ def test_two_at_once_never_take_the_same() -> None:
     assert sorted(ids(mine + taken)) == sorted(row.pk for row in rows)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_another_holds_is_not_waited_for_where_a_subscription_gets_limits() -> None:
+    """Two pumps that put the same into its flow would lock one another's rows."""
+    if connection.vendor != "postgresql":
+        pytest.skip("one writer at a time")
+    subscription = make_subscription(rate_limit=1, rate_period="hour")
+    rows = [
+        make_delivery(make_event(subscription.account), subscription, next_attempt_at=NOW)
+        for _ in range(3)
+    ]
+
+    def enter() -> None:
+        Delivery.objects.enter_flows(FIRST, {subscription.pk}, now=NOW, among=10)
+        connection.close()
+
+    with transaction.atomic():
+        Delivery.objects.select_for_update().get(pk=rows[1].pk)
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+    lanes = dict(Delivery.objects.values_list("pk", "lane"))
+    assert [lanes[row.pk] for row in rows] == [Delivery.Lane.LIMITED, FIRST, Delivery.Lane.LIMITED]
+
+
 # --- held -----------------------------------------------------------------------------------------
 
 

@@ -232,7 +232,7 @@ def test_what_could_not_be_given_back_is_given_back_once(monkeypatch: pytest.Mon
     works: list[Work] = []
     for claimed in (backlog(subscription, 2), backlog(subscription, 1, hours=2)):
         found = Delivery.objects.claim(now=NOW, lane=0, limit=len(claimed))
-        claims.add(found)
+        claims.add(found, 0.0)
         messages = read_messages([claim.event_id for claim in found])
         endpoint = endpoints_of.get(subscription.pk)
         works += [Work(claim, 0, messages[claim.event_id], endpoint) for claim in found]

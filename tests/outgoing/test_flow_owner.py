@@ -7,7 +7,8 @@ import time
 
 import orjson
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from outgoing import preparing, shaping
 from outgoing.claims import Claims
@@ -18,6 +19,7 @@ from tests.factories import make_subscription
 from tests.lib.receiver import answer, receiver
 from tests.outgoing.pump import deliver
 from tests.outgoing.test_flows import drive, publish_numbers, pumps, step
+from webhooks_project.lib import clock
 
 pytestmark = pytest.mark.django_db
 
@@ -120,6 +122,21 @@ def test_what_is_in_line_waits_for_a_window_that_closed() -> None:
         drive(made, 1.2)
         assert here.arrived == []
         assert Delivery.objects.filter(lane=2).count() == 2
+
+
+def test_what_goes_by_its_limits_already_is_looked_for_in_no_lane() -> None:
+    """Windows of hundreds may close at one moment, and a look into the lanes takes milliseconds."""
+    with receiver(answer()) as here, pumps(1) as made:
+        publish_numbers(make_subscription(url=here.url, max_in_flight=1), 3)
+        made[0]._sweep()
+        made[0]._claim()
+        Subscription.objects.update(breaker="open", breaker_changed_at=clock.now())
+        with CaptureQueriesContext(connection) as queries:
+            made[0]._notice_changes()
+        looks = [one["sql"] for one in queries if one["sql"].startswith("SELECT")]
+        assert [sql for sql in looks if "webhooks.outgoing" in sql] == []
+        assert Delivery.objects.filter(status="pending", lane=2).count() == 3
+    assert here.arrived == []
 
 
 def test_a_database_that_fails_as_data_is_read_costs_no_claim_and_no_pump(

@@ -217,7 +217,7 @@ def test_a_lease_that_has_just_begun_is_not_renewed(
 
     def claim() -> UUID:
         delivery = make_delivery(next_attempt_at=NOW)
-        claims.add(Delivery.objects.claim(now=clock.now(), lane=0, limit=1))
+        claims.add(Delivery.objects.claim(now=clock.now(), lane=0, limit=1), seconds)
         return delivery.pk
 
     def pass_by(count: float) -> None:

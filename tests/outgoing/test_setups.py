@@ -229,9 +229,10 @@ def test_a_certificate_that_nobody_knows_fails_it(tmp_path: Path) -> None:
     assert there.arrived == []
 
 
-def test_an_endpoint_without_tls_behind_https() -> None:
+@pytest.mark.parametrize("scheme", ["https:", "HTTPS:"])
+def test_an_endpoint_without_tls_behind_https(scheme: str) -> None:
     with receiver(answer()) as there:
-        found = run(due(there.url.replace("http:", "https:"), timeout_seconds=1))
+        found = run(due(there.url.replace("http:", scheme), timeout_seconds=1))
     assert found["certificate"][0] == "failed"
 
 

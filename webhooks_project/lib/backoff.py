@@ -166,8 +166,8 @@ def delay_seconds(
 def retry_after_seconds(value: str, *, now: datetime) -> float | None:
     """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3); None where it is malformed."""
     text = value.strip()
-    if text.isascii() and text.isdigit() and len(text) <= 9:
-        return float(text)
+    if text.isascii() and text.isdigit():
+        return float(text)  # infinite for what is too large, and honoured as far as any is
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

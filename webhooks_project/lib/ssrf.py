@@ -74,7 +74,8 @@ FORBIDDEN_PORTS: Final = frozenset(
         101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179,
         389, 427, 445, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587,
         601, 636, 989, 990, 993, 995, 1433, 1521, 1719, 1720, 1723, 2049, 3306, 3389, 3659, 4045,
-        5060, 5061, 5432, 6379, 6566, 6697, 9200, 11211, 27017,
+        4190, 5060, 5061, 5432, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 9200, 11211,
+        27017,
     }
 )  # fmt: skip
 
@@ -185,6 +186,11 @@ def check_url(url: str, policy: Policy) -> Problem | None:
         return Problem.FRAGMENT_IN_URL
     if not host:
         return Problem.HOST_MISSING
+    # urlsplit takes more for an address in brackets than libcurl, and passes over what follows it.
+    if "[" in parts.netloc and not re.fullmatch(
+        r"\[[0-9a-f:.]+(%\w+)?\](:\d*)?", parts.netloc, re.I
+    ):
+        return Problem.MALFORMED
     if port is not None and port in FORBIDDEN_PORTS:
         return Problem.PORT_NOT_ALLOWED
     return _check_host(host, policy)

@@ -161,7 +161,13 @@ class Outbound:
         while True:
             left, succeeded, failed = self._multi.info_read()
             ended.extend(self._end(handle, 0, "") for handle in succeeded)
-            ended.extend(self._end(*one) for one in failed)
+            for handle, errno, message in failed:
+                transfer = self._busy[handle]
+                if transfer.came_unasked:
+                    self._multi.remove_handle(handle)
+                    self._multi.add_handle(transfer.begin_anew())
+                else:
+                    ended.append(self._end(handle, errno, message))
             if not left:
                 return ended
 
