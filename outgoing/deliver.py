@@ -23,7 +23,7 @@ from outgoing.flows import Flows
 from outgoing.lines import APART_TIMES, Horizon, Lines, UnderWay, Work, lane_of
 from outgoing.messages import read_messages
 from outgoing.models import Delivery
-from outgoing.posts import request_of
+from outgoing.posts import request_of, why_unsendable
 from outgoing.preparing import Preparation, Prepared, as_one
 from outgoing.querysets import LANES, LEASE_SECONDS, Claim
 from outgoing.results import Results
@@ -338,21 +338,17 @@ class DeliveryPump:
         endpoint = work.endpoint
         work.timestamp = int(time.time())
         work.security = endpoint.security
-        failed: Response | None
-        if not endpoint.keys:
-            failed = Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
-        elif not endpoint.security.is_readable:
-            detail = "its credentials cannot be read"
-            failed = Response(failure=Failure.CREDENTIALS_UNREADABLE, detail=detail)
-        else:
+        failed = why_unsendable(endpoint)
+        if failed is None:
             token = self._tokens.token_for(work, endpoint)
             if token is None:
                 return
-            if isinstance(token, Response):
-                failed = token
+            made = token if isinstance(token, Response) else request_of(work, token)
+            if isinstance(made, Response):
+                failed = made
             else:
-                work.request = request_of(work, token)
-                failed = self._outbound.start(work.request, work)
+                work.request = made
+                failed = self._outbound.start(made, work)
         if failed is not None:
             self._end(work, failed)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
+
 from outgoing.endpoints import Endpoint
 from outgoing.lines import Work
 from outgoing.payload import (
@@ -15,23 +17,44 @@ from outgoing.payload import (
     content_headers,
     signed_headers,
 )
-from webhooks_project.lib.outbound import Request
+from webhooks_project.lib.outbound import Failure, Request, Response
+
+log = structlog.get_logger(__name__)
 
 
-def request_of(work: Work, token: str) -> Request:
-    """The POST of claimed work, with everything batched with it."""
+def why_unsendable(endpoint: Endpoint) -> Response | None:
+    """What an attempt ends with where nothing can be sent to the endpoint; else None."""
+    if not endpoint.keys:
+        return Response(failure=Failure.UNSIGNABLE, detail="no signing secret can be read")
+    if not endpoint.security.is_readable:
+        detail = "its credentials cannot be read"
+        return Response(failure=Failure.CREDENTIALS_UNREADABLE, detail=detail)
+    return None
+
+
+def request_of(work: Work, token: str) -> Request | Response:
+    """The POST of claimed work, with everything batched with it.
+
+    A Response where that fails: one delivery must not end the pump that carries all, which would
+    meet it again.
+    """
     message_id = work.message.webhook_id
     if work.is_batch:
         message_id = batch_id_of([one.message.event_id for one in work.all])
-    return post_of(
-        work.endpoint,
-        [(one.message, one.shape) for one in work.all],
-        is_batch=work.is_batch,
-        message_id=message_id,
-        timestamp=work.timestamp,
-        replay_id=work.claim.replay_id,
-        token=token,
-    )
+    try:
+        return post_of(
+            work.endpoint,
+            [(one.message, one.shape) for one in work.all],
+            is_batch=work.is_batch,
+            message_id=message_id,
+            timestamp=work.timestamp,
+            replay_id=work.claim.replay_id,
+            token=token,
+        )
+    except Exception as error:
+        log.exception("request not made", delivery_id=str(work.claim.delivery_id))
+        detail = f"the request cannot be made: {type(error).__name__}"
+        return Response(failure=Failure.UNSIGNABLE, detail=detail)
 
 
 def post_of(

@@ -12,8 +12,10 @@ from django.db import DataError
 from orjson import dumps
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from outgoing.endpoints import Endpoint
 from outgoing.messages import SMALL_DATA_BYTES
 from outgoing.models import Attempt, Delivery, Replay, Retry
+from outgoing.posts import post_of
 from outgoing.querysets import attempts
 from outgoing.retries import release_due_retries
 from outgoing.services import publish
@@ -24,6 +26,7 @@ from tests.lib.receiver import OK, Line, answer, receiver, status
 from tests.outgoing.pump import deliver
 from webhooks_project import __version__
 from webhooks_project.fields import Ciphertext
+from webhooks_project.lib.outbound import Request
 
 pytestmark = pytest.mark.django_db
 
@@ -226,6 +229,28 @@ def test_nothing_is_sent_unsigned(stored: str | None) -> None:
     delivery.refresh_from_db()
     assert (delivery.status, delivery.attempt_count) == ("pending", 1)
     assert (Retry.objects.get().delivery, Retry.objects.get().cause) == (delivery, "unsignable")
+
+
+def test_a_request_that_cannot_be_made_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_for_one(endpoint: Endpoint, *given: Any, **named: Any) -> Request:
+        if endpoint.subscription_id == poisoned.subscription_id:
+            raise LookupError("not foreseen")
+        return post_of(endpoint, *given, **named)
+
+    with receiver(answer()) as here:
+        poisoned = make_delivery(subscription=make_subscription(url=here.url))
+        other = make_delivery(subscription=make_subscription(url=here.url))
+        monkeypatch.setattr("outgoing.posts.post_of", fails_for_one)
+        assert deliver() == 2
+    assert len(here.arrived) == 1
+    attempt = poisoned.attempts.get()
+    assert (attempt.cause, attempt.detail) == (
+        "unsignable",
+        "the request cannot be made: LookupError",
+    )
+    assert Retry.objects.get().delivery == poisoned
+    other.refresh_from_db()
+    assert other.status == "delivered"
 
 
 def test_a_secret_that_cannot_be_read_does_not_silence_the_other() -> None:
