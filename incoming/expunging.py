@@ -50,8 +50,9 @@ class Expunged:
 
 
 def events_to_expunge(selection: Selection, event_ids: Sequence[UUID] = ()) -> list[UUID]:
-    """The events that are meant, the oldest first; those without data are not."""
-    rows = Event.objects.filter(body_pruned_at=None, expunged_at=None)
+    """The events that are meant, the oldest first; also those whose data was pruned, since what
+    goes with it is still there."""
+    rows = Event.objects.filter(expunged_at=None)
     if event_ids:
         rows = rows.filter(pk__in=event_ids)
     return [key for page in pages_of_events(selection, rows, limit=1_000) for key in page]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from outgoing.arguments import (
     say,
     selection_of,
 )
+from outgoing.models import Event
 from webhooks_project.lib.actor import Actor, current_actor
 
 
@@ -53,8 +54,12 @@ class Command(BaseCommand):
                 "say which: --event, or --account with a filter, a type, a channel or a period",
                 returncode=NOT_ACCEPTABLE,
             )
+        self._check_events(options["event"])
         events = events_to_expunge(selection, options["event"])
-        receipts = receipts_to_expunge(selection, events)
+        receipts = receipts_to_expunge(
+            # Of events that are named only what these came of: not what else passes the filter.
+            replace(selection, filter=None) if options["event"] else selection, events
+        )  # fmt: skip
         if options["dry_run"]:
             waiting = count_waiting(events, receipts)
             self._say(Expunged(len(events), len(receipts), waiting=waiting), options, "would be ")
@@ -72,6 +77,12 @@ class Command(BaseCommand):
                 f"{done.waiting} were refused: they are still to be delivered or processed",
                 returncode=SOME_FAILED,
             )
+
+    def _check_events(self, keys: list[UUID]) -> None:
+        known = set(Event.objects.filter(pk__in=keys).values_list("pk", flat=True))
+        for key in keys:
+            if key not in known:
+                raise CommandError(f"there is no event {key}", returncode=NOT_ACCEPTABLE)
 
     def _add(self, page: Expunged, advance: Any) -> Expunged:
         advance(page.events + page.receipts)
