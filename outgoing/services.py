@@ -50,9 +50,11 @@ __all__ = [
 def release_event(*, event: Event) -> Event:
     """Deliver an event in quarantine as it is, to those that match it now.
 
-    Raises StateNotAllowed where it is in none.
+    Raises StateNotAllowed where it is in none, or its data is not kept any more.
     """
     event = _in_quarantine(event)
+    if not event.has_body:
+        raise StateNotAllowed("the event's data is not kept any more: drop it")
     event.quarantined_at = None
     matches = match_event(event)
     event.save(update_fields=["quarantined_at", "not_matched"])

@@ -14,6 +14,7 @@ from outgoing.errors import (
     SchemaVersionUnknown,
     StateNotAllowed,
 )
+from outgoing.expunging import expunge_events
 from outgoing.models import Delivery, Event
 from outgoing.services import drop_event, publish, release_event
 from subscriptions.event_types import add_schema, create_event_type
@@ -106,6 +107,17 @@ def test_release_delivers_to_those_that_match_now() -> None:
     assert [item["subscription"] for item in released.not_matched] == [str(late.pk)]
     assert Delivery.objects.get().status == "pending"
     assert AuditEntry.objects.get(action="event.released").object_id == str(event.pk)
+
+
+def test_one_whose_data_is_not_kept_any_more_is_not_released() -> None:
+    event = publish(account=account_with("quarantine"), type="order.made", data={}).event
+    expunge_events([event.pk])
+    with pytest.raises(StateNotAllowed, match="data is not kept"):
+        release_event(event=event)
+    event.refresh_from_db()
+    assert event.quarantined_at is not None
+    assert not Delivery.objects.exists()
+    assert not AuditEntry.objects.filter(action="event.released").exists()
 
 
 def test_drop_delivers_to_nobody() -> None:
