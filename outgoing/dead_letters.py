@@ -28,6 +28,7 @@ from webhooks_project.dead_letters import (
     no_progress,
     work_off,
 )
+from webhooks_project.jobs import type_condition
 from webhooks_project.lib import clock
 from webhooks_project.lib.fingerprints import READ_CHARACTERS, fingerprint_of, normalised
 from webhooks_project.uncounted import Kind, counted_before
@@ -65,12 +66,11 @@ class DeadLetters:
             "exhausted_at__gte": self.since,
             "exhausted_at__lt": self.until,
         }
-        if self.event_type.endswith("*"):
-            marks["event__type__startswith"] = self.event_type[:-1]
-        else:
-            marks["event__type"] = self.event_type
         given = {name: value for name, value in marks.items() if value not in (None, "")}
-        return Delivery.objects.filter(status=Delivery.Status.EXHAUSTED, **given).order_by()
+        of_type = type_condition("event__type", self.event_type)
+        return Delivery.objects.filter(
+            of_type, status=Delivery.Status.EXHAUSTED, **given
+        ).order_by()
 
 
 @dataclass(frozen=True, slots=True)
