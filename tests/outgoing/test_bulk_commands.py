@@ -105,6 +105,23 @@ def test_a_retry_that_is_gone_is_not_brought_forward(account: Account) -> None:
     assert not AuditEntry.objects.exists()
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_passes_over_a_retry_that_goes_meanwhile(
+    account: Account, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
+) -> None:
+    rows = [with_retry(account) for _ in range(2)]
+
+    def bring(*, retry: Retry) -> Retry:
+        Retry.objects.filter(delivery=rows[1].pk).delete()
+        if is_deleted:
+            Delivery.objects.filter(pk=rows[1].pk).delete()
+        return bring_forward(retry=retry)
+
+    monkeypatch.setattr("outgoing.management.commands.retry_deliveries.bring_forward", bring)
+    assert run("retry_deliveries") == ["1 of 2 brought forward", "1 deliveries brought forward"]
+    assert AuditEntry.objects.get().object_id == str(rows[0].pk)
+
+
 @pytest.mark.parametrize("command", ["cancel_deliveries", "retry_deliveries"])
 @pytest.mark.parametrize(
     ("given", "count"),
