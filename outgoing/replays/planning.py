@@ -51,12 +51,15 @@ class _Counted:
 
 
 def plan_of(kind: str, selection: Selection) -> dict[str, Any]:
-    """What the job would come to; reads only.
+    """What the job would come to; reads only. Raises SelectionNotAcceptable for statuses of a kind
+    that has its own.
 
     `count`, `oldest` (ISO 8601, or None), `deliveries`: a list of {event_type, subscription,
     subscription_name, count}, `left_out`: counts by reason, `estimated_seconds`, and `is_complete`:
     False where only the first MAX_COUNTED events were looked at.
     """
+    if selection.statuses and kind != Kind.REPLAY:
+        raise SelectionNotAcceptable("only a replay goes by statuses", field="statuses")
     if kind == Kind.MISSING:
         counted = _count_missing(selection)
     elif selection.is_scanned:
@@ -132,7 +135,7 @@ def _count_missing(selection: Selection) -> _Counted:
         for event, matches in missing_of(keys, selection):
             for match in matches:
                 counted.add(event.type, match.subscription_id, 1, event.created_at)
-        looked_at += len(keys)
+        looked_at += SCAN_ROWS
         if looked_at >= MAX_COUNTED:
             counted.is_complete = False
             break
@@ -173,8 +176,6 @@ def plan_replay(selection: Selection, kind: str = Kind.REPLAY) -> Replay:
     """
     if selection.since is None:
         raise SelectionNotAcceptable("say since when", field="since")
-    if selection.statuses and kind != Kind.REPLAY:
-        raise SelectionNotAcceptable("only a replay goes by statuses", field="statuses")
     selection = selection.checked()
     plan = plan_of(kind, selection)
     wanted = {item.name: getattr(selection, item.name) for item in fields(Selection)}

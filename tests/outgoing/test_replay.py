@@ -198,6 +198,21 @@ def test_a_plan_that_would_look_at_too_many_says_so(monkeypatch: pytest.MonkeyPa
     assert run(replay).redelivered_count == 7
 
 
+@pytest.mark.parametrize("kind", ["replay", "missing"])
+def test_a_plan_stops_at_that_many_too_where_hardly_any_fits(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("outgoing.selecting.SCAN_ROWS", 2)
+    monkeypatch.setattr(replays.planning, "SCAN_ROWS", 2)
+    monkeypatch.setattr(replays.planning, "MAX_COUNTED", 4)
+    account = make_account()
+    for number in range(7):
+        past(account, data={"amount": number}, ago=3 * HOUR - timedelta(minutes=number))
+    make_subscription(account)
+    replay = plan(account, kind=kind, filter={"data.amount": 6})
+    assert (replay.planned_count, replay.plan["is_complete"]) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("fields", "kind", "name"),
     [

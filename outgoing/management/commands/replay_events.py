@@ -59,10 +59,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         current_actor.set(Actor("command", label="replay_events"))
         selection, kind = selection_of(options), options["kind"]
-        if options["dry_run"]:
-            self._say_plan(selection, kind, as_json=options["json"])
-            return
         try:
+            if options["dry_run"]:
+                self._say_plan(selection, kind, as_json=options["json"])
+                return
             replay = start_replay(plan_replay(selection, kind))
         except OutgoingError as error:
             raise CommandError(str(error), returncode=NOT_ACCEPTABLE) from error
