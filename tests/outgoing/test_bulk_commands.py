@@ -78,11 +78,14 @@ def test_redelivers_dead_letters_with_all_attempts_before_them(account: Account)
     rows = [past(account, "exhausted", attempt_count=8) for _ in range(2)]
     past(account, "delivered")
     past(account, "exhausted", body_pruned_at=NOW)
+    archived = make_subscription(account, status="archived")
+    past(account, "exhausted", subscription=archived)
+    assert run("redeliver_dead_letters", "--dry-run")[-1] == "2 deliveries would be redelivered"
     assert run("redeliver_dead_letters")[-1] == "2 deliveries redelivered"
     for row in rows:
         row.refresh_from_db()
         assert (row.status, row.trigger, row.attempts_before) == ("pending", "redeliver", 8)
-    assert statuses() == ["delivered", "exhausted", "pending", "pending"]
+    assert statuses() == ["delivered", "exhausted", "exhausted", "pending", "pending"]
     entry = AuditEntry.objects.get(object_id=rows[0].pk)
     assert entry.action == "delivery.redelivered"
 
