@@ -16,7 +16,7 @@ from incoming.payload import data_of, headers_of
 from incoming.querysets import BODY_BYTES
 from incoming.replays import NOT_ENDED
 from monitoring import journal
-from outgoing.expunging import ExpungedEvents, expunge_events, waiting_events
+from outgoing.expunging import ExpungedEvents, cancellable, expunge_events, waiting_events
 from outgoing.models import Event
 from outgoing.selecting import Selection, pages_of_events
 from webhooks_project.lib import clock
@@ -118,9 +118,18 @@ def expunge_page(
     )
 
 
-def count_waiting(events: Sequence[UUID], receipts: Sequence[UUID]) -> int:
-    """How many of these would be refused now; reads only."""
-    return len(waiting_events(events)) + _waiting(Receipt.objects.filter(pk__in=receipts)).count()
+def count_page(
+    events: Sequence[UUID], receipts: Sequence[UUID], *, cancel: bool = False
+) -> Expunged:
+    """How many of these are meant, would be refused now, and cancelled; reads only."""
+    waiting = waiting_events(events, cancel=cancel)
+    refused = _waiting(Receipt.objects.filter(pk__in=receipts)).count()
+    return Expunged(
+        events=len(events),
+        receipts=len(receipts),
+        cancelled=cancellable(events).count() if cancel else 0,
+        waiting=len(waiting) + refused,
+    )
 
 
 def _waiting(rows: QuerySet[Receipt]) -> QuerySet[Receipt]:

@@ -269,6 +269,29 @@ def test_a_dry_run_changes_nothing(account: Account) -> None:
     assert everything() == before
 
 
+def test_a_dry_run_says_what_would_be_cancelled_and_what_is_refused_all_the_same(
+    account: Account,
+) -> None:
+    for status in ("delivered", "pending", "held", "delivering"):
+        about(account, status=status)
+    of_receipt(account, status="failed")
+    before = everything()
+    assert expunge(*OF_ANN, "--cancel", "--dry-run") == [
+        "2 of them wait, and would be refused",
+        "2 deliveries would be cancelled",
+        "4 events and 1 receipts would be expunged",
+    ]
+    (line,) = expunge(*OF_ANN, "--cancel", "--dry-run", "--json")
+    assert json.loads(line) == {
+        "events": 4, "receipts": 1, "attempts": 0, "cancelled": 2, "waiting": 2,
+    }  # fmt: skip
+    assert everything() == before
+    with pytest.raises(CommandError, match="2 were refused") as caught:
+        expunge(*OF_ANN, "--cancel")
+    assert caught.value.returncode == 4
+    assert Delivery.objects.filter(status="cancelled").count() == 2
+
+
 @pytest.mark.parametrize(
     "given",
     [(), ("--account", "acme"), ("--filter", FILTER), ("--account", "acme", "--filter", "[]")],

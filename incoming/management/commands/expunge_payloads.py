@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from incoming.expunging import (
     PAGE_ROWS,
     Expunged,
-    count_waiting,
+    count_page,
     events_to_expunge,
     expunge_page,
     receipts_to_expunge,
@@ -61,8 +61,10 @@ class Command(BaseCommand):
             replace(selection, filter=None) if options["event"] else selection, events
         )  # fmt: skip
         if options["dry_run"]:
-            waiting = count_waiting(events, receipts)
-            self._say(Expunged(len(events), len(receipts), waiting=waiting), options, "would be ")
+            cancel = options["cancel"]
+            of_events = (count_page(page, (), cancel=cancel) for page in _pages(events))
+            of_receipts = (count_page((), page) for page in _pages(receipts))
+            self._say(sum((*of_events, *of_receipts), Expunged()), options, "would be ")
             return
         done = Expunged()
         total = len(events) + len(receipts)
@@ -93,10 +95,9 @@ class Command(BaseCommand):
             say(self, asdict(done))
             return
         if done.waiting and would:
-            word = "cancelled first" if options["cancel"] else "refused"
-            self.stdout.write(f"{done.waiting} of them wait, and would be {word}")
+            self.stdout.write(f"{done.waiting} of them wait, and would be refused")
         if done.cancelled:
-            self.stdout.write(f"{done.cancelled} deliveries cancelled")
+            self.stdout.write(f"{done.cancelled} deliveries {would}cancelled")
         self.stdout.write(f"{done.events} events and {done.receipts} receipts {would}expunged")
 
 
