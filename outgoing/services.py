@@ -143,9 +143,9 @@ def redeliver(
         "next_attempt_at": now,
         "asked_at": now,
         "discard_reason": "",
+        # What a person redelivers is not a job's any more, and does not say that it is.
+        "replay": replay_id,
     }
-    if replay_id is not None:
-        changes["replay"] = replay_id
     lanes: dict[Delivery.Lane | None, list[UUID]] = {}
     for row in rows:
         held = row.subscription.status in Subscription.HOLDING
