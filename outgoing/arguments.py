@@ -82,7 +82,7 @@ def _subscription(key: UUID | None) -> Subscription | None:
 
 def say(command: BaseCommand, values: Mapping[str, Any]) -> None:
     """One JSON object on a line."""
-    command.stdout.write(orjson.dumps(dict(values), default=str).decode())
+    command.stdout.write(orjson.dumps(dict(values), default=str, option=orjson.OPT_UTC_Z).decode())
 
 
 @contextmanager

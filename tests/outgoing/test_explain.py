@@ -432,6 +432,8 @@ def test_the_command_explains(account: Account) -> None:
     assert [step["kind"] for step in said["subscriptions"][0]["timeline"]] == [
         "published", "matched", "in_line",
     ]  # fmt: skip
+    published = said["subscriptions"][0]["timeline"][0]
+    assert (published["at"], published["facts"]["occurred_at"]) == ("2026-03-04T12:00:00Z",) * 2
 
 
 @pytest.mark.parametrize("text", ["no", "00000000-0000-7000-8000-000000000000"])
