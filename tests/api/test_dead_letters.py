@@ -189,7 +189,8 @@ def test_lists_and_groups_dead_receipts(api: Api, account: Account) -> None:
 @pytest.mark.parametrize(
     ("query", "found"),
     [("handler=shop.paid", True), ("handler=shop", False), ("handler=Shop.paid", False),
-     ("cause=ValueError", True), ("cause=KeyError", False), ("type=push", True), ("since=2100-01-01T00:00:00Z", False)],
+     ("cause=ValueError", True), ("cause=KeyError", False), ("type=push", True),
+     ("since=2100-01-01T00:00:00Z", False)],
 )  # fmt: skip
 def test_finds_dead_receipts_by_filters(
     api: Api, account: Account, query: str, found: bool
