@@ -22,7 +22,7 @@ from webhooks_project.lib.actor import Actor, current_actor
 from webhooks_project.lib.errors import DomainError
 
 FAILED, NOT_ACCEPTABLE, CANCELLED, SOME_FAILED = 1, 2, 3, 4  # exit codes
-PAGE_ROWS: Final = 50  # changed in one transaction
+PAGE_ROWS: Final = 50  # looked up together; each is changed in a transaction of its own
 
 
 def json_value(text: str) -> Any:

@@ -262,3 +262,13 @@ def test_refuses_what_makes_no_sense(
         replay_events(*arguments, *also)
     assert taken() == set()
     assert not Replay.objects.exists()
+
+
+def test_one_that_may_not_start_yet_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outgoing.replays.jobs.MAX_RUNNING", 1)
+    past(make_account())
+    running = Replay.objects.create(since=NOW, until=NOW, created_at=NOW, status="running")
+    with pytest.raises(CommandError, match="1 replays are running") as caught:
+        replay_events(*SINCE)
+    assert caught.value.returncode == 2
+    assert Replay.objects.get() == running
