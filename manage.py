@@ -13,7 +13,16 @@ def main() -> None:
         scratch.enter()
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)  # as shells say it of SIGINT
+    except BrokenPipeError:  # such as `explain … | head`
+        # The interpreter flushes once more as it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write("nobody reads the output any more\n")
+        sys.exit(141)  # as shells say it of SIGPIPE
 
 
 if __name__ == "__main__":

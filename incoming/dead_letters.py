@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from incoming.errors import StateNotAllowed
 from incoming.models import Receipt, Source
@@ -27,6 +27,7 @@ from webhooks_project.dead_letters import (
     no_progress,
     work_off,
 )
+from webhooks_project.jobs import type_condition
 from webhooks_project.lib.fingerprints import normalised
 
 
@@ -53,13 +54,13 @@ class DeadReceipts:
             "source": self.source,
             "fingerprint": self.fingerprint,
             "cause": self.cause,
-            "detail__startswith": f"{self.handler}: " if self.handler else "",
             "type": self.type,
             "dead_at__gte": self.since,
             "dead_at__lt": self.until,
         }
         given = {name: value for name, value in marks.items() if value not in (None, "")}
-        return dead_receipts().filter(**given).order_by()
+        by_handler = died_in(self.handler) if self.handler else Q()
+        return dead_receipts().filter(by_handler, **given).order_by()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,11 @@ class Group:
 def dead_receipts() -> QuerySet[Receipt]:
     """Those that wait for a person."""
     return Receipt.objects.filter(status=Receipt.Status.DEAD, discard_reason="")
+
+
+def died_in(handler: str) -> Q:
+    """Receipts that died because that handler could not do its work."""
+    return type_condition("detail", f"{handler}: *")
 
 
 def group_dead_receipts(rows: QuerySet[Receipt], *, limit: int, offset: int = 0) -> list[Group]:

@@ -16,7 +16,7 @@ from incoming.payload import data_of, headers_of
 from incoming.querysets import BODY_BYTES
 from incoming.replays import NOT_ENDED
 from monitoring import journal
-from outgoing.expunging import ExpungedEvents, expunge_events, waiting_events
+from outgoing.expunging import ExpungedEvents, cancellable, expunge_events, waiting_events
 from outgoing.models import Event
 from outgoing.selecting import Selection, pages_of_events
 from webhooks_project.lib import clock
@@ -50,8 +50,9 @@ class Expunged:
 
 
 def events_to_expunge(selection: Selection, event_ids: Sequence[UUID] = ()) -> list[UUID]:
-    """The events that are meant, the oldest first; those without data are not."""
-    rows = Event.objects.filter(body_pruned_at=None, expunged_at=None)
+    """The events that are meant, the oldest first; also those whose data was pruned, since what
+    goes with it is still there."""
+    rows = Event.objects.filter(expunged_at=None)
     if event_ids:
         rows = rows.filter(pk__in=event_ids)
     return [key for page in pages_of_events(selection, rows, limit=1_000) for key in page]
@@ -117,9 +118,18 @@ def expunge_page(
     )
 
 
-def count_waiting(events: Sequence[UUID], receipts: Sequence[UUID]) -> int:
-    """How many of these would be refused now; reads only."""
-    return len(waiting_events(events)) + _waiting(Receipt.objects.filter(pk__in=receipts)).count()
+def count_page(
+    events: Sequence[UUID], receipts: Sequence[UUID], *, cancel: bool = False
+) -> Expunged:
+    """How many of these are meant, would be refused now, and cancelled; reads only."""
+    waiting = waiting_events(events, cancel=cancel)
+    refused = _waiting(Receipt.objects.filter(pk__in=receipts)).count()
+    return Expunged(
+        events=len(events),
+        receipts=len(receipts),
+        cancelled=cancellable(events).count() if cancel else 0,
+        waiting=len(waiting) + refused,
+    )
 
 
 def _waiting(rows: QuerySet[Receipt]) -> QuerySet[Receipt]:

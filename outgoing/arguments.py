@@ -22,7 +22,7 @@ from webhooks_project.lib.actor import Actor, current_actor
 from webhooks_project.lib.errors import DomainError
 
 FAILED, NOT_ACCEPTABLE, CANCELLED, SOME_FAILED = 1, 2, 3, 4  # exit codes
-PAGE_ROWS: Final = 50  # changed in one transaction
+PAGE_ROWS: Final = 50  # looked up together; each is changed in a transaction of its own
 
 
 def json_value(text: str) -> Any:
@@ -82,7 +82,7 @@ def _subscription(key: UUID | None) -> Subscription | None:
 
 def say(command: BaseCommand, values: Mapping[str, Any]) -> None:
     """One JSON object on a line."""
-    command.stdout.write(orjson.dumps(dict(values), default=str).decode())
+    command.stdout.write(orjson.dumps(dict(values), default=str, option=orjson.OPT_UTC_Z).decode())
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -28,6 +28,7 @@ from webhooks_project.dead_letters import (
     no_progress,
     work_off,
 )
+from webhooks_project.jobs import type_condition
 from webhooks_project.lib import clock
 from webhooks_project.lib.fingerprints import READ_CHARACTERS, fingerprint_of, normalised
 from webhooks_project.uncounted import Kind, counted_before
@@ -65,12 +66,11 @@ class DeadLetters:
             "exhausted_at__gte": self.since,
             "exhausted_at__lt": self.until,
         }
-        if self.event_type.endswith("*"):
-            marks["event__type__startswith"] = self.event_type[:-1]
-        else:
-            marks["event__type"] = self.event_type
         given = {name: value for name, value in marks.items() if value not in (None, "")}
-        return Delivery.objects.filter(status=Delivery.Status.EXHAUSTED, **given).order_by()
+        of_type = type_condition("event__type", self.event_type)
+        return Delivery.objects.filter(
+            of_type, status=Delivery.Status.EXHAUSTED, **given
+        ).order_by()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,26 +201,39 @@ def _discard(ids: Sequence[UUID], reason: str) -> int:
     return len(taken)
 
 
-def prune_dead_letters(*, account: Account | None = None) -> int:
+def prune_dead_letters(*, account: Account | None = None, progress: Progress = no_progress) -> int:
     """End the wait of dead letters that nobody took up within their account's days.
 
     They are cancelled, with that as the reason, and lose their attempts; that there was a delivery
-    stays to be seen. Returns how many there were.
+    stays to be seen. `progress` is called with each batch's count. Returns how many there were.
     """
-    counted = counted_before(Kind.ATTEMPT, clock.now())  # their attempts end no later than they
-    accounts = Account.objects.exclude(dead_letter_days=None).order_by("pk")
-    if account is not None:
-        accounts = accounts.filter(pk=account.pk)
     done = 0
-    for row in accounts:
-        days = row.dead_letter_days or 0
-        letters = DeadLetters(account=row, until=min(clock.now() - timedelta(days=days), counted))
+    for days, letters in _kept_too_long(account):
         for _, ids in batches(letters.rows(), "exhausted_at"):
             with transaction.atomic():
-                done += _discard(ids, kept_too_long(days))
+                count = _discard(ids, kept_too_long(days))
                 # Of those that were redelivered at this moment the history stays.
                 ended = Delivery.objects.filter(pk__in=ids, status=Delivery.Status.CANCELLED)
                 Attempt.objects.filter(delivery__in=ended.values("pk")).delete()
+            done += count
+            progress(count)
     if done:
         log.info("dead letters pruned", count=done)
     return done
+
+
+def count_prunable_dead_letters(*, account: Account | None = None) -> int:
+    """What `prune_dead_letters` would do now; reads only."""
+    return sum(letters.rows().count() for _, letters in _kept_too_long(account))
+
+
+def _kept_too_long(account: Account | None) -> Iterator[tuple[int, DeadLetters]]:
+    """Each account's days, and its dead letters that wait for longer."""
+    now = clock.now()
+    counted = counted_before(Kind.ATTEMPT, now)  # their attempts end no later than they
+    accounts = Account.objects.exclude(dead_letter_days=None).order_by("pk")
+    if account is not None:
+        accounts = accounts.filter(pk=account.pk)
+    for row in accounts:
+        days = row.dead_letter_days or 0
+        yield days, DeadLetters(account=row, until=min(now - timedelta(days=days), counted))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from monitoring import journal
 from outgoing import services
@@ -27,10 +28,18 @@ class ExpungedEvents:
     waiting: Sequence[UUID] = field(default_factory=tuple)
 
 
-def waiting_events(keys: Iterable[UUID]) -> set[UUID]:
-    """Those of the events that are still to be delivered somewhere."""
-    found = Delivery.objects.filter(event__in=list(keys), status__in=NOT_ENDED)
+def waiting_events(keys: Iterable[UUID], *, cancel: bool = False) -> set[UUID]:
+    """Those of the events that are still to be delivered somewhere; with `cancel` those that are
+    being delivered at this moment."""
+    statuses = [Delivery.Status.DELIVERING] if cancel else NOT_ENDED
+    found = Delivery.objects.filter(event__in=list(keys), status__in=statuses)
     return set(found.values_list("event", flat=True))
+
+
+def cancellable(keys: Iterable[UUID]) -> QuerySet[Delivery]:
+    """The deliveries of the events that wait or are held."""
+    statuses = (Delivery.Status.PENDING, Delivery.Status.HELD)
+    return Delivery.objects.filter(event__in=list(keys), status__in=statuses)
 
 
 @transaction.atomic

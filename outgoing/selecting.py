@@ -194,15 +194,15 @@ def _page(
 def pages_of_deliveries(
     selection: Selection, rows: QuerySet[Delivery], *, limit: int
 ) -> Iterator[Sequence[UUID]]:
-    """Page after page, to the end; what is done with one may change which the next are."""
+    """Page after page, to the end; one may be empty. What is done with one may change which the
+    next are."""
     after = None
     while True:
         page = page_of_deliveries(selection, rows.all(), after=after, limit=limit)
         if page.last is None:
             return
         after = page.last
-        if page.keys:
-            yield page.keys
+        yield page.keys
 
 
 def pages_of_events(
@@ -215,8 +215,7 @@ def pages_of_events(
         if page.last is None:
             return
         after = page.last
-        if page.keys:
-            yield page.keys
+        yield page.keys
 
 
 def wanted_by_replays(before: datetime, accounts: Collection[UUID]) -> list[Selection]:

@@ -50,10 +50,10 @@ __all__ = [
 def release_event(*, event: Event) -> Event:
     """Deliver an event in quarantine as it is, to those that match it now.
 
-    Raises StateNotAllowed where it is in none, and where its data was taken out.
+    Raises StateNotAllowed where it is in none, or its data is not kept any more.
     """
     event = _in_quarantine(event)
-    if event.expunged_at is not None:
+    if not event.has_body:
         raise StateNotAllowed("the event's data is not kept any more: drop it")
     event.quarantined_at = None
     matches = match_event(event)
@@ -132,6 +132,7 @@ def redeliver(
         .exclude(status=Delivery.Status.DELIVERING)
         .exclude(subscription__status=Subscription.Status.ARCHIVED)
         .select_related("subscription")
+        .order_by("pk")  # or two that take the same would wait for each other
     )
     if trigger == Delivery.Trigger.REPLAY:
         found = found.filter(event__cancelled_at=None)
@@ -143,9 +144,9 @@ def redeliver(
         "next_attempt_at": now,
         "asked_at": now,
         "discard_reason": "",
+        # What a person redelivers is not a job's any more, and does not say that it is.
+        "replay": replay_id,
     }
-    if replay_id is not None:
-        changes["replay"] = replay_id
     lanes: dict[Delivery.Lane | None, list[UUID]] = {}
     for row in rows:
         held = row.subscription.status in Subscription.HOLDING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from django.core.management.base import CommandError
@@ -19,11 +19,12 @@ def moment(text: str) -> datetime:
     """An ISO 8601 moment, in UTC where it names no zone; a type for `add_argument`."""
     try:
         found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 moment such as 2026-01-31T12:00")
-    return found if timezone.is_aware(found) else timezone.make_aware(found)
+        if found is not None:
+            aware = found if timezone.is_aware(found) else timezone.make_aware(found)
+            return aware.astimezone(UTC)
+    except (ValueError, OverflowError):  # its offset may make it one of the year 0 or 10,000
+        pass
+    raise ArgumentTypeError(f"{text!r} is no ISO 8601 moment such as 2026-01-31T12:00")
 
 
 def account_named(slug: str | None) -> Account | None:

@@ -18,6 +18,7 @@ from incoming.api.serializers import ReceiptSerializer
 from incoming.dead_letters import (
     DeadReceipts,
     dead_receipts,
+    died_in,
     discard_dead_receipt,
     discard_dead_receipts,
     group_dead_receipts,
@@ -78,7 +79,7 @@ class DeadReceiptFilter(FilterSet):
         fields = ("account", "source", "cause", "type", "fingerprint")
 
     def by_handler(self, queryset: QuerySet[Receipt], name: str, value: str) -> QuerySet[Receipt]:
-        return queryset.filter(detail__startswith=f"{value}: ")
+        return queryset.filter(died_in(value))
 
 
 class DeadReceiptViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeadLetterActions):

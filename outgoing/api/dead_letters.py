@@ -35,6 +35,7 @@ from webhooks_project.api.dead_letters import (
     SelectionSerializer,
 )
 from webhooks_project.api.filters import FilterSet, MomentFilter
+from webhooks_project.jobs import type_condition
 
 
 class DeadLetterGroupSerializer(GroupSerializer):
@@ -73,11 +74,16 @@ class DeadLetterFilter(FilterSet):
     until = MomentFilter(field_name="exhausted_at", lookup_expr="lt")
     cause = filters.CharFilter(field_name="last_cause")
     status_code = filters.NumberFilter(field_name="last_status_code")
-    event_type = filters.CharFilter(field_name="event__type")
+    event_type = filters.CharFilter(
+        method="by_type", help_text="A name, or a beginning with * after it."
+    )
 
     class Meta:
         model = Delivery
         fields = ("account", "subscription", "fingerprint")
+
+    def by_type(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        return queryset.filter(type_condition("event__type", value))
 
 
 class DeadLetterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, DeadLetterActions):

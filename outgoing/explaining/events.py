@@ -11,6 +11,7 @@ from outgoing.models import Delivery, Event
 from outgoing.services import facts_of
 from subscriptions.matching import Match, who_would_get
 from subscriptions.models import Subscription
+from webhooks_project.lib import clock
 
 OTHERS_AT_ONCE: Final = 1_000  # of the subscriptions that do not hear the type
 
@@ -99,6 +100,13 @@ def ids_of(texts: Iterable[str]) -> Iterator[UUID]:
             continue
 
 
+def _not_now(event: Event) -> str:
+    """Why nobody is to get the event now who has not got it."""
+    if event.cancelled_at is not None:
+        return "cancelled"
+    return "scheduled" if event.is_scheduled(clock.now()) else ""
+
+
 def _considered(
     event: Event,
     subscription: Subscription,
@@ -111,7 +119,7 @@ def _considered(
     if delivery is not None:
         return Considered(subscription, "delivery", reason, clauses, delivery)
     state = "quarantined" if event.quarantined_at else "dropped" if event.dropped_at else ""
-    reason_now = (match.reason or state) if match else "event_type"
+    reason_now = (match.reason or state or _not_now(event)) if match else "event_type"
     if not event.has_body:
         reason_now = "body_pruned"
     if noted:

@@ -23,9 +23,10 @@ def steps_at_present(delivery: Delivery) -> list[Step]:
             return [Step("exhausted", f"it was given up: {delivery.last_cause}",
                          delivery.exhausted_at, facts={"cause": delivery.last_cause})]  # fmt: skip
         case Delivery.Status.CANCELLED:
-            cause = f": {delivery.last_cause}" if delivery.last_cause else ""
-            return [Step("cancelled", f"it is cancelled{cause}",
-                         facts={"cause": delivery.last_cause})]  # fmt: skip
+            why = delivery.discard_reason or delivery.last_cause
+            return [Step("cancelled", f"it is cancelled: {why}" if why else "it is cancelled",
+                         facts={"cause": delivery.last_cause,
+                                "reason": delivery.discard_reason})]  # fmt: skip
         case Delivery.Status.HELD:
             return [_held(delivery)]
         case Delivery.Status.DELIVERING:

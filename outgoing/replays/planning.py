@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Case, Count, Min, Value, When
+from django.db.models import Case, Count, Min, QuerySet, Value, When
 
 from outgoing import conf
 from outgoing.endpoints import FAIR_SHARE, PERIODS
@@ -20,7 +20,6 @@ from outgoing.models import Attempt, Delivery, Replay
 from outgoing.replays.candidates import (
     LEFT_OUT,
     asked,
-    deliveries_to_replay,
     events_to_match,
     missing_of,
 )
@@ -49,14 +48,35 @@ class _Counted:
         self.planned[event_type, subscription] += count
         self.oldest = oldest if self.oldest is None else min(self.oldest, oldest)
 
+    def add_all(self, rows: QuerySet[Delivery]) -> None:
+        """Count the deliveries, also those that are left out."""
+        reason = Case(
+            *(When(condition, then=Value(reason)) for reason, condition in LEFT_OUT),
+            default=Value(""),
+        )
+        groups = (
+            rows.annotate(reason=reason)
+            .order_by()
+            .values_list("reason", "event__type", "subscription")
+            .annotate(count=Count("pk"), oldest=Min("event__created_at"))
+        )
+        for why, event_type, subscription, count, oldest in groups:
+            if why:
+                self.left_out[why] += count
+            else:
+                self.add(event_type, subscription, count, oldest)
+
 
 def plan_of(kind: str, selection: Selection) -> dict[str, Any]:
-    """What the job would come to; reads only.
+    """What the job would come to; reads only. Raises SelectionNotAcceptable for statuses of a kind
+    that has its own.
 
     `count`, `oldest` (ISO 8601, or None), `deliveries`: a list of {event_type, subscription,
     subscription_name, count}, `left_out`: counts by reason, `estimated_seconds`, and `is_complete`:
     False where only the first MAX_COUNTED events were looked at.
     """
+    if selection.statuses and kind != Kind.REPLAY:
+        raise SelectionNotAcceptable("only a replay goes by statuses", field="statuses")
     if kind == Kind.MISSING:
         counted = _count_missing(selection)
     elif selection.is_scanned:
@@ -88,36 +108,16 @@ def plan_of(kind: str, selection: Selection) -> dict[str, Any]:
 
 def _count(kind: str, selection: Selection) -> _Counted:
     counted = _Counted()
-    rows = (
-        asked(kind, selection)
-        .annotate(
-            reason=Case(
-                *(When(condition, then=Value(reason)) for reason, condition in LEFT_OUT),
-                default=Value(""),
-            )
-        )
-        .order_by()
-        .values_list("reason", "event__type", "subscription")
-        .annotate(count=Count("pk"), oldest=Min("event__created_at"))
-    )
-    for reason, event_type, subscription, count, oldest in rows:
-        if reason:
-            counted.left_out[reason] += count
-        else:
-            counted.add(event_type, subscription, count, oldest)
+    counted.add_all(asked(kind, selection))
     return counted
 
 
 def _count_scanned(kind: str, selection: Selection) -> _Counted:
     counted = _Counted()
     looked_at = 0
-    rows = deliveries_to_replay(kind, selection)
+    rows = asked(kind, selection)
     for keys in pages_of_deliveries(selection, rows, limit=SCAN_ROWS):
-        found = Delivery.objects.filter(pk__in=keys).order_by()
-        for row in found.values_list("event__type", "subscription").annotate(
-            count=Count("pk"), oldest=Min("event__created_at")
-        ):
-            counted.add(*row)
+        counted.add_all(Delivery.objects.filter(pk__in=keys))
         looked_at += SCAN_ROWS
         if looked_at >= MAX_COUNTED:
             counted.is_complete = False
@@ -132,7 +132,7 @@ def _count_missing(selection: Selection) -> _Counted:
         for event, matches in missing_of(keys, selection):
             for match in matches:
                 counted.add(event.type, match.subscription_id, 1, event.created_at)
-        looked_at += len(keys)
+        looked_at += SCAN_ROWS
         if looked_at >= MAX_COUNTED:
             counted.is_complete = False
             break
@@ -173,8 +173,6 @@ def plan_replay(selection: Selection, kind: str = Kind.REPLAY) -> Replay:
     """
     if selection.since is None:
         raise SelectionNotAcceptable("say since when", field="since")
-    if selection.statuses and kind != Kind.REPLAY:
-        raise SelectionNotAcceptable("only a replay goes by statuses", field="statuses")
     selection = selection.checked()
     plan = plan_of(kind, selection)
     wanted = {item.name: getattr(selection, item.name) for item in fields(Selection)}

@@ -126,6 +126,7 @@ def test_each_fact_makes_another_group(other: dict[str, str]) -> None:
         ({"cause": "KeyError"}, False),
         ({"handler": "shop.paid"}, True),
         ({"handler": "shop"}, False),
+        ({"handler": "Shop.paid"}, False),
         ({"type": "push"}, True),
         ({"type": "pull"}, False),
         ({"fingerprint": "0" * 32}, False),

@@ -30,6 +30,7 @@ from tests.factories import (
     make_subscription,
 )
 from webhooks_project.accounts.models import Account
+from webhooks_project.lib.ids import new_id
 
 pytestmark = pytest.mark.django_db
 
@@ -166,6 +167,34 @@ def test_takes_events_by_their_ids_with_their_receipts(account: Account) -> None
     assert Receipt.objects.get(body_pruned_at=NOW) == receipt
 
 
+def test_a_filter_beside_an_event_takes_no_other_s_receipts(account: Account) -> None:
+    receipt = of_receipt(account)
+    event = about(account, causation_id=f"receipt:{receipt.pk}")
+    of_receipt(make_account())
+    of_receipt(account)
+    given = ("--event", str(event.pk), "--filter", FILTER)
+    assert expunge(*given)[-1] == "1 events and 1 receipts expunged"
+    assert Receipt.objects.get(body_pruned_at=NOW) == receipt
+
+
+@pytest.mark.parametrize("also", [(), ("--dry-run",), ("--json",)])
+def test_says_which_event_there_is_none_of(account: Account, also: tuple[str, ...]) -> None:
+    event, gone = about(account), new_id()
+    with pytest.raises(CommandError, match=f"there is no event {gone}") as caught:
+        expunge("--event", str(event.pk), "--event", str(gone), *also)
+    assert caught.value.returncode == 2
+    assert Event.objects.get().has_body
+
+
+def test_what_pruning_has_left_of_the_person_goes_too(account: Account) -> None:
+    event = about(account)
+    Event.objects.update(data=b"null", body_pruned_at=NOW - HOUR)
+    assert ANN in stored()
+    assert expunge("--event", str(event.pk))[-1] == "1 events and 0 receipts expunged"
+    assert ANN not in stored()
+    assert expunge("--event", str(event.pk))[-1] == "0 events and 0 receipts expunged"
+
+
 @pytest.mark.parametrize("status", ["pending", "held", "delivering"])
 def test_what_is_still_to_be_delivered_is_refused(account: Account, status: str) -> None:
     about(account, status=status)
@@ -238,6 +267,29 @@ def test_a_dry_run_changes_nothing(account: Account) -> None:
         "events": 2, "receipts": 1, "attempts": 0, "cancelled": 0, "waiting": 1,
     }  # fmt: skip
     assert everything() == before
+
+
+def test_a_dry_run_says_what_would_be_cancelled_and_what_is_refused_all_the_same(
+    account: Account,
+) -> None:
+    for status in ("delivered", "pending", "held", "delivering"):
+        about(account, status=status)
+    of_receipt(account, status="failed")
+    before = everything()
+    assert expunge(*OF_ANN, "--cancel", "--dry-run") == [
+        "2 of them wait, and would be refused",
+        "2 deliveries would be cancelled",
+        "4 events and 1 receipts would be expunged",
+    ]
+    (line,) = expunge(*OF_ANN, "--cancel", "--dry-run", "--json")
+    assert json.loads(line) == {
+        "events": 4, "receipts": 1, "attempts": 0, "cancelled": 2, "waiting": 2,
+    }  # fmt: skip
+    assert everything() == before
+    with pytest.raises(CommandError, match="2 were refused") as caught:
+        expunge(*OF_ANN, "--cancel")
+    assert caught.value.returncode == 4
+    assert Delivery.objects.filter(status="cancelled").count() == 2
 
 
 @pytest.mark.parametrize(

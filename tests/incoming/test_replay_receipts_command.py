@@ -274,3 +274,14 @@ def test_refuses_another_account_s_source(source: Source) -> None:
     make_account(slug="other")
     code, text = refusal(*TODAY, "--source", str(source.pk), "--account", "other")
     assert (code, text) == (2, "the source is another account's")
+
+
+def test_one_that_may_not_start_yet_is_not_left_behind(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("incoming.replays.jobs.MAX_RUNNING", 1)
+    now = clock.now()
+    running = ReceiptReplay.objects.create(since=now, until=now, created_at=now, status="running")
+    code, text = refusal(*TODAY)
+    assert (code, text) == (2, "1 replays are running; start it when one has ended")
+    assert ReceiptReplay.objects.get() == running

@@ -78,11 +78,14 @@ def test_redelivers_dead_letters_with_all_attempts_before_them(account: Account)
     rows = [past(account, "exhausted", attempt_count=8) for _ in range(2)]
     past(account, "delivered")
     past(account, "exhausted", body_pruned_at=NOW)
+    archived = make_subscription(account, status="archived")
+    past(account, "exhausted", subscription=archived)
+    assert run("redeliver_dead_letters", "--dry-run")[-1] == "2 deliveries would be redelivered"
     assert run("redeliver_dead_letters")[-1] == "2 deliveries redelivered"
     for row in rows:
         row.refresh_from_db()
         assert (row.status, row.trigger, row.attempts_before) == ("pending", "redeliver", 8)
-    assert statuses() == ["delivered", "exhausted", "pending", "pending"]
+    assert statuses() == ["delivered", "exhausted", "exhausted", "pending", "pending"]
     entry = AuditEntry.objects.get(object_id=rows[0].pk)
     assert entry.action == "delivery.redelivered"
 
@@ -103,6 +106,23 @@ def test_a_retry_that_is_gone_is_not_brought_forward(account: Account) -> None:
     with pytest.raises(Exception, match="no longer in the retry queue"):
         bring_forward(retry=retry)
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_passes_over_a_retry_that_goes_meanwhile(
+    account: Account, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
+) -> None:
+    rows = [with_retry(account) for _ in range(2)]
+
+    def bring(*, retry: Retry) -> Retry:
+        Retry.objects.filter(delivery=rows[1].pk).delete()
+        if is_deleted:
+            Delivery.objects.filter(pk=rows[1].pk).delete()
+        return bring_forward(retry=retry)
+
+    monkeypatch.setattr("outgoing.management.commands.retry_deliveries.bring_forward", bring)
+    assert run("retry_deliveries") == ["1 of 2 brought forward", "1 deliveries brought forward"]
+    assert AuditEntry.objects.get().object_id == str(rows[0].pk)
 
 
 @pytest.mark.parametrize("command", ["cancel_deliveries", "retry_deliveries"])

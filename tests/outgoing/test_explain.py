@@ -105,6 +105,24 @@ def test_an_event_in_quarantine_goes_to_nobody(account: Account, state: str) -> 
     assert outcomes(event) == {"hears": ("quarantined", state, False, state)}
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"deliver_at": NOW + MINUTE, "cancelled_at": NOW}, "cancelled"),
+        ({"deliver_at": NOW + MINUTE}, "scheduled"),
+        ({"deliver_at": NOW}, ""),
+    ],
+)
+def test_one_that_was_taken_back_or_waits_for_its_time_is_not_missing(
+    account: Account, fields: dict[str, Any], reason: str
+) -> None:
+    event = make_event(account, created_at=NOW - MINUTE, **fields)
+    make_subscription(account, name="late")
+    assert outcomes(event) == {"late": ("created_later", "created_later", not reason, reason)}
+    replay = plan_replay(Selection(since=NOW - 2 * MINUTE, account=account), "missing")
+    assert replay.planned_count == (0 if reason else 1)
+
+
 def test_an_event_without_data_cannot_be_matched_any_more(account: Account) -> None:
     event = make_event(account, created_at=NOW - MINUTE, body_pruned_at=NOW)
     make_subscription(account, name="late")
@@ -210,6 +228,14 @@ def test_one_that_a_replay_made_and_one_that_was_released(account: Account, cloc
 )
 def test_how_it_stands_now(fields: dict[str, Any], kind: str) -> None:
     assert last(make_delivery(**fields)).kind == kind
+
+
+def test_why_it_was_discarded() -> None:
+    reason = "nobody took it up within 7 days"
+    step = last(make_delivery(status="cancelled", last_cause="dns", discard_reason=reason))
+    assert (step.text, step.facts) == (
+        f"it is cancelled: {reason}", {"cause": "dns", "reason": reason},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -406,6 +432,8 @@ def test_the_command_explains(account: Account) -> None:
     assert [step["kind"] for step in said["subscriptions"][0]["timeline"]] == [
         "published", "matched", "in_line",
     ]  # fmt: skip
+    published = said["subscriptions"][0]["timeline"][0]
+    assert (published["at"], published["facts"]["occurred_at"]) == ("2026-03-04T12:00:00Z",) * 2
 
 
 @pytest.mark.parametrize("text", ["no", "00000000-0000-7000-8000-000000000000"])

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import OuterRef, Subquery
 from django.test.utils import CaptureQueriesContext
 
 from outgoing.models import Attempt, Delivery, Event, Replay, Retry
@@ -157,14 +158,28 @@ def test_the_command_counts_and_then_prunes() -> None:
         call_command("prune_events", *given, stdout=out)
         return out.getvalue().splitlines()
 
-    account = make_account(slug="acme", event_days=30, event_body_days=10)
+    account = make_account(slug="acme", event_days=30, event_body_days=10, dead_letter_days=7)
     old(account)
     old(account, days=20)
+    old(account, "exhausted", days=8)
+    old(account, "exhausted", days=6)
     old(keeping(rows=30))
-    assert run("--account", "acme", "--dry-run") == ["1 events would be emptied, 1 deleted"]
-    assert run("--account", "acme", "--dry-run", "--json") == ['{"bodies":1,"events":1}']
-    assert Event.objects.count() == 3
-    assert run("--account", "acme") == [
-        "1 of 2 pruned", "2 of 2 pruned", "1 events emptied, 1 deleted",
+    other = old(make_account(dead_letter_days=7), "exhausted", days=8)
+    published = Event.objects.filter(pk=OuterRef("event")).values("created_at")
+    Delivery.objects.update(exhausted_at=Subquery(published))
+    assert run("--account", "acme", "--dry-run") == [
+        "1 events would be emptied, 1 deleted, 1 dead letters discarded",
     ]  # fmt: skip
-    assert Event.objects.count() == 2
+    assert run("--account", "acme", "--dry-run", "--json") == [
+        '{"bodies":1,"events":1,"dead_letters":1}',
+    ]  # fmt: skip
+    assert Event.objects.count() == 6
+    assert run("--account", "acme") == [
+        "1 of 3 pruned", "2 of 3 pruned", "3 of 3 pruned",
+        "1 events emptied, 1 deleted, 1 dead letters discarded",
+    ]  # fmt: skip
+    assert Event.objects.count() == 5
+    dead = Delivery.objects.filter(status="exhausted").values_list("event__created_at", "event")
+    assert sorted(at for at, _ in dead) == [NOW - 8 * DAY, NOW - 6 * DAY]
+    assert other.pk in {key for _, key in dead}
+    assert run("--account", "acme", "--json") == ['{"bodies":0,"events":0,"dead_letters":0}']

@@ -133,6 +133,7 @@ def test_what_was_expunged_is_not_released_and_can_be_dropped() -> None:
         release_event(event=event)
     assert str(caught.value) == "the event's data is not kept any more: drop it"
     assert not Delivery.objects.exists()
+    assert not AuditEntry.objects.filter(action="event.released").exists()
     assert drop_event(event=event).dropped_at is not None
 
 

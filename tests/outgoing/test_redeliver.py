@@ -11,10 +11,11 @@ import time_machine
 from monitoring.models import AuditEntry
 from outgoing import services
 from outgoing.errors import StateNotAllowed
-from outgoing.models import Delivery, Retry
+from outgoing.models import Delivery, Replay, Retry
 from outgoing.services import cancel_delivery, redeliver, redeliver_one
 from subscriptions.models import Subscription
 from tests.factories import make_delivery, make_retry, make_subscription
+from webhooks_project.lib import clock
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,14 @@ def test_takes_its_waiting_retry_away() -> None:
     redeliver_one(delivery=row)
     assert not Retry.objects.exists()
     assert Delivery.objects.get().lane == Delivery.Lane.AGAIN
+
+
+def test_one_that_a_job_carried_before_is_that_job_s_no_more() -> None:
+    replay = Replay.objects.create(since=clock.now(), until=clock.now(), created_at=clock.now())
+    row = make_delivery(status=Status.DELIVERED, replay=replay, trigger="replay")
+    redeliver_one(delivery=row)
+    row.refresh_from_db()
+    assert (row.trigger, row.replay_id) == ("redeliver", None)
 
 
 @pytest.mark.parametrize("status", sorted(Subscription.HOLDING))

@@ -177,6 +177,19 @@ def test_takes_a_channel_and_what_passes_a_filter(fields: Any, numbers: set[int]
     assert taken() == {rows[number] for number in numbers}
 
 
+@pytest.mark.parametrize("fields", [{}, {"channel": "eu"}, {"filter": {"type": "invoice.paid"}}])
+def test_what_is_left_out_is_told_also_where_events_are_asked(fields: Any) -> None:
+    account = make_account()
+    past(account, channels=["eu"])
+    past(account, channels=["eu"], status="held")
+    past(account, channels=["eu"], body_pruned_at=NOW)
+    archived = make_subscription(account, status="archived")
+    past(account, channels=["eu"], subscription=archived)
+    replay = plan(account, **fields)
+    assert replay.plan["left_out"] == {"archived": 1, "body_pruned": 1, "waiting": 1}
+    assert (replay.planned_count, run(replay).redelivered_count) == (1, 1)
+
+
 def test_a_filter_looks_at_many_events_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outgoing.selecting.SCAN_ROWS", 2)
     account = make_account()
@@ -196,6 +209,21 @@ def test_a_plan_that_would_look_at_too_many_says_so(monkeypatch: pytest.MonkeyPa
     replay = plan(account, channel="eu")
     assert (replay.planned_count, replay.plan["is_complete"]) == (4, False)
     assert run(replay).redelivered_count == 7
+
+
+@pytest.mark.parametrize("kind", ["replay", "missing"])
+def test_a_plan_stops_at_that_many_too_where_hardly_any_fits(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("outgoing.selecting.SCAN_ROWS", 2)
+    monkeypatch.setattr(replays.planning, "SCAN_ROWS", 2)
+    monkeypatch.setattr(replays.planning, "MAX_COUNTED", 4)
+    account = make_account()
+    for number in range(7):
+        past(account, data={"amount": number}, ago=3 * HOUR - timedelta(minutes=number))
+    make_subscription(account)
+    replay = plan(account, kind=kind, filter={"data.amount": 6})
+    assert (replay.planned_count, replay.plan["is_complete"]) == (0, False)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,8 @@ def test_leaves_the_job_to_a_pump_that_is_at_work(monkeypatch: pytest.MonkeyPatc
         ((), "--since"),
         (("--since", "yesterday"), "'yesterday' is no ISO 8601 moment"),
         (("--since", "2026-13-01T00:00"), "is no ISO 8601 moment"),
+        (("--since", "0001-01-01T00:00+14:00"), "is no ISO 8601 moment"),
+        ((*SINCE, "--until", "9999-12-31T23:59-14:00"), "is no ISO 8601 moment"),
         (("--since", "2026-03-04T13:00"), "since must be before until"),
         (("--since", "2026-03-04T01:00", "--until", "2026-03-04T01:00"), "since must be before"),
         ((*SINCE, "--account", "nobody"), "there is no account nobody"),
@@ -251,9 +253,22 @@ def test_leaves_the_job_to_a_pump_that_is_at_work(monkeypatch: pytest.MonkeyPatc
         ((*SINCE, "--kind", "missing", "--status", "held"), "only a replay goes by statuses"),
     ],
 )
-def test_refuses_what_makes_no_sense(arguments: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize("also", [(), ("--dry-run",)])
+def test_refuses_what_makes_no_sense(
+    arguments: tuple[str, ...], also: tuple[str, ...], message: str
+) -> None:
     past(make_account())
     with pytest.raises(CommandError, match=message):
-        replay_events(*arguments)
+        replay_events(*arguments, *also)
     assert taken() == set()
     assert not Replay.objects.exists()
+
+
+def test_one_that_may_not_start_yet_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outgoing.replays.jobs.MAX_RUNNING", 1)
+    past(make_account())
+    running = Replay.objects.create(since=NOW, until=NOW, created_at=NOW, status="running")
+    with pytest.raises(CommandError, match="1 replays are running") as caught:
+        replay_events(*SINCE)
+    assert caught.value.returncode == 2
+    assert Replay.objects.get() == running

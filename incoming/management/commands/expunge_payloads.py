@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from incoming.expunging import (
     PAGE_ROWS,
     Expunged,
-    count_waiting,
+    count_page,
     events_to_expunge,
     expunge_page,
     receipts_to_expunge,
@@ -24,6 +24,7 @@ from outgoing.arguments import (
     say,
     selection_of,
 )
+from outgoing.models import Event
 from webhooks_project.lib.actor import Actor, current_actor
 
 
@@ -53,11 +54,17 @@ class Command(BaseCommand):
                 "say which: --event, or --account with a filter, a type, a channel or a period",
                 returncode=NOT_ACCEPTABLE,
             )
+        self._check_events(options["event"])
         events = events_to_expunge(selection, options["event"])
-        receipts = receipts_to_expunge(selection, events)
+        receipts = receipts_to_expunge(
+            # Of events that are named only what these came of: not what else passes the filter.
+            replace(selection, filter=None) if options["event"] else selection, events
+        )  # fmt: skip
         if options["dry_run"]:
-            waiting = count_waiting(events, receipts)
-            self._say(Expunged(len(events), len(receipts), waiting=waiting), options, "would be ")
+            cancel = options["cancel"]
+            of_events = (count_page(page, (), cancel=cancel) for page in _pages(events))
+            of_receipts = (count_page((), page) for page in _pages(receipts))
+            self._say(sum((*of_events, *of_receipts), Expunged()), options, "would be ")
             return
         done = Expunged()
         total = len(events) + len(receipts)
@@ -73,6 +80,12 @@ class Command(BaseCommand):
                 returncode=SOME_FAILED,
             )
 
+    def _check_events(self, keys: list[UUID]) -> None:
+        known = set(Event.objects.filter(pk__in=keys).values_list("pk", flat=True))
+        for key in keys:
+            if key not in known:
+                raise CommandError(f"there is no event {key}", returncode=NOT_ACCEPTABLE)
+
     def _add(self, page: Expunged, advance: Any) -> Expunged:
         advance(page.events + page.receipts)
         return page
@@ -82,10 +95,9 @@ class Command(BaseCommand):
             say(self, asdict(done))
             return
         if done.waiting and would:
-            word = "cancelled first" if options["cancel"] else "refused"
-            self.stdout.write(f"{done.waiting} of them wait, and would be {word}")
+            self.stdout.write(f"{done.waiting} of them wait, and would be refused")
         if done.cancelled:
-            self.stdout.write(f"{done.cancelled} deliveries cancelled")
+            self.stdout.write(f"{done.cancelled} deliveries {would}cancelled")
         self.stdout.write(f"{done.events} events and {done.receipts} receipts {would}expunged")
 
 

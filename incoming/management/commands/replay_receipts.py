@@ -10,10 +10,11 @@ from uuid import UUID
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.db.models import Q
 from rich.progress import Progress
 
-from incoming.errors import ReplayNotAcceptable
+from incoming.errors import IncomingError, ReplayNotAcceptable
 from incoming.models import HandlerRun, Receipt, ReceiptReplay, Source
 from incoming.processing import process_due_receipts
 from incoming.replays import Selection, advance_replays, plan_of, plan_replay, start_replay
@@ -71,7 +72,11 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._say(plan_of(selection)) if options["json"] else self._say_plan(selection)
             return
-        replay = start_replay(plan_replay(selection))
+        try:
+            with transaction.atomic():  # one that may not start is not left behind
+                replay = start_replay(plan_replay(selection))
+        except IncomingError as error:
+            raise CommandError(str(error), returncode=NOT_ACCEPTABLE) from error
         if _has_pump() and not options["wait"]:
             self._say_started(replay, as_json=options["json"])
             return

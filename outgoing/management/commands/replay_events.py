@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.db.models import Q
 
 from outgoing.arguments import (
@@ -59,11 +60,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         current_actor.set(Actor("command", label="replay_events"))
         selection, kind = selection_of(options), options["kind"]
-        if options["dry_run"]:
-            self._say_plan(selection, kind, as_json=options["json"])
-            return
         try:
-            replay = start_replay(plan_replay(selection, kind))
+            if options["dry_run"]:
+                self._say_plan(selection, kind, as_json=options["json"])
+                return
+            with transaction.atomic():  # one that may not start is not left behind
+                replay = start_replay(plan_replay(selection, kind))
         except OutgoingError as error:
             raise CommandError(str(error), returncode=NOT_ACCEPTABLE) from error
         if not options["wait"]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db.models import Q
 
 from outgoing.arguments import BulkCommand
-from outgoing.models import Delivery
+from outgoing.models import Delivery, Retry
 from outgoing.retries import bring_forward
 
 
@@ -13,4 +13,5 @@ class Command(BulkCommand):
     done = "brought forward"
 
     def act(self, delivery: Delivery) -> None:
-        bring_forward(retry=delivery.retry)
+        # A Retry has its delivery's key; one that was released meanwhile is refused.
+        bring_forward(retry=Retry(delivery=delivery))
