@@ -108,9 +108,9 @@ def _under_lease(token: UUID, now: datetime) -> dict[str, Any]:
     }
 
 
-def _claims(rows: Iterable[Sequence[Any]], token: UUID) -> list[Claim]:
+def _claims(rows: Iterable[Sequence[Any]], token: UUID, *order: str) -> list[Claim]:
     claims = [Claim._make((*row, token)) for row in rows]
-    claims.sort(key=attrgetter("due_at"))  # RETURNING has no order
+    claims.sort(key=attrgetter(*order))  # RETURNING has no order
     return claims
 
 
@@ -179,7 +179,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             left_out=("subscription", except_subscriptions),
             lane=lane,
         )
-        return _claims(rows, token)
+        return _claims(rows, token, "due_at")
 
     def _claimed(
         self,
@@ -190,7 +190,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     ) -> list[Claim]:
         token = new_id()
         taken = update_returning(rows, _under_lease(token, now), CLAIMED, among=among)
-        return _claims(taken, token)
+        # Also of one moment the first comes first: in a batch it is seen.
+        return _claims(taken, token, "due_at", "delivery_id")
 
     def claim_limited(
         self, subscription_id: UUID, *, now: datetime, limit: int, in_order: bool = False
