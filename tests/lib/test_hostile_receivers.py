@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -150,6 +151,48 @@ def test_an_answer_that_came_unasked_over_a_kept_connection_is_none(hangs: bool)
         assert finish(outbound)["second"].status == 500
         assert [arrived.body for arrived in there.arrived] == [b"first", b"second"]
         assert there.connections == 2
+
+
+def test_of_connections_that_all_closed_together_none_is_tried() -> None:
+    """libcurl would try five of them and give up."""
+    many = 12
+    together = threading.Barrier(many)
+
+    def script(line: Line) -> None:
+        arrived = line.read()
+        assert arrived is not None
+        if arrived.body == b"first":
+            together.wait(5)
+        line.send(OK)
+
+    with receiver(script) as there, engine(max_in_flight=many) as outbound:
+        for body in (b"first", b"second"):
+            for number in range(many):
+                outbound.start(Request(there.url, [], body, 5), number)
+            assert [response.status for response in finish(outbound).values()] == [200] * many
+            time.sleep(0.1)
+        assert there.connections == 2 * many
+
+
+def test_a_connection_to_another_receiver_is_kept_meanwhile() -> None:
+    def talkative(line: Line) -> None:
+        line.read()
+        line.send(OK)
+        time.sleep(0.05)
+        line.send(OK)
+        line.hang()
+
+    with (
+        receiver(talkative) as one,
+        receiver(answer(OK)) as other,
+        engine(max_in_flight=2) as outbound,
+    ):
+        for _ in range(2):
+            for there in (one, other):
+                outbound.start(Request(there.url, [], b"{}", 5), there.url)
+            assert [response.status for response in finish(outbound).values()] == [200, 200]
+            time.sleep(0.2)
+        assert (one.connections, other.connections) == (2, 1)
 
 
 # --- lies -----------------------------------------------------------------------------------------

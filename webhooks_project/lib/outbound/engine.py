@@ -11,6 +11,7 @@ import pycurl
 
 from webhooks_project.lib.outbound.exchange import Failure, Identity, Request, Response
 from webhooks_project.lib.outbound.hosts import Hosts, refused
+from webhooks_project.lib.outbound.kept import Kept, origin_of
 from webhooks_project.lib.outbound.transfer import Settings, Transfer
 from webhooks_project.lib.ssrf import Policy, Problem
 
@@ -53,6 +54,8 @@ class Outbound:
         self._settings = Settings(policy, user_agent, reads_certificates, only_connects)
         self._idle = [Transfer(self._settings) for _ in range(max_in_flight)]
         self._busy: dict[pycurl.Curl, Transfer] = {}
+        self._begun: list[Transfer] = []  # of those, since all were driven last
+        self._kept = Kept()
         # Whose handle was made for one identity, with the plain one whose room it takes meanwhile.
         self._stand_ins: dict[Transfer, Transfer] = {}
         self._hosts = Hosts(policy) if policy.egress_proxy else None
@@ -91,6 +94,7 @@ class Outbound:
             self._make_idle(transfer)
             return Response(failure=Failure.INVALID_URL, detail=str(error)[:200])
         self._busy[transfer.handle] = transfer
+        self._begun.append(transfer)
         return None
 
     def wait(self, seconds: float) -> list[tuple[Any, Response]]:
@@ -99,6 +103,8 @@ class Outbound:
         refused = self._begin_judged() if self._judged_later else []
         if self._judged_later:
             seconds = min(seconds, LOOK_SECONDS)
+        if self._begun:
+            self._look_at_kept()
         multi.perform()
         ended = [*refused, *self._collect()]
         if not ended and seconds > 0:
@@ -109,6 +115,15 @@ class Outbound:
             multi.perform()
             ended = self._collect()
         return ended
+
+    def _look_at_kept(self) -> None:
+        """Have what has begun go over no connection that is not silent, right before it is sent."""
+        not_silent = self._kept.not_silent(lambda: {one.descriptor for one in self._busy.values()})
+        if not_silent:
+            for transfer in self._begun:
+                if transfer.request and origin_of(transfer.request.url) in not_silent:
+                    transfer.use_new_connection()
+        self._begun.clear()
 
     def _begin_judged(self) -> list[tuple[Any, Response]]:
         """Begin those whose host may be asked for. Returns those that ended instead."""
@@ -141,6 +156,7 @@ class Outbound:
             self._idle.append(one.room)
             ended.append((one.token, Response(failure=Failure.CANCELLED)))
         self._judged_later.clear()
+        self._begun.clear()
         for handle, transfer in list(self._busy.items()):
             self._multi.remove_handle(handle)
             ended.append((transfer.token, Response(failure=Failure.CANCELLED)))
@@ -153,6 +169,7 @@ class Outbound:
         for transfer in self._idle:
             transfer.handle.close()
         self._multi.close()
+        self._kept.close()
         if self._hosts is not None:
             self._hosts.close()
 
@@ -161,19 +178,15 @@ class Outbound:
         while True:
             left, succeeded, failed = self._multi.info_read()
             ended.extend(self._end(handle, 0, "") for handle in succeeded)
-            for handle, errno, message in failed:
-                transfer = self._busy[handle]
-                if transfer.came_unasked:
-                    self._multi.remove_handle(handle)
-                    self._multi.add_handle(transfer.begin_anew())
-                else:
-                    ended.append(self._end(handle, errno, message))
+            ended.extend(self._end(handle, errno, message) for handle, errno, message in failed)
             if not left:
                 return ended
 
     def _end(self, handle: pycurl.Curl, errno: int, message: str) -> tuple[Any, Response]:
         transfer = self._busy[handle]
         response = transfer.finish(errno, message)
+        if transfer.made_connection and transfer.request:
+            self._kept.add(transfer.descriptor, transfer.request.url)
         token = transfer.token
         self._multi.remove_handle(handle)
         self._release(transfer)

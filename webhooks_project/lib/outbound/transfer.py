@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -79,8 +78,6 @@ class Settings:
     user_agent: str
     reads_certificates: bool = False
     only_connects: bool = False
-    # Sockets of kept HTTP/1 connections by their local port, as far as is known.
-    kept: dict[int, int] = field(default_factory=dict)
 
 
 class Transfer:
@@ -117,12 +114,7 @@ class Transfer:
         # than 300 KiB, and what is above our bound is judged at the end.
         self._lines: list[bytes] = []
         handle.setopt(pycurl.HEADERFUNCTION, self._lines.append)
-        # libcurl looks at a kept connection only once a second: what came over it unasked would be
-        # read as the answer to the next request.
-        self._kept = settings.kept
-        self.came_unasked = self._is_anew = False
-        handle.setopt(pycurl.PREREQFUNCTION, self._before_request)
-        self._was_head = False
+        self._was_head = self._is_apart = False
         self._set_for = ("", 0)  # the URL and the deadline that the handle has now
         if identity is not None:
             self._take_on(identity)
@@ -165,19 +157,23 @@ class Transfer:
         self._was_head = request.is_head
         return handle
 
-    def _before_request(self, _ip: str, _local_ip: str, _port: int, local_port: int) -> Any:
-        descriptor = self._kept.pop(local_port, -1)
-        if descriptor >= 0:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            self.came_unasked = any(found & select.POLLIN for _, found in poll.poll(0))
-        return pycurl.PREREQFUNC_ABORT if self.came_unasked else pycurl.PREREQFUNC_OK
-
-    def begin_anew(self) -> pycurl.Curl:
-        """The same request over a connection of its own, nothing of it having been sent."""
-        self.came_unasked, self._is_anew = False, True
+    def use_new_connection(self) -> None:
+        """For this one request, which has begun and is not sent yet."""
+        self._is_apart = True
         self.handle.setopt(pycurl.FRESH_CONNECT, 1)
-        return self.handle
+
+    @property
+    def descriptor(self) -> int:
+        """Of the socket that the request goes over; -1 where it has none."""
+        return int(self.handle.getinfo(pycurl.ACTIVESOCKET))
+
+    @property
+    def made_connection(self) -> bool:
+        """Whether one was made for the request, which has ended, that others of HTTP/1 may use."""
+        getinfo = self.handle.getinfo
+        if not getinfo(pycurl.NUM_CONNECTS):
+            return False
+        return bool(getinfo(pycurl.INFO_HTTP_VERSION) != pycurl.CURL_HTTP_VERSION_2_0)
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         family, kind, protocol, target = address
@@ -202,8 +198,8 @@ class Transfer:
         """The outcome, read off the handle; `errno` is 0 where libcurl saw no error."""
         handle = self.handle
         getinfo = handle.getinfo
-        if self._is_anew:
-            self._is_anew = False
+        if self._is_apart:
+            self._is_apart = False
             handle.setopt(pycurl.FRESH_CONNECT, 0)
         response = Response(
             body=b"".join(self._chunks),
@@ -216,8 +212,6 @@ class Transfer:
             address=getinfo(pycurl.PRIMARY_IP) or "",
             protocol=_PROTOCOLS.get(getinfo(pycurl.INFO_HTTP_VERSION), ""),
         )
-        if response.protocol != "HTTP/2":  # whose connections say things unasked
-            self._kept[getinfo(pycurl.LOCAL_PORT)] = getinfo(pycurl.ACTIVESOCKET)
         if self._reads_certificates:
             response.certificate_expires_at = _certificate_end(handle)
         status = getinfo(pycurl.RESPONSE_CODE)
