@@ -112,9 +112,9 @@ class Message:
 
 def envelope(*, type: str, occurred_at: datetime, data: bytes) -> bytes:
     """The Standard Webhooks body: `type`, `timestamp`, `data`, whose bytes stay as they are."""
-    return b'{"type":%b,"timestamp":"%b","data":%b}' % (
+    return b'{"type":%b,"timestamp":%b,"data":%b}' % (
         orjson.dumps(type),
-        _timestamp(occurred_at).encode(),
+        _moment(occurred_at),
         data,
     )
 
@@ -237,5 +237,10 @@ def _known_name(name: str) -> tuple[str, bool]:
 
 
 def _timestamp(moment: datetime) -> str:
+    return _moment(moment)[1:-1].decode()
+
+
+def _moment(moment: datetime) -> bytes:
+    """As JSON, in UTC and with its Z."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return f"{utc.isoformat()[:-6]}Z"
+    return orjson.dumps(utc, option=orjson.OPT_UTC_Z)

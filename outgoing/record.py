@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -99,9 +99,19 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
             note_exhausted([_exhausted(result) for result in given_up])
         _unpark_next(stored)
     gone = {result.claim.subscription_id for result in stored if isinstance(result.step, Disable)}
+    if gone:
+        _disable(gone)
+    note_attempts(_seen(stored))
+    _log(stored, worker)
+    trace_attempts(stored)
+    return len(stored)
+
+
+def _disable(subscription_ids: Collection[UUID]) -> None:
     # Those that ended, or got another URL, while the attempt was under way stay as they are.
     for subscription in Subscription.objects.filter(
-        pk__in=gone, status__in=[Subscription.Status.ACTIVE, Subscription.Status.PAUSED]
+        pk__in=subscription_ids,
+        status__in=[Subscription.Status.ACTIVE, Subscription.Status.PAUSED],
     ):
         with suppress(StateNotAllowed):  # it ended at this moment
             set_status(
@@ -109,10 +119,6 @@ def record_results(results: Sequence[Result], *, worker: str) -> int:
                 status=Subscription.Status.DISABLED,
                 reason="the endpoint answered 410 Gone",
             )
-    note_attempts(_seen(stored))
-    _log(stored, worker)
-    trace_attempts(stored)
-    return len(stored)
 
 
 def _finish_deliveries(results: Iterable[Result], now: datetime) -> list[Result]:

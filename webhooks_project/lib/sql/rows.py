@@ -169,4 +169,4 @@ def _as_hex(value: Any) -> str:
 def _as_naive_text(value: datetime) -> str:
     # Django keeps UTC without its offset in SQLite.
     moment = value if value.tzinfo is UTC else value.astimezone(UTC)
-    return moment.isoformat(sep=" ")[:-6]
+    return str(moment)[:-6]
