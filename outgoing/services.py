@@ -132,8 +132,12 @@ def redeliver(
         .exclude(status=Delivery.Status.DELIVERING)
         .exclude(subscription__status=Subscription.Status.ARCHIVED)
         .select_related("subscription")
+        .only(
+            "status", "attempt_count", "next_attempt_at",
+            "subscription__status", "subscription__is_limited",
+        )
         .order_by("pk")  # or two that take the same would wait for each other
-    )
+    )  # fmt: skip
     if trigger == Delivery.Trigger.REPLAY:
         found = found.filter(event__cancelled_at=None)
     rows = [row for row in found if trigger != Delivery.Trigger.REPLAY or not row.is_scheduled(now)]

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import structlog
@@ -20,11 +19,13 @@ from outgoing import services
 from outgoing.models import Delivery, Event, Replay
 from outgoing.replays.candidates import ENDED, deliveries_to_replay, events_to_match, missing_of
 from outgoing.replays.pacing import (
+    BATCH_ROWS,
     BEHIND_LOOK_SECONDS,
     LOOK_SECONDS,
     MAX_LAGGING,
     Lines,
     live_limit,
+    most_of,
 )
 from outgoing.selecting import Selection, page_of_deliveries, page_of_events
 from subscriptions.matching import Match
@@ -35,14 +36,13 @@ from webhooks_project.lib.turns import turn_to_write
 log = structlog.get_logger(__name__)
 
 Kind, Status = Replay.Kind, Replay.Status
-BATCH_ROWS: Final = 200  # put in line in one transaction
 
 Position = tuple[datetime, UUID] | None  # the last row that was looked at; None before the first
 
 
 class Pace:
     """When jobs are moved on: a few times a second, however often it is asked; while live traffic
-    is behind once a second, since to look costs as much as some deliveries."""
+    is behind every other second, since to look costs as much as some deliveries."""
 
     def __init__(self) -> None:
         self._after = 0.0
@@ -119,7 +119,7 @@ def _advance(pk: UUID, limit: int | None, now: datetime) -> int:
     lines = Lines(replay)
     lagging = _lagging_of(replay)
     # However many lag, a round puts no more in line than it would without them.
-    total = BATCH_ROWS if limit is None else min(limit, BATCH_ROWS)
+    total = most_of(replay, limit)
     room = min(max(1, total // 2) if lagging else total, lines.room(lagging))
     count, is_end = 0, False
     if room > 0:
@@ -256,7 +256,7 @@ def _deliveries(
     page = page_of_deliveries(selection, rows, after=after, limit=room)
     keys, last = list(page.keys), page.last
     behind: dict[UUID, Position] = {}
-    if lines is not None:
+    if lines is not None and not lines.are_one:
         keys, stop, behind = _within(page.keys, after, lines, len(lagging))
         last = stop or last
 

@@ -20,19 +20,23 @@ from outgoing.endpoints import PERIODS
 from outgoing.models import Attempt, Delivery, Replay
 from subscriptions.models import Subscription
 
+BATCH_ROWS: Final = 200  # put in line in one transaction
+# A job begins with so few, and with as many again as it has had: what live traffic makes of them is
+# seen before there are more.
+FIRST_ROWS: Final = 20
 MAX_WAITING: Final = 200  # while so many of a job's deliveries are in line, it adds none
 MAX_LAGGING: Final = 20  # subscriptions of one job; where more do, the job waits for them
 # A subscription with a rate has no more of a job in line than it takes in this time: what is live
 # comes behind it.
 AHEAD_SECONDS: Final = 5
 LOOK_SECONDS: Final = 0.25  # between two rounds
-BEHIND_LOOK_SECONDS: Final = 1.0  # while live traffic is behind
+BEHIND_LOOK_SECONDS: Final = 2.0  # while live traffic is behind
 # Live traffic is behind when the first attempts of the last seconds waited longer than this at the
 # median: one endpoint that hangs does not make it so. Jobs then get this part of the throughput.
 BEHIND_SECONDS: Final = 0.25
 RECENT_SECONDS: Final = 5
 RECENT_ROWS: Final = 400
-PART_WHILE_BEHIND: Final = 0.02
+PART_WHILE_BEHIND: Final = 0.01
 
 
 def live_limit(now: datetime) -> int | None:
@@ -52,6 +56,12 @@ def live_limit(now: datetime) -> int | None:
     return max(1, int(len(recent) / max(span, 0.001) * BEHIND_LOOK_SECONDS * PART_WHILE_BEHIND))
 
 
+def most_of(replay: Replay, limit: int | None) -> int:
+    """How many of a job a round puts in line, where there is room for them."""
+    most = min(BATCH_ROWS, max(FIRST_ROWS, replay.redelivered_count))
+    return most if limit is None else min(limit, most)
+
+
 class Lines:
     """What of a job waits in line, by subscription, and how much more of each may."""
 
@@ -62,10 +72,16 @@ class Lines:
         self._shares: dict[UUID, int] = {}
         self._only = replay.subscription_id
 
+    @property
+    def are_one(self) -> bool:
+        """Whether all of the job is of one subscription, so that none of it lags behind."""
+        return self._only is not None
+
     def know(self, subscription_ids: Collection[UUID]) -> None:
         """Look up how much each of these may have in line."""
         unknown = set(subscription_ids) - set(self._shares)
-        for row in Subscription.objects.filter(pk__in=unknown):
+        rows = Subscription.objects.filter(pk__in=unknown)
+        for row in rows.only("rate_limit", "rate_period", "batch_size"):
             self._shares[row.pk] = share_of(row)
 
     def room(self, without: Collection[UUID]) -> int:
@@ -82,7 +98,7 @@ class Lines:
 
     def has_room(self, subscription_id: UUID) -> bool:
         """Whether it takes one more, without more than half the line being its own."""
-        if self._only is not None:
+        if self.are_one:
             return True
         half = max(1, MAX_WAITING // 2) - self._waiting[subscription_id]
         return min(half, self.room_of(subscription_id)) > 0

@@ -16,7 +16,7 @@ from django.db.models import Case, Count, Min, QuerySet, Value, When
 from outgoing import conf
 from outgoing.endpoints import FAIR_SHARE, PERIODS
 from outgoing.errors import SelectionNotAcceptable
-from outgoing.models import Attempt, Delivery, Replay
+from outgoing.models import Attempt, Delivery, Event, Replay
 from outgoing.replays.candidates import (
     LEFT_OUT,
     asked,
@@ -29,6 +29,7 @@ from outgoing.selecting import SCAN_ROWS, Selection, pages_of_deliveries, pages_
 from subscriptions.models import Subscription
 from webhooks_project.lib import clock
 from webhooks_project.lib.actor import current_actor
+from webhooks_project.lib.sql import analyze_unknown
 
 Kind = Replay.Kind
 MAX_COUNTED: Final = 50_000  # events that a plan itself asks; beyond, it says that it is not all
@@ -77,6 +78,7 @@ def plan_of(kind: str, selection: Selection) -> dict[str, Any]:
     """
     if selection.statuses and kind != Kind.REPLAY:
         raise SelectionNotAcceptable("only a replay goes by statuses", field="statuses")
+    analyze_unknown(Event, Delivery)  # the job joins them, page by page
     if kind == Kind.MISSING:
         counted = _count_missing(selection)
     elif selection.is_scanned:

@@ -6,6 +6,7 @@ single process each.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -174,6 +175,7 @@ def _pump(count: int, number: int, recorded: Sequence[Any], ready: Any, results:
 
     try:
         connection.ensure_connection()
+        gc.collect()  # touches what was forked, which is copied then: a pump runs for days
         ready.wait()
         start_at = time.perf_counter()  # of the machine's one clock, so processes can be compared
         seconds = seconds_until(is_done)

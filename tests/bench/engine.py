@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,19 +13,20 @@ from typing import Any, Final
 
 import certifi
 import orjson
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import Model
 
 from outgoing import breakers
 from outgoing.deliver import CLAIM_ROWS, DeliveryPump
 from outgoing.models import Attempt, Breaker, Delivery, Event, Replay
 from outgoing.payload import envelope, signed_headers
-from outgoing.replays import Pace, cancel_replay, plan_replay, start_replay
+from outgoing.replays import cancel_replay, plan_replay, start_replay
 from outgoing.selecting import Selection
 from subscriptions.conf import address_policy
 from subscriptions.models import Subscription
 from subscriptions.services import create_subscription
 from tests.bench.delivery import CURL_HANDLES, DATA_BYTES, rate_of_curl, seconds_until
+from tests.bench.moving import moving_on
 from tests.bench.report import Mark, quantile, said, say, show_ratio, show_value
 from tests.bench.sink import running_sink
 from webhooks_project.accounts.models import Account
@@ -36,7 +36,6 @@ from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.outbound import Outbound, Request
 from webhooks_project.lib.signing import key_of, new_secret
 from webhooks_project.models import Heartbeat
-from webhooks_project.pumps import POLL_SECONDS
 
 NAMES: Final = (
     "delivery_50ms", "outbound_tls_kept", "outbound_tls_new", "delivery_fair",
@@ -337,16 +336,27 @@ def _measure_under_replay(account: Account, url: str, runs: int) -> None:
     rates: dict[str, list[float]] = {"under_replay": [], "alone": []}
     replayed: list[int] = []
     for run in range(runs):
-        rates["alone"].append(_rate_of_live(_live(account, url)))
-        replay = _started_replay(account, url)
-        live = _live(account, url)
-        with _moving_on():
-            rates["under_replay"].append(_rate_of_live(live))
-        replay = cancel_replay(replay)
-        _forget(*Subscription.objects.filter(pk=replay.subscription_id))
-        replayed.append(replay.redelivered_count)
+        # In turns, since the machine's own pace changes.
+        for kind in sorted(rates, reverse=bool(run % 2)):
+            if kind == "alone":
+                rates[kind].append(_rate_of_live(_live(account, url)))
+            else:
+                rate, count = _rate_under_replay(account, url)
+                rates[kind].append(rate)
+                replayed.append(count)
         say(f"delivery_under_replay {run + 1}/{runs}: {said(rates)}, {replayed[-1]} replayed")
     show_ratio("delivery_under_replay", rates, mark=Mark(">=", 0.9), replayed=replayed)
+
+
+def _rate_under_replay(account: Account, url: str) -> tuple[float, int]:
+    """That of live traffic, and how many were replayed meanwhile."""
+    replay = _started_replay(account, url)
+    live = _live(account, url)
+    with moving_on():
+        rate = _rate_of_live(live)
+    replay = cancel_replay(replay)
+    _forget(*Subscription.objects.filter(pk=replay.subscription_id))
+    return rate, replay.redelivered_count
 
 
 def _live(account: Account, url: str) -> Subscription:
@@ -371,30 +381,6 @@ def _started_replay(account: Account, url: str) -> Replay:
         since=moment, until=moment + timedelta(days=1), account=account, subscription=past
     )
     return start_replay(plan_replay(selection))
-
-
-@contextmanager
-def _moving_on() -> Iterator[None]:
-    """Jobs are moved on meanwhile, by a process of its own as the retry family's pump is."""
-    connections.close_all()  # no process uses what another opened
-    fork = multiprocessing.get_context("fork")
-    is_over = fork.Event()
-
-    def move_on() -> None:
-        pace = Pace()
-        while not is_over.wait(POLL_SECONDS):
-            pace.advance(clock.now())
-        connections.close_all()
-
-    process = fork.Process(target=move_on, daemon=True)
-    process.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        process.join()
-    if process.exitcode:
-        raise RuntimeError("the jobs were not moved on")
 
 
 # --- backlogs and history -------------------------------------------------------------------------

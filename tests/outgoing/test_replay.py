@@ -377,7 +377,7 @@ def test_only_so_many_of_a_job_wait_in_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_job_goes_on_behind_its_last_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 2)
+    monkeypatch.setattr(replays.pacing, "BATCH_ROWS", 2)
     account = make_account()
     # All of one moment: the key decides.
     rows = [past(account) for _ in range(5)]
@@ -442,7 +442,7 @@ def test_so_many_of_an_account_run_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_pause_resume_and_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 1)
+    monkeypatch.setattr(replays.pacing, "BATCH_ROWS", 1)
     account = make_account()
     for _ in range(4):
         past(account)
@@ -533,9 +533,9 @@ def test_nothing_but_its_own_line_holds_a_job_back_while_live_traffic_flows() ->
     assert live_limit(NOW) is None
 
 
-def test_a_job_gets_2_of_100_while_live_traffic_is_behind() -> None:
+def test_a_job_gets_1_of_100_while_live_traffic_is_behind() -> None:
     attempts(200, wait_ms=260)
-    # 200 a second, and a round each second.
+    # 200 a second, and a round every other second.
     assert live_limit(NOW) == 4
 
 
@@ -545,7 +545,7 @@ def test_where_more_is_sent_than_is_looked_at_the_part_is_of_all() -> None:
     assert live_limit(NOW) == 160
 
 
-def test_while_live_traffic_is_behind_jobs_are_moved_on_once_a_second(
+def test_while_live_traffic_is_behind_jobs_are_moved_on_every_other_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     account = make_account()
@@ -559,10 +559,23 @@ def test_while_live_traffic_is_behind_jobs_are_moved_on_once_a_second(
         return pace.advance(NOW)
 
     attempts(110, wait_ms=900)
-    assert [advanced_at(moment) for moment in (100.0, 100.9, 101.0)] == [2, 0, 2]
+    assert [advanced_at(moment) for moment in (100.0, 101.9, 102.0)] == [2, 0, 2]
     Attempt.objects.all().delete()
-    assert [advanced_at(moment) for moment in (102.0, 102.2, 102.3)] == [4, 0, 0]
+    assert [advanced_at(moment) for moment in (104.0, 104.2, 104.3)] == [4, 0, 0]
     assert Replay.objects.get().redelivered_count == 8
+
+
+def test_a_job_begins_with_few_and_takes_as_many_again_as_it_has_had() -> None:
+    account = make_account()
+    subscription = make_subscription(account)
+    for _ in range(70):
+        past(account, subscription=subscription)
+    replay = start_replay(plan(account, subscription=subscription))
+    counts = []
+    for _ in range(3):
+        counts.append(advance_replays(NOW))
+        Delivery.objects.filter(replay=replay).update(status="delivered", lane=None)
+    assert counts == [20, 20, 30]
 
 
 def test_live_traffic_that_is_slow_and_behind_leaves_one_in_a_round() -> None:
@@ -759,6 +772,7 @@ def test_a_round_puts_no_more_in_line_however_many_lag(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(replays.pacing, "MAX_WAITING", 8)
+    monkeypatch.setattr(replays.pacing, "BATCH_ROWS", 8)
     monkeypatch.setattr(replays.carrying, "BATCH_ROWS", 8)
     account = make_account()
     events = [make_event(account, created_at=NOW - 3 * HOUR) for _ in range(12)]
