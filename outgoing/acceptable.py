@@ -22,14 +22,23 @@ def event_problems(
     if not (channels or metadata or extra_headers):
         return []
     found = {
-        "channels": listed(list(channels), MAX_CHANNELS, _channel),
+        "channels": listed(_plain(channels), MAX_CHANNELS, _channel),
         "metadata": texts_by_name(
-            dict(metadata), limit=MAX_METADATA, name_length=64, text_length=500
+            _plain(metadata), limit=MAX_METADATA, name_length=64, text_length=500
         ),
-        "headers": headers(dict(extra_headers), limit=MAX_HEADERS, length=MAX_HEADER_LENGTH),
+        "headers": headers(_plain(extra_headers), limit=MAX_HEADERS, length=MAX_HEADER_LENGTH),
     }
     first = {name: next(problems, None) for name, problems in found.items()}
     return [replace(problem, field=name) for name, problem in first.items() if problem]
+
+
+def _plain(value: object) -> object:
+    """Any mapping as a dict, and any sequence but a text, which is one too, as a list."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return list(value)
+    return value
 
 
 def _channel(text: str) -> Problem | None:

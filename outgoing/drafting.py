@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+from django.utils.timezone import is_aware
 
 from outgoing.acceptable import event_problems
 from outgoing.conf import MAX_EVENT_BYTES
@@ -33,7 +34,7 @@ from subscriptions.matching import Facts, Hearer, Match, hearers_of, is_event_ty
 from subscriptions.models import EventType
 from subscriptions.operational import is_operational
 from subscriptions.schemas import Catalogue, Judgement, Verdict, judge_event
-from webhooks_project.acceptable import Problem, refuse
+from webhooks_project.acceptable import Problem, is_text, refuse
 from webhooks_project.accounts.models import Generations
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -147,8 +148,8 @@ def _match(event: Event, hearers: Sequence[Hearer], about: UUID | None = None) -
 
 def _checked_text(new: NewEvent, now: datetime) -> bytes:
     """The data as JSON text. Raises what is wrong with the event in itself."""
-    if not is_event_type(new.type):
-        raise EventTypeMalformed(f"{new.type[:130]!r} is no event type; such are dotted names")
+    if not isinstance(new.type, str) or not is_event_type(new.type):
+        raise EventTypeMalformed(f"{str(new.type)[:130]!r} is no event type; such are dotted names")
     refuse(_problems(new, now), EventNotAcceptable)
     is_of_hub = new.is_of_hub or new.about_subscription is not None
     if is_operational(new.type) and not is_of_hub:
@@ -173,12 +174,16 @@ def _problems(new: NewEvent, now: datetime) -> list[Problem]:
     problems = event_problems(new.channels, new.metadata, new.headers)
     for name, limit in TEXTS:
         text = getattr(new, name)
-        if text and (len(text) > limit or "\0" in text):
+        if text and not is_text(text, limit):
             message = f"must be a text of at most {limit} characters, none of them NUL"
             problems.append(Problem("invalid_text", message, field=name))
-    if new.deliver_at is not None and new.deliver_at > now + MAX_AHEAD:
-        message = f"is more than {MAX_AHEAD.days} days ahead"
-        problems.append(Problem("too_late", message, field="deliver_at"))
+    for name, moment in (("occurred_at", new.occurred_at), ("deliver_at", new.deliver_at)):
+        if moment is not None and not (isinstance(moment, datetime) and is_aware(moment)):
+            message = "must be a moment with its time zone"
+            problems.append(Problem("invalid_moment", message, field=name))
+        elif name == "deliver_at" and moment is not None and moment > now + MAX_AHEAD:
+            message = f"is more than {MAX_AHEAD.days} days ahead"
+            problems.append(Problem("too_late", message, field=name))
     return problems
 
 

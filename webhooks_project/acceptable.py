@@ -101,6 +101,14 @@ def has_nul(value: object) -> bool:
     return False
 
 
+def is_text(value: object, limit: int) -> bool:
+    """Whether it is a text of at most so many characters that every database stores: no NUL, and
+    no half of a pair that stands for one character."""
+    if not isinstance(value, str) or len(value) > limit or "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 # --- what several fields have in common -----------------------------------------------------------
 
 
@@ -132,10 +140,10 @@ def texts_by_name(
     if len(value) > limit:
         yield Problem("too_many", f"at most {limit} are taken")
     for name, text in value.items():
-        if not isinstance(name, str) or not 1 <= len(name) <= name_length or "\0" in name:
+        if not name or not is_text(name, name_length):
             message = f"a name has 1 to {name_length} characters, none of them NUL"
             yield Problem("invalid_name", message, pointer=f"/{escaped(str(name)[:64])}")
-        elif not isinstance(text, str) or len(text) > text_length or "\0" in text:
+        elif not is_text(text, text_length):
             message = f"must be a text of at most {text_length:,} characters, none of them NUL"
             yield Problem("invalid_text", message, pointer=f"/{escaped(name)}")
 

@@ -153,6 +153,42 @@ def test_the_database_holds_one_delivery_for_an_event_and_a_subscription() -> No
         Delivery.objects.bulk_create([row])
 
 
+@pytest.mark.parametrize(
+    ("values", "path", "code"),
+    [
+        ({"deliver_at": datetime(2026, 3, 5)}, "/deliver_at", "invalid_moment"),  # noqa: DTZ001
+        ({"deliver_at": "2026-03-05T00:00:00Z"}, "/deliver_at", "invalid_moment"),
+        ({"occurred_at": datetime(2026, 3, 5)}, "/occurred_at", "invalid_moment"),  # noqa: DTZ001
+        ({"idempotency_key": "a\ud800"}, "/idempotency_key", "invalid_text"),
+        ({"correlation_id": 5}, "/correlation_id", "invalid_text"),
+        ({"causation_id": b"a"}, "/causation_id", "invalid_text"),
+        ({"schema_version": "1" * 17}, "/schema_version", "invalid_text"),
+        ({"channels": "abc"}, "/channels", "not_a_list"),
+        ({"channels": {"abc"}}, "/channels", "not_a_list"),
+        ({"metadata": ["a"]}, "/metadata", "not_a_mapping"),
+        ({"metadata": {"a": "\udfff"}}, "/metadata/a", "invalid_text"),
+        ({"metadata": {"\ud800": "a"}}, "/metadata/\ud800", "invalid_name"),
+        ({"headers": "X-A: b"}, "/headers", "not_a_mapping"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_with_its_place(
+    values: dict[str, Any], path: str, code: str
+) -> None:
+    account = make_account()
+    with pytest.raises(EventNotAcceptable) as refused:
+        publish(account=account, type="invoice.paid", data={}, **values)
+    [error] = refused.value.extra["errors"]
+    assert (error["path"], error["code"]) == (path, code)
+    assert nothing_was_written()
+
+
+@pytest.mark.parametrize("type_", [None, 5, b"invoice.paid", "a\ud800"])
+def test_a_type_that_is_no_text_of_its_kind_is_refused(type_: Any) -> None:
+    with pytest.raises(EventTypeMalformed):
+        publish(account=make_account(), type=type_, data={})
+    assert nothing_was_written()
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
