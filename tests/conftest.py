@@ -10,19 +10,13 @@ from typing import Any
 import pytest
 import time_machine
 from django.conf import settings
-from django.core.cache import cache
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.postgresql.operations import DatabaseOperations
 from pytest_socket import socket_allow_hosts
 from xdist.scheduler import LoadScopeScheduling
 
-from incoming.sources import forget_sources
-from monitoring import turns
 from monitoring.protection import protect, unprotect
-from subscriptions import lookup
-from webhooks_project import queues
-from webhooks_project.accounts import known_keys
-from webhooks_project.lib.actor import SYSTEM, current_actor
+from tests.process_state import forget_process_state
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
@@ -111,16 +105,7 @@ def every_view_is_imported() -> None:
 def fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process keeps in memory starts empty in each test, and names stay unasked."""
     monkeypatch.setattr(socket, "getaddrinfo", _look_up_nobody_outside)
-    current_actor.set(SYSTEM)
-    forget_sources()
-    turns.forget()
-    lookup.forget()
-    known_keys.forget()
-    queues._woken_at.clear()
-    if settings.REDIS_URL:
-        _forget_in_redis()
-    else:
-        cache.clear()
+    forget_process_state()
 
 
 @pytest.fixture
@@ -128,13 +113,3 @@ def clock(request: pytest.FixtureRequest) -> Iterator[time_machine.Traveller]:
     """Time stands still at the NOW of the test's module, until the test moves it."""
     with time_machine.travel(request.module.NOW, tick=False) as traveller:
         yield traveller
-
-
-def _forget_in_redis() -> None:
-    # The cache and the queues of this process alone: others may use the same server.
-    from django_redis import get_redis_connection
-
-    connection = get_redis_connection("default")
-    keys = list(connection.scan_iter(f"{settings.REDIS_PREFIX}:*", count=1000))
-    if keys:
-        connection.delete(*keys)

@@ -6,12 +6,14 @@ here which role it needs, and gets the tests of other accounts and of roles with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from analytics.models import (
@@ -70,6 +72,7 @@ from tests.factories import (
     make_subscription,
     make_user,
 )
+from tests.process_state import forget_process_state
 from webhooks_project.accounts.models import Account, ApiKey, Membership, Role, User
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
@@ -732,3 +735,28 @@ def methods_of(pattern: URLPattern) -> set[str]:
 def no_ids() -> dict[str, UUID]:
     """Keys that no row has."""
     return {name: new_id() for name in World.__dataclass_fields__}
+
+
+# --- walking them ---------------------------------------------------------------------------------
+
+# The routes are walked in groups: to make a world takes longer than to ask a route of it.
+GROUPS: Final = sorted({route.path.split("/")[0] for route in ROUTES.values()})
+
+
+def of_group(group: str, names: Iterable[str]) -> list[str]:
+    """Those of the names whose routes are of the group."""
+    return [name for name in names if ROUTES[name].path.split("/")[0] == group]
+
+
+def calls_of_group(group: str, calls: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same of calls: name and method."""
+    return [(name, method) for name, method in calls if of_group(group, [name])]
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What is done meanwhile is undone at the end, and forgotten."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    forget_process_state()

@@ -9,7 +9,7 @@ import pytest
 from incoming.models import Receipt
 from monitoring.models import Incident
 from tests.api.calls import Api
-from tests.api.routes import CALLS, ROUTES, make_world
+from tests.api.routes import CALLS, GROUPS, ROUTES, calls_of_group, make_world, undone
 from tests.api.rows import everything
 from tests.factories import make_api_key
 from webhooks_project.api.scoping import AccountScopedViewSet
@@ -50,13 +50,12 @@ WRITES: Final = [
 ]
 
 
-@pytest.mark.parametrize(("name", "method"), WRITES)
+@pytest.mark.parametrize("group", GROUPS)
 def test_what_was_deleted_meanwhile_is_not_there(
-    monkeypatch: pytest.MonkeyPatch, name: str, method: str
+    monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
     world = make_world()
     api = Api(make_api_key(world.account).text)
-    route, ids = ROUTES[name], world.ids()
     look_up = AccountScopedViewSet.get_object
     left: list[Any] = []
 
@@ -67,12 +66,16 @@ def test_what_was_deleted_meanwhile_is_not_there(
         return row
 
     monkeypatch.setattr(AccountScopedViewSet, "get_object", look_up_and_lose)
-    answer = api.call(method, route.url(ids), route.body(method, ids))
-    expected = (409, REFUSED[name]) if name in REFUSED else (404, "not_found")
-    assert (answer.status, answer.code) == expected
-    assert left == [everything()]
-    if name not in REFUSED:
-        assert answer.json["detail"] == "It was deleted meanwhile."
+    ids = world.ids()
+    for name, method in calls_of_group(group, WRITES):
+        with undone():
+            left.clear()
+            answer = api.call(method, ROUTES[name].url(ids), ROUTES[name].body(method, ids))
+            expected = (409, REFUSED[name]) if name in REFUSED else (404, "not_found")
+            assert (answer.status, answer.code) == expected, (name, method)
+            assert left == [everything()], (name, method)
+            if name not in REFUSED:
+                assert answer.json["detail"] == "It was deleted meanwhile.", (name, method)
 
 
 def test_a_row_that_is_missing_behind_one_that_is_there_is_a_fault(
