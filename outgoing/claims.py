@@ -117,7 +117,7 @@ class Claims:
         self.give_back(works)
         for lane, limited in entering.items():
             if limited:
-                Delivery.objects.enter_flows(lane, limited, now=clock.now(), among=AHEAD_ROWS)
+                Delivery.objects.enter_flows(lane, limited, among=AHEAD_ROWS)
 
     def put_aside(self, works: Iterable[Work]) -> None:
         """What was claimed for a subscription that is not active: held, or cancelled for good."""

@@ -280,14 +280,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
         return found["count"], found["since"]
 
-    def enter_flows(
-        self, lane: int, subscription_ids: Collection[UUID], *, now: datetime, among: int
-    ) -> None:
+    def enter_flows(self, lane: int, subscription_ids: Collection[UUID], *, among: int) -> None:
         """Put those of these subscriptions into their flows that are among the first so many of a
-        lane: they have limits now. What another holds goes over when it is claimed: to wait for
-        each other's rows would stop two pumps.
+        lane, due or not yet: they have limits now. What another holds goes over when it is claimed:
+        to wait for each other's rows would stop two pumps.
         """
-        first = self.due(now, lane).values_list("pk", "subscription_id")[:among]
+        in_lane = self.filter(lane=lane).order_by("next_attempt_at")
+        first = in_lane.values_list("pk", "subscription_id")[:among]
         ids = [key for key, subscription_id in first if subscription_id in subscription_ids]
         if not ids:
             return

@@ -52,6 +52,7 @@ KEPT_CONNECTIONS: Final = 128
 FAIR_DELIVERIES: Final = 20_000
 FAIR_BACKLOG: Final = 2_000
 FAIR_SECONDS: Final = 8
+LEAD_SECONDS: Final = 4
 FAIR_PER_SECOND: Final = 200
 SLOW_MS: Final = 500
 SLOW_PER_SECOND: Final = 320  # ten times what sixteen at once and half a second each let through
@@ -139,8 +140,8 @@ def _now(count: int) -> list[datetime]:
 
 
 def _spread(per_second: int, seconds: int) -> Iterator[datetime]:
-    """As many moments from a second ahead on, evenly."""
-    first = clock.now() + timedelta(seconds=1)
+    """As many moments, evenly, from when they are stored and a pump has begun."""
+    first = clock.now() + timedelta(seconds=LEAD_SECONDS)
     return (first + timedelta(seconds=n / per_second) for n in range(per_second * seconds))
 
 

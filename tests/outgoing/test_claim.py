@@ -238,7 +238,7 @@ def test_what_another_holds_is_not_waited_for_where_a_subscription_gets_limits()
     ]
 
     def enter() -> None:
-        Delivery.objects.enter_flows(FIRST, {subscription.pk}, now=NOW, among=10)
+        Delivery.objects.enter_flows(FIRST, {subscription.pk}, among=10)
         connection.close()
 
     with transaction.atomic():
@@ -249,6 +249,20 @@ def test_what_another_holds_is_not_waited_for_where_a_subscription_gets_limits()
         assert not thread.is_alive()
     lanes = dict(Delivery.objects.values_list("pk", "lane"))
     assert [lanes[row.pk] for row in rows] == [Delivery.Lane.LIMITED, FIRST, Delivery.Lane.LIMITED]
+
+
+def test_what_is_not_due_yet_goes_over_too_where_a_subscription_gets_limits() -> None:
+    """Else each would be claimed at its time, and given back, one by one."""
+    subscription = make_subscription(rate_limit=1, rate_period="hour")
+    other = make_subscription(subscription.account)
+    rows = [
+        make_delivery(make_event(subscription.account), one, next_attempt_at=NOW + ahead)
+        for one in (subscription, other)
+        for ahead in (timedelta(0), timedelta(hours=1), timedelta(days=30))
+    ]
+    Delivery.objects.enter_flows(FIRST, {subscription.pk}, among=10)
+    lanes = dict(Delivery.objects.values_list("pk", "lane"))
+    assert [lanes[row.pk] for row in rows] == [Delivery.Lane.LIMITED] * 3 + [FIRST] * 3
 
 
 # --- held -----------------------------------------------------------------------------------------
