@@ -18,6 +18,7 @@ from tests.lib.certificates import Authority, server_context
 from tests.lib.receiver import OK, Line, Script, answer, receiver
 from tests.lib.test_outbound import LOOPBACK, engine, finish
 from webhooks_project.lib.outbound import Failure, Outbound, Request, Response
+from webhooks_project.lib.outbound.kept import origin_of
 from webhooks_project.lib.outbound.transfer import MAX_BODY_BYTES
 
 DEADLINE = 0.6
@@ -193,6 +194,39 @@ def test_a_connection_to_another_receiver_is_kept_meanwhile() -> None:
             assert [response.status for response in finish(outbound).values()] == [200, 200]
             time.sleep(0.2)
         assert (one.connections, other.connections) == (2, 1)
+
+
+def test_a_url_that_makes_no_sense_stands_in_nobodys_way() -> None:
+    def talkative(line: Line) -> None:
+        line.read()
+        line.send(OK)
+        time.sleep(0.05)
+        line.send(OK)
+        line.hang()
+
+    with receiver(talkative) as there, engine(max_in_flight=3) as outbound:
+        outbound.start(Request(there.url, [], b"{}", 5), "first")
+        assert finish(outbound)["first"].status == 200
+        time.sleep(0.2)
+        urls = [there.url, "http://[::1/", "http://127.0.0.1:99999/"]
+        at_once = {url: outbound.start(Request(url, [], b"{}", 5), url) for url in urls}
+        ended = {url: one for url, one in at_once.items() if one} | finish(outbound)
+        assert [ended[url].status for url in urls] == [200, None, None]
+        assert there.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("http://a.example/x", "HTTP://A.example:80/y", True),
+        ("https://a.example", "https://a.example:443/y?z", True),
+        ("https://a.example/", "http://a.example/", False),
+        ("http://a.example/", "http://a.example:8080/", False),
+        ("http://[::1]:8080/", "http://[::1]:8081/", False),
+    ],
+)
+def test_connections_are_shared_by_what_has_one_origin(one: str, other: str, is_same: bool) -> None:
+    assert (origin_of(one) == origin_of(other)) is is_same
 
 
 # --- lies -----------------------------------------------------------------------------------------

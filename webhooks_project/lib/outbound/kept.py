@@ -5,9 +5,12 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import Final
 from urllib.parse import urlsplit
 
-Origin = tuple[str, str]
+Origin = tuple[str, str | None, int | None]
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Kept:
@@ -44,6 +47,12 @@ class Kept:
 
 
 def origin_of(url: str) -> Origin:
-    """Scheme and host with port: no connection of HTTP/1 serves two of them."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
+    """Scheme, host and port, said or not: no connection of HTTP/1 serves two of them.
+
+    Of a URL that makes no sense, which libcurl refuses, nothing: it has no connection.
+    """
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return "", None, None
