@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -74,8 +74,13 @@ class Shaper:
         """How many of a subscription were submitted and neither collected nor drained."""
         return self._pending.get(subscription_id, 0)
 
-    def submit(self, works: Iterable[Work]) -> None:
-        """Compute what these need; the data of their messages must have been read."""
+    def submit(self, works: Collection[Work]) -> None:
+        """Compute what these need; the data of their messages must have been read.
+
+        The thread that computes is there from the first of them on: it takes time from the pump's.
+        """
+        if not works:
+            return
         with self._lock:
             for work in works:
                 key = work.claim.subscription_id

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.conf import settings
-from django.db.backends.base.operations import BaseDatabaseOperations
-from django.db.backends.postgresql.operations import DatabaseOperations
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 from pytest_socket import socket_allow_hosts
 from xdist.scheduler import LoadScopeScheduling
 
@@ -67,32 +67,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _Scheduling(config, log)
 
 
-_flush = BaseDatabaseOperations.execute_sql_flush
+# What `migrate` writes and no test changes: to write it again takes longer than most tests.
+KEPT_TABLES = {"auth_permission", "django_content_type", "django_migrations"}
 
 
-def _flush_what_is_protected(self: Any, sql_list: Any) -> None:
-    """A test that commits is followed by one that finds empty tables, the audit chain's too."""
-    unprotect(self.connection)
-    try:
-        _flush(self, sql_list)
-    finally:
-        protect(self.connection)
+def _empty(_case: TransactionTestCase) -> None:
+    """A test that commits is followed by one that finds empty tables, the audit chain's too.
+
+    Rows are deleted: PostgreSQL truncates a table by a new file for it and for each of its indexes,
+    most of them for nothing, which takes seconds.
+    """
+    tables = sorted(
+        set(connection.introspection.django_table_names(only_existing=True)) - KEPT_TABLES
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        unprotect(connection)
+        for table in tables:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+        protect(connection)
 
 
-BaseDatabaseOperations.execute_sql_flush = _flush_what_is_protected  # type: ignore[method-assign]
-
-_truncate = DatabaseOperations.sql_flush
-
-
-def _delete(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
-    """PostgreSQL truncates a table by a new file for it and for each of its indexes, most of them
-    for nothing: that takes seconds after each test that commits, and this takes milliseconds."""
-    if any(options.values()):  # a sequence to be begun anew, or what refers to these tables
-        return _truncate(self, style, tables, **options)
-    return ["".join(f"DELETE FROM {self.quote_name(table)};" for table in tables)] * bool(tables)
-
-
-DatabaseOperations.sql_flush = _delete  # type: ignore[method-assign]
+TransactionTestCase._fixture_teardown = _empty  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session", autouse=True)
