@@ -20,7 +20,9 @@ from tests.process_state import forget_process_state
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
-ALONE = ("tests/hub/", "tests/console/browser/")
+# Whole hubs run one at a time, and browsers do: two of either would measure each other. They wait
+# more than they work, so what else there is runs beside them, and they begin first.
+ONE_AT_A_TIME = ("tests/hub/", "tests/console/browser/")
 
 _look_up = socket.getaddrinfo
 
@@ -37,10 +39,10 @@ def _look_up_nobody_outside(host: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Whole hubs and browsers run one at a time: two on two cores would measure each other."""
+    """Each test by itself, to whoever is free; those that run one at a time go to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "alone" if nodeid.startswith(ALONE) else nodeid
+        return next(filter(nodeid.startswith, ONE_AT_A_TIME), nodeid)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(trylast=True)  # after they were put in random order
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(ONE_AT_A_TIME))
     if not config.getoption("--on-database"):
         return
     left = [item for item in items if not _asks_database(item)]
