@@ -34,25 +34,33 @@ BEFORE = [("incoming", "0009_run_due_by_source"), ("monitoring", "0009_incident_
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
-def migrate(targets: list[tuple[str, str]]) -> Any:
+def go_back(targets: list[tuple[str, str]]) -> Any:
+    """To where the steps one by one had led, which a squashed migration does not know."""
     executor = MigrationExecutor(connection)
+    executor.loader.replace_migrations = False
+    executor.loader.build_graph()
     executor.migrate(targets)
-    return MigrationExecutor(connection).loader.project_state(targets).apps
+    return executor.loader.project_state(targets).apps
 
 
-@pytest.fixture
-def latest(settings: Any) -> Iterator[list[tuple[str, str]]]:
-    """Where the migrations lead; the database is there again after the test."""
+def upgrade() -> None:
+    """As `migrate` does: one by one where only some of what a squashed one replaces is there."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+
+
+@pytest.fixture(autouse=True)
+def latest_again(settings: Any) -> Iterator[None]:
+    """The database is there again after the test."""
     settings.MIGRATION_MODULES = {}
-    leaves = MigrationExecutor(connection).loader.graph.leaf_nodes()
-    yield leaves
-    migrate(leaves)
+    yield
+    upgrade()
 
 
-def test_what_a_version_before_kept_is_carried_over(latest: list[tuple[str, str]]) -> None:
+def test_what_a_version_before_kept_is_carried_over() -> None:
     subscription, source = make_subscription(), make_source()
     account = subscription.account
-    old = migrate(BEFORE)
+    old = go_back(BEFORE)
     of_account = {"account_id": account.pk, "created_at": NOW}
     receipts = {
         name: old.get_model("incoming", "Receipt").objects.create(
@@ -92,7 +100,7 @@ def test_what_a_version_before_kept_is_carried_over(latest: list[tuple[str, str]
             title=name, next_attempt_at=NOW,
         )  # fmt: skip
 
-    migrate(latest)
+    upgrade()
 
     assert dict(Receipt.objects.values_list("pk", "refusal")) == {
         receipts["limited"]: "rate_limited", receipts["dropped"]: "", receipts["dead"]: "",
@@ -115,9 +123,7 @@ def test_what_a_version_before_kept_is_carried_over(latest: list[tuple[str, str]
     }
 
 
-def test_what_was_counted_before_sources_and_types_were_is_counted_once(
-    latest: list[tuple[str, str]],
-) -> None:
+def test_what_was_counted_before_sources_and_types_were_is_counted_once() -> None:
     subscription = make_subscription()
     source = make_source(subscription.account)
     delivery = make_delivery(make_event(source.account, source_id=source.pk), subscription)
@@ -126,11 +132,11 @@ def test_what_was_counted_before_sources_and_types_were_is_counted_once(
         happens(delivery, source)
         count_marked()
         Detail.objects.all().delete()
-        old = migrate([("analytics", "0006_widget_kinds"), ("outgoing", "0011_replay_lagging")])
+        old = go_back([("analytics", "0006_widget_kinds"), ("outgoing", "0011_replay_lagging")])
         for name, new in (("Rollup", (5,)), ("ReceiptRollup", (2, 5))):
             rows = old.get_model("analytics", name).objects
             rows.filter(scope__in=new).delete()  # those of the version before
-        migrate(latest)
+        upgrade()
         assert Detail.objects.get().since == datetime(2026, 11, 27, tzinfo=UTC)
         Event.objects.update(source_id=source.pk)
         happens(delivery, source)
