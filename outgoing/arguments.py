@@ -25,12 +25,15 @@ FAILED, NOT_ACCEPTABLE, CANCELLED, SOME_FAILED = 1, 2, 3, 4  # exit codes
 PAGE_ROWS: Final = 50  # looked up together; each is changed in a transaction of its own
 
 
-def json_value(text: str) -> Any:
-    """A JSON document; a type for `add_argument`."""
+def json_filter(text: str) -> Any:
+    """A filter's JSON document, which the selection checks; a type for `add_argument`."""
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+    if found is None:  # as where the argument is left out, all events would be meant
+        raise ArgumentTypeError("null is no filter")
+    return found
 
 
 def add_selection(parser: ArgumentParser, *, since_required: bool = False) -> None:
@@ -43,7 +46,7 @@ def add_selection(parser: ArgumentParser, *, since_required: bool = False) -> No
     parser.add_argument("--account", help="Only of the account with this slug.")
     parser.add_argument("--channel", default="", help="Only events with this channel.")
     parser.add_argument(
-        "--filter", type=json_value,
+        "--filter", type=json_filter,
         help="Only events that pass this filter, as subscriptions have them; JSON.",
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -365,15 +366,17 @@ def test_the_command_counts_and_then_prunes() -> None:
     before = list(Receipt.objects.order_by("pk").values())
 
     assert run("--dry-run", "--account", "acme") == [
-        "1 bodies would be emptied, 2 receipts and 1 counts of refusals deleted, "
-        "0 dead receipts discarded"
+        "1 bodies would be emptied, 2 receipts and 1 counts of refusals would be deleted, "
+        "0 dead receipts would be discarded"
     ]
+    said = {"bodies": 1, "receipts": 2, "refusal_counts": 1, "dead_letters": 0}
+    assert list(map(json.loads, run("--dry-run", "--json", "--account", "acme"))) == [said]
     assert list(Receipt.objects.order_by("pk").values()) == before
-    assert run("--account", "acme") == [
+    assert run("--account", "acme")[-1:] == [
         "1 bodies emptied, 2 receipts and 1 counts of refusals deleted, 0 dead receipts discarded"
     ]
-    assert run() == [
-        "1 bodies emptied, 0 receipts and 0 counts of refusals deleted, 0 dead receipts discarded"
+    assert list(map(json.loads, run("--json"))) == [
+        {"bodies": 1, "receipts": 0, "refusal_counts": 0, "dead_letters": 0}
     ]
 
 
@@ -387,6 +390,6 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch
         old(keeping(rows=30))
     screen = at_terminal(monkeypatch, "prune_receipts")
     text = "\n".join(screen.lines)
-    assert "pruning" in text
+    assert "pruned" in text
     assert "100%" in text
     assert not Receipt.objects.exists()

@@ -249,6 +249,7 @@ def test_leaves_the_job_to_a_pump_that_is_at_work(monkeypatch: pytest.MonkeyPatc
         ((*SINCE, "--account", "nobody"), "there is no account nobody"),
         ((*SINCE, "--subscription", str(new_id())), "there is no subscription"),
         ((*SINCE, "--filter", "{"), "is no JSON"),
+        ((*SINCE, "--filter", "null"), "null is no filter"),
         ((*SINCE, "--filter", '{"data": {"$no": 1}}'), "the filter: "),
         ((*SINCE, "--kind", "missing", "--status", "held"), "only a replay goes by statuses"),
     ],

@@ -39,3 +39,11 @@ def test_says_so_without_a_traceback(statement: str, code: int, said: str) -> No
     assert process.stderr.read().splitlines() == [said]
     assert process.wait(timeout=60) == code
     process.stderr.close()
+
+
+def test_arguments_that_are_no_text_are_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "replay_events", "--type", b"order.\xff"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "an argument is no UTF-8\n")
