@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from outgoing.models import Delivery, Event
 from subscriptions.event_types import add_schema, create_event_type
@@ -165,6 +166,8 @@ def test_it_names_the_account_where_there_are_several(account: Account) -> None:
 
 def test_as_many_queries_for_many_as_for_few(api: Api, django_assert_num_queries: Any) -> None:
     batch(api, {"type": "a", "data": 1})
+    # PostgreSQL stores events and deliveries by one statement.
+    expected = 3 if connection.vendor == "postgresql" else 4
     for count in (5, 50):
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(expected):
             batch(api, *[{"type": "a", "data": 1}] * count)

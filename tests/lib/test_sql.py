@@ -306,7 +306,14 @@ def test_stores_the_parts_of_those_instances_alone_that_are_new(count: int) -> N
     subscription = make_subscription()
     account = subscription.account
     make_event(account, idempotency_key="known")
-    events = [new_event(account, key) for key in ["known", *[None] * (count - 1), "new"]]
+    events = [new_event(account, key) for key in ["known", *[None] * (count - 1)]]
+    events.append(
+        new_event(
+            account, "new", id=new_id(), metadata={"a": '"\\\n\u2028😀'}, channels=["é", "\\x00"],
+            deliver_at=datetime(2026, 3, 4, 5, 6, 7, 8, timezone(timedelta(hours=5, minutes=30))),
+        )
+    )  # fmt: skip
+    events[-1].data = bytes(range(256))
     parts = [new_part(event, subscription) for event in events]
     with CaptureQueriesContext(connection) as queries:
         stored = insert_new_with(events, parts, by="event_id")
@@ -318,7 +325,13 @@ def test_stores_the_parts_of_those_instances_alone_that_are_new(count: int) -> N
     assert {name: getattr(row, name) for name in names} == {
         name: getattr(part, name) for name in names
     }
-    if connection.vendor == "postgresql" and count < 4:
+    new = Event.objects.get(idempotency_key="new")
+    new.data = bytes(new.data)
+    names = [field.attname for field in Event._meta.concrete_fields]
+    assert {name: getattr(new, name) for name in names} == {
+        name: getattr(events[-1], name) for name in names
+    }
+    if connection.vendor == "postgresql":
         assert len(queries) == 1
     assert insert_new_with([], parts, by="event_id") == set()
 
