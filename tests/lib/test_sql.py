@@ -25,6 +25,7 @@ from webhooks_project.accounts.models import Account
 from webhooks_project.lib.ids import new_id
 from webhooks_project.lib.sql import (
     analyze_unknown,
+    insert,
     insert_instance,
     insert_new,
     insert_new_with,
@@ -334,6 +335,21 @@ def test_stores_the_parts_of_those_instances_alone_that_are_new(count: int) -> N
     if connection.vendor == "postgresql":
         assert len(queries) == 1
     assert insert_new_with([], parts, by="event_id") == set()
+
+
+def test_stores_the_same_where_it_is_too_large_for_one_statement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(insert, "ONE_BYTES", 1_000)
+    subscription = make_subscription()
+    events = [new_event(subscription.account, key) for key in ("twice", "twice", "once")]
+    for event in events:
+        event.data = b"1" * 400
+    parts = [new_part(event, subscription) for event in events]
+    with CaptureQueriesContext(connection) as queries:
+        assert insert_new_with(events, parts, by="event_id") == {events[0].pk, events[2].pk}
+    assert len([query for query in queries if "INSERT" in query["sql"]]) == 2
+    assert set(Delivery.objects.values_list("pk", flat=True)) == {parts[0].pk, parts[2].pk}
 
 
 @pytest.mark.parametrize("count", [1, 30])
