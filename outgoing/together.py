@@ -76,7 +76,7 @@ class Publisher(Together[Drafted]):
         drafts = [draft for waiting in batch for draft in waiting.item.drafts]
         try:
             outcomes = iter(store_drafts(drafts, generations=_unconfirmed(batch)))
-        except (DataError, IntegrityError, ValueError, StaleGeneration) as error:
+        except (DataError, IntegrityError, TypeError, ValueError, StaleGeneration) as error:
             if len(batch) == 1:
                 batch[0].error = error
                 return

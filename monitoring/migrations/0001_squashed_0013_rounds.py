@@ -15,10 +15,11 @@ class Migration(migrations.Migration):
 
     initial = True
 
+    # Where the tables that these refer to are made: the other apps can go back to any later step.
     dependencies = [
-        ('accounts', '0001_squashed_0007_generation'),
-        ('incoming', '0001_squashed_0011_refusals_kept'),
-        ('subscriptions', '0001_squashed_0010_health_checks'),
+        ('accounts', '0001_initial'),
+        ('incoming', '0001_initial'),
+        ('subscriptions', '0001_initial'),
     ]
 
     operations = [

@@ -16,8 +16,9 @@ class Migration(migrations.Migration):
 
     initial = True
 
+    # Where the tables that these refer to are made: the other apps can go back to any later step.
     dependencies = [
-        ('accounts', '0001_squashed_0007_generation'),
+        ('accounts', '0001_initial'),
     ]
 
     operations = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -291,6 +293,10 @@ def test_stores_new_instances_and_leaves_out_what_a_constraint_forbids() -> None
     assert insert_new([], ("id",)) == []
 
 
+class Key(UUID):
+    """As other libraries have of their own."""
+
+
 def new_part(event: Event, subscription: Subscription) -> Delivery:
     return Delivery(
         account_id=event.account_id,
@@ -311,7 +317,8 @@ def test_stores_the_parts_of_those_instances_alone_that_are_new(count: int) -> N
     events.append(
         new_event(
             account, "new", id=new_id(), metadata={"a": '"\\\n\u2028😀'}, channels=["é", "\\x00"],
-            deliver_at=datetime(2026, 3, 4, 5, 6, 7, 8, timezone(timedelta(hours=5, minutes=30))),
+            deliver_at=datetime(2026, 3, 4, 5, 6, 7, 8, timezone(timedelta(hours=5, seconds=30))),
+            source_id=Key(int=new_id().int),
         )
     )  # fmt: skip
     events[-1].data = bytes(range(256))
@@ -361,6 +368,20 @@ def test_where_a_part_cannot_be_stored_nothing_is(count: int) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         insert_new_with(events, parts, by="event_id")
     assert (Event.objects.count(), Delivery.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_transaction_that_it_fails_in_is_not_committed(
+    count: int, django_capture_on_commit_callbacks: Any
+) -> None:
+    subscription = make_subscription()
+    events = [new_event(subscription.account, None) for _ in range(count)]
+    parts = [new_part(event, subscription) for event in [*events, events[0]]]
+    with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
+        transaction.on_commit(lambda: None)
+        with suppress(IntegrityError):
+            insert_new_with(events, parts, by="event_id")
+    assert callbacks == []
 
 
 @pytest.mark.parametrize("limit", [1, 3])

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.management import call_command
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 from analytics.counting import count_marked
 from analytics.models import Detail, ReceiptRollup, Rollup, Scope
@@ -27,6 +28,7 @@ from tests.factories import (
 )
 from webhooks_project.lib import clock
 from webhooks_project.lib.ids import new_id
+from webhooks_project.models import Uncounted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,18 +37,14 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
 def go_back(targets: list[tuple[str, str]]) -> Any:
-    """To where the steps one by one had led, which a squashed migration does not know."""
-    executor = MigrationExecutor(connection)
-    executor.loader.replace_migrations = False
-    executor.loader.build_graph()
-    executor.migrate(targets)
-    return executor.loader.project_state(targets).apps
+    for app, name in targets:
+        call_command("migrate", app, name, verbosity=0, interactive=False)
+    return MigrationLoader(connection, replace_migrations=False).project_state(targets).apps
 
 
 def upgrade() -> None:
-    """As `migrate` does: one by one where only some of what a squashed one replaces is there."""
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
+    """One by one where only some of what a squashed migration replaces is there."""
+    call_command("migrate", verbosity=0, interactive=False)
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +172,12 @@ def counts(model: Any, count: str, key: str = "event_type") -> dict[tuple[int, i
     for grain, scope, *values in model.objects.values_list("grain", "scope", key, count):
         found.setdefault((grain, scope), []).append(tuple(values))
     return found
+
+
+def test_analytics_that_were_taken_back_count_what_is_there() -> None:
+    make_attempt(started_at=NOW)
+    Uncounted.objects.all().delete()
+    call_command("migrate", "analytics", "zero", verbosity=0, interactive=False)
+    upgrade()
+    marked = Uncounted.objects.filter(kind=Uncounted.Kind.ATTEMPT).values_list("minute", flat=True)
+    assert list(marked) == [NOW]

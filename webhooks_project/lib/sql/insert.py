@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from django.db import connections, models, router, transaction
@@ -187,7 +189,11 @@ def _insert_in_one(
         (len(instances), len(parts)) if is_few else None,
     )
     params = [*asked.params, *_given(instances, is_few=is_few), *_given(parts, is_few=is_few)]
-    with kept_cursor(connection) as cursor:
+    # A caller's transaction whose part this is must not be committed by who passes over the error.
+    with (
+        transaction.mark_for_rollback_on_error(using=connection.alias),
+        kept_cursor(connection) as cursor,
+    ):
         cursor.execute(sql, params)
         found = {key for (key,) in cursor.fetchall()}
     return None if None in found else found
@@ -247,7 +253,8 @@ def _given(instances: Sequence[models.Model], *, is_few: bool) -> list[Any]:
         return _values(instances, columns, change)
     names, change = _record_parts(model)
     rows = (change([one.__dict__[name] for name in columns]) for one in instances)
-    return [orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()]
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    return [orjson.dumps(records, default=_key_text).decode()]
 
 
 @functools.cache
@@ -256,8 +263,29 @@ def _record_parts(model: type[models.Model]) -> tuple[tuple[str, ...], Changer]:
     fields: list[Any] = list(model._meta.concrete_fields)
     return (
         tuple(field.column for field in fields),
-        changer([_as_hex if isinstance(field, models.BinaryField) else None for field in fields]),
+        changer([_record_change(field) for field in fields]),
     )
+
+
+def _record_change(field: Any) -> Callable[[Any], str] | None:
+    target = field.target_field if field.is_relation else field
+    if isinstance(target, models.BinaryField):
+        return _as_hex
+    if isinstance(target, models.DateTimeField):
+        return _as_utc_text
+    return None
+
+
+def _as_utc_text(value: datetime) -> str:
+    # orjson leaves out the seconds of an offset, which time zones of the past have.
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()
+
+
+def _key_text(value: Any) -> str:
+    """Of a subclass of UUID, which orjson does not know."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"no column takes {type(value).__name__}")
 
 
 def _as_hex(value: bytes) -> str:
