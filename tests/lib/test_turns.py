@@ -59,8 +59,8 @@ def test_goes_without_it_and_waits_once_it_was_refused_for_long(
         with mine.take(here, waits=False) as has_turn:
             assert not has_turn
         monkeypatch.setattr(turns, "REFUSED_SECONDS", 0)
-        threading.Timer(0.3, other.kill).start()
         began = time.monotonic()
+        threading.Timer(0.3, other.kill).start()
         with mine.take(here, waits=False) as has_turn:
             assert has_turn
             assert time.monotonic() - began >= 0.3
