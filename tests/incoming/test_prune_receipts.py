@@ -372,8 +372,11 @@ def test_the_command_counts_and_then_prunes() -> None:
     said = {"bodies": 1, "receipts": 2, "refusal_counts": 1, "dead_letters": 0}
     assert list(map(json.loads, run("--dry-run", "--json", "--account", "acme"))) == [said]
     assert list(Receipt.objects.order_by("pk").values()) == before
-    assert run("--account", "acme")[-1:] == [
-        "1 bodies emptied, 2 receipts and 1 counts of refusals deleted, 0 dead receipts discarded"
+    assert run("--account", "acme") == [
+        "2 of 4 pruned",
+        "3 of 4 pruned",
+        "4 of 4 pruned",
+        "1 bodies emptied, 2 receipts and 1 counts of refusals deleted, 0 dead receipts discarded",
     ]
     assert list(map(json.loads, run("--json"))) == [
         {"bodies": 1, "receipts": 0, "refusal_counts": 0, "dead_letters": 0}

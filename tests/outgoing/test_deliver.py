@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,13 @@ from outgoing.retries import release_due_retries
 from outgoing.services import publish
 from subscriptions.models import SigningSecret, Subscription
 from subscriptions.services import rotate_secret
-from tests.factories import SIGNING_SECRET, make_delivery, make_event, make_subscription
+from tests.factories import (
+    SIGNING_SECRET,
+    make_account,
+    make_delivery,
+    make_event,
+    make_subscription,
+)
 from tests.lib.receiver import OK, Line, answer, receiver, status
 from tests.outgoing.pump import deliver
 from webhooks_project import __version__
@@ -116,6 +123,25 @@ def test_writes_down_what_came_of_it() -> None:
     assert (attempt.address, attempt.protocol) == ("127.0.0.1", "HTTP/1.1")
     assert attempt.worker == "here/delivery/0"
     assert not Retry.objects.exists()
+
+
+def test_what_needs_nothing_computed_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    with receiver(answer()) as here:
+        account = make_account()
+        plain = make_subscription(account, url=here.url, event_types=["plain.made"])
+        make_subscription(account, url=here.url, event_types=["shaped.made"], transformation="data")
+        monkeypatch.setattr(threading.Thread, "start", note)
+        publish(account=plain.account, type="plain.made", data=b"1")
+        assert (deliver(), "shaper" in started) == (1, False)
+        publish(account=plain.account, type="shaped.made", data=b"1")
+        assert (deliver(), "shaper" in started) == (1, True)
 
 
 def test_one_event_goes_to_each_of_its_subscriptions_under_one_id() -> None:
